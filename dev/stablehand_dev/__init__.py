@@ -1,0 +1,1 @@
+"""Tools of this repository: a cluster to develop on, images, the demo. Nothing here is released."""

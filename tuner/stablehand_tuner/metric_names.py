@@ -1,0 +1,120 @@
+"""Contract 2: the metrics by which a server says what it does.
+
+The exporter builds its families from this registry, the tuner reads a scrape by these names, and the dashboard and the
+documentation are generated from them: a metric is named in this file and nowhere else.
+
+Names follow the conventions of Prometheus: base units, `_total` for counters. `worker` is a stable index 0..N-1, never
+a process id, so that the number of series stays bounded over any number of respawns. Counters survive a worker's death
+and a switch of generation; they fall only when the server itself restarts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Kind = Literal["gauge", "counter", "histogram"]
+
+
+class Metric(NamedTuple):
+    """One metric family of the contract.
+
+    `name` is the family's name without the `_total` of a counter's sample; `sample_name` has it.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def sample_name(self) -> str:
+        """The name of the family's sample in an exposition (for a histogram, of the family)."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+
+# One worker
+WORKER_INFO = Metric("stablehand_worker_info", "gauge", "1 for the worker's class.", ("worker", "worker_class"))
+WORKER_SLOTS = Metric("stablehand_worker_slots", "gauge", "Requests that the worker can serve at once.", ("worker",))
+WORKER_BUSY_SLOTS = Metric("stablehand_worker_busy_slots", "gauge", "Requests inside the app now.", ("worker",))
+WORKER_CONNECTIONS = Metric("stablehand_worker_connections", "gauge", "Open client connections.", ("worker",))
+WORKER_REQUESTS = Metric(
+    "stablehand_worker_requests", "counter", "Finished requests by class of status.", ("worker", "code")
+)
+WORKER_BUSY_SECONDS = Metric(
+    "stablehand_worker_busy_seconds", "counter", "Wall seconds inside the app, summed over requests.", ("worker",)
+)
+WORKER_CPU_SECONDS = Metric("stablehand_worker_cpu_seconds", "counter", "Process CPU seconds.", ("worker", "mode"))
+WORKER_RUN_DELAY_SECONDS = Metric(
+    "stablehand_worker_run_delay_seconds", "counter", "Seconds runnable, but waiting for a core.", ("worker",)
+)
+WORKER_LAG_SECONDS = Metric(
+    "stablehand_worker_lag_seconds", "gauge", "How late the worker's periodic timer fired last.", ("worker",)
+)
+WORKER_RESIDENT_MEMORY_BYTES = Metric(
+    "stablehand_worker_resident_memory_bytes", "gauge", "Resident memory (RSS).", ("worker",)
+)
+WORKER_PROPORTIONAL_MEMORY_BYTES = Metric(
+    "stablehand_worker_proportional_memory_bytes", "gauge", "Memory with shared pages divided (PSS).", ("worker",)
+)
+
+# The whole server
+WORKER_EXITS = Metric("stablehand_worker_exits", "counter", "Workers that ended, by reason.", ("reason",))
+WORKERS = Metric("stablehand_workers", "gauge", "Workers by state.", ("state",))
+REQUEST_DURATION_SECONDS = Metric(
+    "stablehand_request_duration_seconds", "histogram", "Time inside the app, all workers."
+)
+REQUEST_QUEUE_SECONDS = Metric(
+    "stablehand_request_queue_seconds", "histogram", "Time accepted, but not yet inside the app."
+)
+LISTEN_BACKLOG = Metric("stablehand_listen_backlog", "gauge", "Connections that wait in the kernel.")
+LISTEN_BACKLOG_LIMIT = Metric("stablehand_listen_backlog_limit", "gauge", "Connections that may wait in the kernel.")
+
+# Settings and generations
+SETTING = Metric("stablehand_setting", "gauge", "The settings in numbers, desired and active.", ("name", "kind"))
+SETTING_WORKER_CLASS_INFO = Metric(
+    "stablehand_setting_worker_class_info",
+    "gauge",
+    "1 for the worker class, desired and active.",
+    ("worker_class", "kind"),
+)
+AVAILABLE_WORKER_CLASS_INFO = Metric(
+    "stablehand_available_worker_class_info", "gauge", "1 for each worker class that imports here.", ("worker_class",)
+)
+GENERATION = Metric("stablehand_generation", "gauge", "Counts the settings that this server has run.")
+GENERATION_SWITCHES = Metric(
+    "stablehand_generation_switches", "counter", "Changes of settings by outcome.", ("outcome",)
+)
+
+# What the machine gives
+CPU_LIMIT_CORES = Metric("stablehand_cpu_limit_cores", "gauge", "Cores that the cgroup grants; absent without a limit.")
+MEMORY_LIMIT_BYTES = Metric(
+    "stablehand_memory_limit_bytes", "gauge", "Memory that the cgroup grants; absent without a limit."
+)
+CPU_COUNT = Metric("stablehand_cpu_count", "gauge", "Cores that the server may run on, limit or not.")
+CPU_THROTTLED_SECONDS = Metric(
+    "stablehand_cpu_throttled_seconds", "counter", "Seconds for which the cgroup was throttled."
+)
+BLOCKING_MODULE_INFO = Metric(
+    "stablehand_blocking_module_info",
+    "gauge",
+    "1 for each loaded module that gevent cannot make cooperative.",
+    ("module",),
+)
+
+# From whoever runs the tuner
+TUNER_DECISIONS = Metric("stablehand_tuner_decisions", "counter", "Decisions of the tuner.", ("action", "reason"))
+
+ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+# The values that label `reason` of WORKER_EXITS, `state` of WORKERS, `kind` of the settings, `outcome` of
+# GENERATION_SWITCHES and `code` of WORKER_REQUESTS can take: fixed, so that every series is there from the start.
+EXIT_REASONS = ("retired", "max_requests", "timeout", "oom", "signal", "boot_failure", "error")
+WORKER_STATES = ("booting", "ready", "retiring")
+SETTING_KINDS = ("desired", "active")
+SWITCH_OUTCOMES = ("done", "rolled_back", "rejected")
+STATUS_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "error")
+
+DEFAULT_METRICS_PORT = 9464
+
+# Buckets in seconds: those of OpenTelemetry's http.server.request.duration, whose users' dashboards expect them.
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
