@@ -1,0 +1,69 @@
+# Every target prepares what it needs by itself; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e demo local cluster cluster-down images \
+	generate pins hooks changelog clean
+
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: ## Makes .venv from the pinned requirements (every target does)
+	@scripts/bootstrap
+
+demo: venv ## Shows the whole path on a real Kubernetes: apply an app, load it, watch it tune itself
+	$(BIN)/stablehand-dev demo
+
+local: venv ## Shows the same app under the same tuner, without any cluster, in half a minute
+	$(BIN)/stablehand-dev local
+
+cluster: venv ## Starts a Kubernetes to develop on: one that you name, kind, or one of our own
+	$(BIN)/stablehand-dev cluster up
+
+cluster-down: venv ## Takes that Kubernetes down, without a trace
+	$(BIN)/stablehand-dev cluster down
+
+images: venv ## Builds the images, and loads them into the cluster if there is one
+	$(BIN)/stablehand-dev images build
+
+fmt: venv ## Formats the code
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+
+lint: venv ## Checks style, types, the layers, and that generated files are up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	scripts/check-addresses
+
+test: lint test-fast test-integration test-e2e ## Runs every check and every test; 30 minutes at most once caches are warm
+
+test-fast: venv ## Runs the fast tests: seconds, no network, no root
+	$(PYTEST) -m "not integration and not e2e"
+
+test-integration: venv ## Runs the tests with real servers under load and a real API server
+	$(PYTEST) -m integration
+
+test-e2e: venv ## Runs the tests on a real cluster, starting one if none is up
+	$(PYTEST) -m e2e
+
+generate: venv ## Regenerates the CRD, the dashboard and the golden files
+	$(BIN)/stablehand crd > charts/stablehand/files/wsgiapps.yaml
+	$(BIN)/stablehand-dev dashboard generate
+
+pins: venv ## Regenerates requirements/*.txt (make pins ARGS=--upgrade for newer versions)
+	scripts/pins $(ARGS)
+
+hooks: venv ## Installs the pre-commit hooks
+	$(BIN)/pre-commit install
+
+changelog: venv ## Shows the changelog of the next release from its fragments in changes/
+	$(BIN)/towncrier build --draft --version next
+
+clean: ## Removes what was made here: .venv and the caches of tools
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
