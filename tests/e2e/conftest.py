@@ -1,0 +1,211 @@
+"""A real cluster, real images, the chart installed: shared by the session; a namespace of its own for each test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from stablehand_dev import cluster as clusters
+from stablehand_dev import images as image_builds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stablehand_dev.cluster import Cluster
+    from stablehand_dev.images import Images
+
+OPERATOR_NAMESPACE = "stablehand-e2e-system"
+RELEASE = "stablehand"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the cluster, and gets the time that a cluster takes."""
+    for item in items:
+        if "tests/e2e/" in str(item.path):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(900))
+
+
+def wait_for(what: str, condition: Callable[[], Any], timeout: float = 60, every: float = 0.5) -> Any:
+    """Poll a condition until it is true and return what it returned; fail with the last value seen."""
+    deadline = time.monotonic() + timeout
+    while True:
+        seen = condition()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout:.0f} s in vain for {what}; last seen: {seen!r}")
+        time.sleep(every)
+
+
+@pytest.fixture(scope="session")
+def waiting() -> Callable[..., Any]:
+    """`wait_for`, for tests."""
+    return wait_for
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The running cluster; one that the session had to start goes away with it."""
+    was_up = clusters.running() is not None
+    yield clusters.up()
+    if not was_up:
+        clusters.down()
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> Images:
+    """The images of this very source, in the cluster."""
+    return image_builds.ensure(cluster)
+
+
+@dataclasses.dataclass
+class Operator:
+    """The chart's release."""
+
+    cluster: Cluster
+    images: Images
+
+    def install(self) -> None:
+        """Install or upgrade the chart, and wait until the operator is ready."""
+        repository, _, tag = self.images.operator.rpartition(":")
+        self.cluster.helm(
+            "upgrade", "--install", RELEASE, "charts/stablehand",
+            "--namespace", OPERATOR_NAMESPACE, "--create-namespace",
+            "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
+            "--set", "image.pullPolicy=IfNotPresent",
+            "--wait", "--timeout", "120s",
+        )  # fmt: skip
+
+    def uninstall(self) -> None:
+        """Uninstall the chart, and wait until the operator's pod is gone."""
+        self.cluster.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
+        wait_for("the operator's pod to go", lambda: not self.pods(), 90)
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The operator's pods."""
+        found = self.cluster.kubectl("get", "pods", "-n", OPERATOR_NAMESPACE, "-o", "json")
+        return list(json.loads(found)["items"])
+
+    def logs(self) -> str:
+        """What the operator logged lately."""
+        return self.cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "deployment/stablehand", "--tail=80")
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, images: Images) -> Iterator[Operator]:
+    """The operator, installed by its chart; removed with its CRD after the session."""
+    release = Operator(cluster, images)
+    release.install()
+    yield release
+    cluster.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait", "--ignore-not-found")
+    cluster.kubectl("delete", "crd", "wsgiapps.stablehand.dev", "--ignore-not-found", "--timeout=60s")
+    cluster.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found", "--wait=false")
+
+
+@dataclasses.dataclass
+class App:
+    """One WSGIApp in a namespace of its own."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+
+    def apply(self, spec: dict[str, Any]) -> str:
+        """Apply the resource as a user does, with kubectl."""
+        manifest = {
+            "apiVersion": "stablehand.dev/v1alpha1",
+            "kind": "WSGIApp",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": spec,
+        }
+        return self.cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump(manifest))
+
+    def kubectl(self, *args: str, input: str | None = None) -> str:  # noqa: A002 (subprocess calls it so, too)
+        """Kubectl in the app's namespace."""
+        return self.cluster.kubectl("-n", self.namespace, *args, input=input)
+
+    def get(self, kind: str = "wsgiapp", name: str | None = None) -> dict[str, Any]:
+        """The resource, or a child of the same name."""
+        return dict(json.loads(self.kubectl("get", kind, name or self.name, "-o", "json")))
+
+    def status(self) -> dict[str, Any]:
+        """The resource's status so far."""
+        return dict(self.get().get("status", {}))
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The app's pods."""
+        found = self.kubectl("get", "pods", "-l", f"app.kubernetes.io/instance={self.name}", "-o", "json")
+        return list(json.loads(found)["items"])
+
+    def pod_address(self) -> str:
+        """The address of the only pod."""
+        (pod,) = self.pods()
+        return str(pod["status"]["podIP"])
+
+    def url(self) -> str:
+        """The app's URL by its Service's address, which the node routes."""
+        service = self.get("service")
+        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}/"
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """One condition of the status, empty while it is not there."""
+        return next((dict(each) for each in self.status().get("conditions", []) if each["type"] == kind), {})
+
+    def wait_until_ready(self, timeout: float = 120) -> None:
+        """Wait until the resource says that it serves."""
+        wait_for(f"{self.name} to be Ready", lambda: self.condition("Ready").get("status") == "True", timeout)
+
+    def active(self) -> dict[str, Any]:
+        """The settings that the pods run, as the status tells them."""
+        return dict(self.status().get("settings", {}).get("active") or {})
+
+    def identity(self) -> set[tuple[str, int]]:
+        """Each pod's UID and its containers' restarts: what live tuning must never change."""
+        return {
+            (pod["metadata"]["uid"], sum(each["restartCount"] for each in pod["status"].get("containerStatuses", [])))
+            for pod in self.pods()
+        }
+
+
+@pytest.fixture
+def new_app(cluster: Cluster, operator: Operator) -> Iterator[Callable[[str], App]]:
+    """Make apps, each in a namespace of its own that goes away with the test."""
+    namespaces: list[str] = []
+
+    def make(name: str) -> App:
+        namespace = f"e2e-{uuid.uuid4().hex[:8]}"
+        cluster.kubectl("create", "namespace", namespace)
+        namespaces.append(namespace)
+        return App(cluster, namespace, name)
+
+    yield make
+    for namespace in namespaces:
+        cluster.kubectl("delete", "namespace", namespace, "--wait=true", "--timeout=120s")
+
+
+@pytest.fixture(scope="session")
+def io_bound(images: Images) -> dict[str, Any]:
+    """The spec of the I/O-bound example: about 1 ms of CPU and 100 ms of waiting a request, from sync × 1."""
+    return {
+        "image": images.example,
+        "app": "io_bound.app:app",
+        "settings": {"workerClass": "sync", "workers": 1, "threads": 1, "workerConnections": 1000},
+        "resources": {"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "128Mi"}},
+    }
+
+
+@pytest.fixture(scope="session")
+def cpu_bound(images: Images) -> dict[str, Any]:
+    """The spec of the CPU-bound example: about 20 ms of CPU a request, two cores, from sync × 1."""
+    return {
+        "image": images.example,
+        "app": "cpu_bound.app:app",
+        "settings": {"workerClass": "sync", "workers": 1, "threads": 1, "workerConnections": 1000},
+        "resources": {"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "128Mi"}},
+    }
