@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
 from stablehand_dev import cluster as clusters
 from stablehand_dev import images as image_builds
 

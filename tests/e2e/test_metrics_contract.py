@@ -7,6 +7,7 @@ import re
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
 from stablehand_dev.load import BackgroundLoad, Load
 from stablehand_tuner import metric_names
 from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT

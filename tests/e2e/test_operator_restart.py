@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from stablehand_dev.load import BackgroundLoad, Load
@@ -24,7 +25,7 @@ def test_the_successor_finishes_or_undoes_a_change_and_no_request_fails(new_app,
 
     # Nothing twice: each change that the history tells is a different one, and the server switched no more often.
     targets = [json.dumps(each["to"], sort_keys=True) for each in changes(app)]
-    assert all(one != next_one for one, next_one in zip(targets, targets[1:], strict=False)), targets
+    assert all(one != next_one for one, next_one in itertools.pairwise(targets)), targets
     assert not result.failures, result.examples
     assert app.identity() == identity
 
