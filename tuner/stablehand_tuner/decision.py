@@ -1,0 +1,74 @@
+"""A decision: what to do, why, and the numbers that it rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner.reasons import Reason
+from stablehand_tuner.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Action(str, enum.Enum):
+    """What whoever runs the tuner has to do."""
+
+    HOLD = "hold"
+    RECOMMEND = "recommend"
+    APPLY = "apply"
+    KEEP = "keep"
+    ROLL_BACK = "roll_back"
+
+    def __str__(self) -> str:
+        """Return the name that labels metrics."""
+        return self.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """One decision of one step.
+
+    `settings` is what every server should run from now on (`apply`, `roll_back`), what stays (`keep`), or what is
+    advised (`recommend`); None for `hold`. `evidence` has the numbers of `message`, by the names of `Observation`'s
+    fields where they are such.
+    """
+
+    action: Action
+    reason: Reason
+    message: str
+    settings: Settings | None = None
+    evidence: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def changes_settings(self) -> bool:
+        """Whether the settings have to be written."""
+        return self.action in {Action.APPLY, Action.ROLL_BACK}
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the decision as plain JSON."""
+        return {
+            "action": self.action.value,
+            "reason": self.reason.value,
+            "message": self.message,
+            "settings": None if self.settings is None else self.settings.to_mapping(),
+            "evidence": dict(self.evidence),
+        }
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[str, Any]) -> Decision:
+        """Read what `to_mapping` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError: when it is not that.
+        """
+        settings = fields["settings"]
+        return cls(
+            action=Action(fields["action"]),
+            reason=Reason(fields["reason"]),  # type: ignore[call-arg]  # mypy takes __new__ for the lookup by value
+            message=str(fields["message"]),
+            settings=None if settings is None else Settings.from_mapping(settings),
+            evidence={str(name): float(value) for name, value in fields["evidence"].items()},
+        )

@@ -1,0 +1,224 @@
+"""What the user allows the tuner to do: `spec.tuning` of a `WSGIApp`, or the file of `--autotune`.
+
+An empty object is a valid policy: everything has a default that suits most apps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner import settings as contract
+from stablehand_tuner.settings import Range, Settings, WorkerClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class InvalidPolicy(ValueError):  # noqa: N818 (a reader meets it in a sentence: "invalid policy: ...")
+    """A policy that cannot be followed; its text is one sentence for a person, naming the field at fault."""
+
+
+class Mode(str, enum.Enum):
+    """How far the tuner may go."""
+
+    OFF = "Off"
+    RECOMMEND = "Recommend"
+    AUTO = "Auto"
+
+    def __str__(self) -> str:
+        """Return the name as the resource writes it."""
+        return self.value
+
+
+TUNABLE_CLASSES = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT)
+DEFAULT_THREADS = Range(1, 64)
+DEFAULT_WORKER_CONNECTIONS = Range(10, 1000)
+MOST_PROCESSES = 64  # what the computed upper bound of workers never exceeds
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """How long the tuner looks before it acts; seconds, except the numbers of requests and connections."""
+
+    warm_up_seconds: float = 20.0
+    warm_up_requests: float = 100.0
+    decision_seconds: float = 15.0
+    minimum_requests: float = 100.0
+    trial_seconds: float = 20.0
+    cool_down_seconds: float = 30.0
+    apply_seconds: float = 120.0
+    shrink_seconds: float = 600.0
+    backlog_alarm: float = 32.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """The mode, the bounds, the allowed classes and the windows.
+
+    `workers_highest` is None where the user sets no upper bound: then it is computed from cores and memory, and never
+    exceeds 64.
+    """
+
+    mode: Mode = Mode.AUTO
+    workers_lowest: int = 1
+    workers_highest: int | None = None
+    threads: Range = DEFAULT_THREADS
+    worker_connections: Range = DEFAULT_WORKER_CONNECTIONS
+    worker_classes: tuple[WorkerClass, ...] = TUNABLE_CLASSES
+    windows: Windows = dataclasses.field(default_factory=Windows)
+
+    def workers_within(self, computed_highest: int) -> Range:
+        """Return the bounds of workers; `computed_highest` counts only where the user set no upper bound."""
+        highest = self.workers_highest
+        if highest is None:
+            highest = max(self.workers_lowest, min(MOST_PROCESSES, computed_highest))
+        return Range(self.workers_lowest, highest)
+
+    def allows(self, settings: Settings) -> bool:
+        """Tell whether the settings keep to the bounds and the classes that the user set.
+
+        Threads count only for gthread, connections only for the classes that count them: what a class makes no use of
+        breaks no bound.
+        """
+        if settings.worker_class not in self.worker_classes or settings.workers < self.workers_lowest:
+            return False
+        if self.workers_highest is not None and settings.workers > self.workers_highest:
+            return False
+        if settings.worker_class is WorkerClass.GTHREAD:
+            return settings.threads in self.threads
+        return settings.worker_class is not WorkerClass.GEVENT or settings.worker_connections in self.worker_connections
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the policy as the JSON object of the resource, every default written out."""
+        workers = {"min": self.workers_lowest}
+        if self.workers_highest is not None:
+            workers["max"] = self.workers_highest
+        return {
+            "mode": self.mode.value,
+            "workers": workers,
+            "threads": {"min": self.threads.lowest, "max": self.threads.highest},
+            "workerConnections": {"min": self.worker_connections.lowest, "max": self.worker_connections.highest},
+            "workerClasses": [each.value for each in self.worker_classes],
+            "windows": {name: getattr(self.windows, attribute) for attribute, name in _WINDOW_NAMES.items()},
+        }
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[str, Any]) -> Policy:
+        """Read the JSON object of the resource; what is left out takes its default.
+
+        Raises:
+            InvalidPolicy: on an unknown field, an impossible number, or bounds that contradict each other.
+        """
+        known = ("mode", "workers", "threads", "workerConnections", "workerClasses", "windows")
+        _refuse_unknown(fields, known, "")
+        lowest, highest = _bounds(fields, "workers", contract.WORKERS)
+        policy = cls(
+            mode=_mode(fields.get("mode", Mode.AUTO.value)),
+            workers_lowest=1 if lowest is None else lowest,
+            workers_highest=highest,
+            threads=_range(fields, "threads", contract.THREADS, DEFAULT_THREADS),
+            worker_connections=_range(
+                fields, "workerConnections", contract.WORKER_CONNECTIONS, DEFAULT_WORKER_CONNECTIONS
+            ),
+            worker_classes=_classes(fields.get("workerClasses")),
+            windows=_windows(fields.get("windows")),
+        )
+        if policy.worker_classes == (WorkerClass.SYNC,) and policy.threads.lowest > 1:
+            raise InvalidPolicy(
+                f"threads.min is {policy.threads.lowest}, but workerClasses allows only sync, which has one thread"
+            )
+        return policy
+
+
+_WINDOW_NAMES = {
+    "warm_up_seconds": "warmUpSeconds",
+    "warm_up_requests": "warmUpRequests",
+    "decision_seconds": "decisionSeconds",
+    "minimum_requests": "minimumRequests",
+    "trial_seconds": "trialSeconds",
+    "cool_down_seconds": "coolDownSeconds",
+    "apply_seconds": "applySeconds",
+    "shrink_seconds": "shrinkSeconds",
+    "backlog_alarm": "backlogAlarm",
+}
+_MAY_BE_ZERO = frozenset({"warm_up_seconds", "warm_up_requests", "cool_down_seconds"})
+_LONGEST = 1_000_000.0
+
+
+def _refuse_unknown(fields: Mapping[str, Any], known: tuple[str, ...], parent: str) -> None:
+    for name in fields:
+        if name not in known:
+            raise InvalidPolicy(f"unknown field {parent + str(name)!r}; known are {', '.join(known)}")
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidPolicy(f"{name} must be an object, not {value!r}")
+    return value
+
+
+def _mode(value: Any) -> Mode:
+    try:
+        return Mode(value)
+    except ValueError:
+        known = ", ".join(each.value for each in Mode)
+        raise InvalidPolicy(f"mode is {value!r}; known are {known}") from None
+
+
+def _bounds(fields: Mapping[str, Any], name: str, possible: Range) -> tuple[int | None, int | None]:
+    bounds = _object(fields.get(name, {}), name)
+    _refuse_unknown(bounds, ("min", "max"), f"{name}.")
+    for end, value in bounds.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidPolicy(f"{name}.{end} must be a whole number, not {value!r}")
+        if value not in possible:
+            raise InvalidPolicy(f"{name}.{end} is {value}, but must be {possible}")
+    lowest, highest = bounds.get("min"), bounds.get("max")
+    if lowest is not None and highest is not None and lowest > highest:
+        raise InvalidPolicy(f"{name}.min is {lowest}, but {name}.max is {highest}: min must not exceed max")
+    return lowest, highest
+
+
+def _range(fields: Mapping[str, Any], name: str, possible: Range, default: Range) -> Range:
+    """Fill in the end that the user left out, without letting a default contradict what the user wrote."""
+    lowest, highest = _bounds(fields, name, possible)
+    if lowest is None:
+        lowest = default.lowest if highest is None else min(default.lowest, highest)
+    if highest is None:
+        highest = max(default.highest, lowest)
+    return Range(lowest, highest)
+
+
+def _classes(value: Any) -> tuple[WorkerClass, ...]:
+    if value is None:
+        return TUNABLE_CLASSES
+    known = ", ".join(each.value for each in TUNABLE_CLASSES)
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidPolicy(f"workerClasses must be a list with at least one of {known}, not {value!r}")
+    for each in value:
+        if each not in TUNABLE_CLASSES:
+            raise InvalidPolicy(f"workerClasses has {each!r}; the tuner chooses among {known}")
+    # in the tuner's order, each once: what the user's order was means nothing
+    return tuple(each for each in TUNABLE_CLASSES if each in value)
+
+
+def _windows(value: Any) -> Windows:
+    if value is None:
+        return Windows()
+    fields = _object(value, "windows")
+    _refuse_unknown(fields, tuple(_WINDOW_NAMES.values()), "windows.")
+    numbers: dict[str, float] = {}
+    for attribute, name in _WINDOW_NAMES.items():
+        if name not in fields:
+            continue
+        number = fields[name]
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            raise InvalidPolicy(f"windows.{name} must be a number, not {number!r}")
+        if not 0 <= number <= _LONGEST or (number == 0 and attribute not in _MAY_BE_ZERO):
+            least = "0" if attribute in _MAY_BE_ZERO else "more than 0"
+            raise InvalidPolicy(f"windows.{name} is {number}, but must be {least} and at most {_LONGEST:.0f}")
+        numbers[attribute] = float(number)
+    return Windows(**numbers)

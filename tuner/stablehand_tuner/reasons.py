@@ -1,0 +1,70 @@
+"""Stable codes for why the tuner decided as it did.
+
+Dashboards, alerts and `docs/tuner.md` refer to them: a code is never renamed, and never means two things.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Reason(str, enum.Enum):
+    """Why a decision was made; `meaning` says it in one line."""
+
+    meaning: str
+
+    # hold: not tuning, or no basis for it
+    MODE_OFF = "ModeOff", "spec.tuning.mode is Off: the tuner leaves the settings alone."
+    NO_PODS = "NoPods", "The app has no pods, so there is nothing to observe."
+    DATA_MISSING = "DataMissing", "Scrapes are missing; missing data counts as busy, so nothing is changed."
+    STATE_DISCARDED = "StateDiscarded", "The stored state could not be read; the tuner began anew."
+    WARMING_UP = "WarmingUp", "Too little time or too few requests since the start to judge the app."
+    COLLECTING = "Collecting", "The decision window is not full yet."
+    TOO_FEW_REQUESTS = "TooFewRequests", "The window had too few requests to judge the app by."
+    SETTINGS_DIFFER = "SettingsDiffer", "The pods do not all run one and the same settings yet."
+    SETTINGS_CHANGED_OUTSIDE = "SettingsChangedOutside", "Somebody else changed the settings; the tuner watches anew."
+    CLASS_NOT_TUNED = "ClassNotTuned", "The tuner does not tune this worker class."
+
+    # hold: the model has no better settings, or it is no time to act
+    WELL_TUNED = "WellTuned", "The settings already fit; the model's differ by less than the dead band."
+    SATURATED = "Saturated", "The cores are busy: more concurrency would only add waiting."
+    HALF_UNUSED = "HalfUnused", "Less than half of the slots are in use, so the app does not grow."
+    AT_BOUND = "AtBound", "The bounds, the allowed classes or the memory stop further growth."
+    SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would do, but that must hold for longer first."
+    COOLING_DOWN = "CoolingDown", "A change was made recently; reversals make this wait longer."
+    REFUSED_BEFORE = "RefusedBefore", "A server refused exactly these settings before."
+
+    # recommend and apply
+    WAITING_DOMINATES = "WaitingDominates", "Requests mostly wait, and demand exceeds the slots: more concurrency."
+    COMPUTE_BOUND = "ComputeBound", "Requests mostly compute: one process for each core, without threads."
+    MORE_PROCESSES = "MoreProcesses", "A process fills its core while other cores are free: more processes."
+    BACKLOG = "Backlog", "Connections pile up in the kernel: act without waiting for the window."
+    LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."
+    MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
+    OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."
+    CHANGE_UNFINISHED = (
+        "ChangeUnfinished",
+        "A change is under way; it is applied again until every pod runs it.",
+    )
+
+    # the trial
+    TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
+    TRIAL_PASSED = "TrialPassed", "The change helped, or did no harm: it stays."
+    TRIAL_THROUGHPUT = "TrialThroughput", "Throughput fell clearly at the same or higher demand."
+    TRIAL_LATENCY = "TrialLatency", "The slowest requests became clearly slower without a gain."
+    TRIAL_ERRORS = "TrialErrors", "Errors rose clearly after the change."
+    TRIAL_LAG = "TrialLag", "Something blocks the event loop of the new workers."
+    TRIAL_MEMORY = "TrialMemory", "The new workers exceed the memory, or were killed for it."
+    SERVER_REFUSED = "ServerRefused", "A server refused the settings, or rolled them back."
+    APPLY_TIMED_OUT = "ApplyTimedOut", "Not every server ran the settings in time."
+
+    def __new__(cls, value: str, meaning: str) -> Reason:  # noqa: PYI034 (Self is Python 3.11's)
+        """Make the member: its value is the code."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    def __str__(self) -> str:
+        """Return the code."""
+        return str(self.value)

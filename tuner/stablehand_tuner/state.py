@@ -1,0 +1,190 @@
+"""What the tuner remembers between two steps: a value, and as plain JSON small enough for a resource's status."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner.decision import Decision
+from stablehand_tuner.observation import Observation
+from stablehand_tuner.reasons import Reason
+from stablehand_tuner.settings import Settings, WorkerClass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = 1
+MOST_REFUSED = 8  # settings that a server refused and that are remembered
+
+
+class Phase(str, enum.Enum):
+    """Where in the life of a change the app is; there is never more than one change."""
+
+    WATCHING = "watching"
+    APPLYING = "applying"
+    TRIAL = "trial"
+    ROLLING_BACK = "rolling_back"
+
+
+@dataclasses.dataclass(frozen=True)
+class TunerState:
+    """The tuner's memory of one app.
+
+    `settings` is what every pod should run when no change is under way, and what a change falls back to; `target` is
+    what the change under way leads to. `since` is when the phase began. `window` is what was observed since the last
+    verdict, with `window_pods_missing` scrapes that failed; `baseline` is the window before the change. `banned` holds
+    the classes that failed, and why; `refused` the settings that a server refused. `verdict` is the last decision of a
+    full window: it stands until the next one.
+    """
+
+    phase: Phase = Phase.WATCHING
+    since: float | None = None
+    settings: Settings | None = None
+    target: Settings | None = None
+    change: Decision | None = None
+    baseline: Observation | None = None
+    window: Observation | None = None
+    window_missing: int = 0
+    warm_since: float | None = None
+    warm_requests: float = 0.0
+    next_change_at: float | None = None
+    reversals: int = 0
+    direction: int = 0
+    shrink_since: float | None = None
+    shrink_slots: int = 0
+    banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
+    refused: tuple[Settings, ...] = ()
+    verdict: Decision | None = None
+    image: str | None = None
+    note: str = ""
+
+    @property
+    def desired(self) -> Settings | None:
+        """What every server of the app should run from now on; None until the tuner has seen what they run."""
+        return self.target or self.settings
+
+    @property
+    def recommended(self) -> Settings | None:
+        """What the tuner would have the app run: a recommendation that stands, else what is desired."""
+        if self.verdict is not None and self.verdict.settings is not None:
+            return self.verdict.settings
+        return self.desired
+
+    def for_image(self, image: str) -> TunerState:
+        """Return the state for what the app now is: another image may behave in another way.
+
+        Call it before each step with whatever identifies the code (the image, better its digest; the app's path). On a
+        change the tuner warms up anew, and forgets what it held against classes and settings. A change under way ends
+        where it is: its target is what the pods of the new image run.
+        """
+        if image == self.image:
+            return self
+        if self.image is None:
+            return dataclasses.replace(self, image=image)
+        return TunerState(image=image, settings=self.desired, note=self.note)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the state as plain JSON."""
+        return {
+            "version": VERSION,
+            "phase": self.phase.value,
+            "since": self.since,
+            "settings": _mapping(self.settings),
+            "target": _mapping(self.target),
+            "change": _mapping(self.change),
+            "baseline": _mapping(self.baseline),
+            "window": _mapping(self.window),
+            "windowMissing": self.window_missing,
+            "warmSince": self.warm_since,
+            "warmRequests": self.warm_requests,
+            "nextChangeAt": self.next_change_at,
+            "reversals": self.reversals,
+            "direction": self.direction,
+            "shrinkSince": self.shrink_since,
+            "shrinkSlots": self.shrink_slots,
+            "banned": {worker_class.value: reason.value for worker_class, reason in self.banned.items()},
+            "refused": [each.to_mapping() for each in self.refused],
+            "verdict": _mapping(self.verdict),
+            "image": self.image,
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[str, Any] | None) -> TunerState:
+        """Read what `to_mapping` wrote; None, or an empty object, is the state of an app never seen before.
+
+        A damaged state, or one of another version, does not raise: the tuner begins anew, and its next step says so.
+        """
+        if not fields:
+            return cls()
+        try:
+            return cls._read(fields)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            return cls(note=f"{type(error).__name__}: {error}"[:200])
+
+    @classmethod
+    def _read(cls, fields: Mapping[str, Any]) -> TunerState:
+        if fields["version"] != VERSION:
+            raise ValueError(f"version {fields['version']!r} is not {VERSION}")
+        state = cls(
+            phase=Phase(fields["phase"]),
+            since=_moment(fields["since"]),
+            settings=_settings(fields["settings"]),
+            target=_settings(fields["target"]),
+            change=_decision(fields["change"]),
+            baseline=_observation(fields["baseline"]),
+            window=_observation(fields["window"]),
+            window_missing=_count(fields["windowMissing"]),
+            warm_since=_moment(fields["warmSince"]),
+            warm_requests=_moment(fields["warmRequests"]) or 0.0,
+            next_change_at=_moment(fields["nextChangeAt"]),
+            reversals=_count(fields["reversals"]),
+            direction={-1: -1, 0: 0, 1: 1}[fields["direction"]],
+            shrink_since=_moment(fields["shrinkSince"]),
+            shrink_slots=_count(fields["shrinkSlots"]),
+            banned={
+                WorkerClass(name): Reason(reason)  # type: ignore[call-arg]  # a lookup by value, not a new member
+                for name, reason in fields["banned"].items()
+            },
+            refused=tuple(Settings.from_mapping(each) for each in fields["refused"])[-MOST_REFUSED:],
+            verdict=_decision(fields["verdict"]),
+            image=None if fields["image"] is None else str(fields["image"]),
+            note=str(fields["note"]),
+        )
+        if (state.phase is not Phase.WATCHING) != (state.target is not None) or (
+            state.target is not None and None in {state.settings, state.since, state.change}
+        ):
+            raise ValueError(f"phase {state.phase.value} does not go with its settings")
+        return state
+
+
+def _mapping(value: Settings | Decision | Observation | None) -> dict[str, Any] | None:
+    return None if value is None else value.to_mapping()
+
+
+def _settings(value: Any) -> Settings | None:
+    return None if value is None else Settings.from_mapping(value)
+
+
+def _decision(value: Any) -> Decision | None:
+    return None if value is None else Decision.from_mapping(value)
+
+
+def _observation(value: Any) -> Observation | None:
+    return None if value is None else Observation.from_mapping(value)
+
+
+def _moment(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
