@@ -1,0 +1,23 @@
+"""The ConfigMap with the settings that every pod of the app runs, those of tomorrow included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stablehand_operator.builders.metadata import Manifest, child_metadata
+from stablehand_operator.names import SETTINGS_FILE, settings_config_map_name
+
+if TYPE_CHECKING:
+    from stablehand_tuner.settings import Settings
+
+    from stablehand_operator.resource import WSGIApp
+
+
+def build_config_map(app: WSGIApp, settings: Settings) -> Manifest:
+    """Return the ConfigMap that appears in the pods as the settings file."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": child_metadata(app, settings_config_map_name(app.name)),
+        "data": {SETTINGS_FILE: settings.to_json() + "\n"},
+    }

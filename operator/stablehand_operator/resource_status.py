@@ -1,0 +1,165 @@
+"""The typed status of a WSGIApp: what the operator writes, and what people, `kubectl` and scripts read.
+
+The status is also the operator's only memory: the settings that every pod should run (`settings.desired`) and the
+tuner's state are here, written before anything is done about them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from stablehand_operator.kubernetes_types import Model, PassedOn
+
+HISTORY_LENGTH = 10
+"""Decisions that the history keeps."""
+
+
+class SettingsStatus(Model):
+    """The four settings, as the contract writes them."""
+
+    worker_class: str
+    """gunicorn's worker class."""
+    workers: int
+    """Worker processes."""
+    threads: int
+    """Threads of each worker."""
+    worker_connections: int
+    """Connections that a worker of a class that counts them serves at once."""
+
+
+class SettingsByRole(Model):
+    """The settings in each of their roles."""
+
+    active: SettingsStatus | None = None
+    """What all pods run now; absent while they differ or cannot be asked."""
+    desired: SettingsStatus | None = None
+    """What every pod should run."""
+    recommended: SettingsStatus | None = None
+    """What the tuner would run."""
+    initial: SettingsStatus | None = None
+    """What the spec asked to start with when `desired` was last taken from it."""
+
+
+class Summary(Model):
+    """Texts for the columns of `kubectl get`."""
+
+    worker_class: str = ""
+    """The worker class that runs, or `sync→gthread` while it changes."""
+    workers: str = ""
+    """Worker processes of each pod."""
+    threads: str = ""
+    """Threads of each worker."""
+    ready: str = ""
+    """Pods ready of those wanted."""
+    active: str = ""
+    """The settings that run, as people say them: `gthread 2 × 8`."""
+    desired: str = ""
+    """The settings that should run, as people say them."""
+    recommended: str = ""
+    """The settings that the tuner would run, as people say them."""
+
+
+class Observed(Model):
+    """What the last scrapes of all pods show together."""
+
+    pods: int = 0
+    """Pods that could be measured."""
+    requests_per_second: float | None = None
+    """Requests finished per second, all pods."""
+    errors_per_second: float | None = None
+    """Requests finished with a 5xx or an error per second, all pods."""
+    mean_seconds: float | None = None
+    """Mean wall seconds of a request inside the app."""
+    p50_seconds: float | None = None
+    """Median seconds of a request inside the app, of the slowest pod."""
+    p99_seconds: float | None = None
+    """99th percentile of a request's seconds inside the app, of the slowest pod."""
+    cpu_share: float | None = None
+    """The part of a request's time that is computing, 0 to 1."""
+    busy_slots: float | None = None
+    """Requests inside the app, all pods."""
+    slots: int | None = None
+    """Requests that all pods can serve at once."""
+    backlog: float | None = None
+    """Connections waiting in the kernel, all pods."""
+    cores_used: float | None = None
+    """Cores that the workers burn, all pods."""
+    cores: float | None = None
+    """Cores that the workers may burn, all pods."""
+    memory_bytes: float | None = None
+    """Proportional memory of the largest worker."""
+
+
+class Condition(Model):
+    """One condition, as Kubernetes' own resources have them."""
+
+    type: str
+    """`Ready`, `SettingsAccepted` or `Tuning`."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    observed_generation: int | None = None
+    """The generation of the spec that this speaks of."""
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When the status last changed."""
+    reason: str
+    """One word for programs."""
+    message: str = ""
+    """One sentence for people."""
+
+
+class HistoryEntry(Model):
+    """One decision that was carried out or recommended."""
+
+    time: str = Field(json_schema_extra={"format": "date-time"})
+    """When it was made."""
+    action: str
+    """`apply`, `keep`, `roll_back` or `recommend`."""
+    reason: str
+    """The stable code."""
+    message: str
+    """The sentence, with its numbers."""
+    from_settings: str = Field(default="", alias="from")
+    """The settings before."""
+    to_settings: str = Field(default="", alias="to")
+    """The settings after."""
+
+
+_ConditionList = Annotated[
+    list[Condition],
+    Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+]
+
+
+class WSGIAppStatus(Model):
+    """What is: the operator's and the tuner's own account. Written by the operator alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    observed_generation: int | None = None
+    """The generation of the spec that was last carried out."""
+    reason: str = ""
+    """Why the settings are as they are, or why the app is not ready: one word."""
+    message: str = ""
+    """The same in one sentence, with its numbers."""
+    conditions: _ConditionList = Field(default_factory=list)
+    """Ready: pods serve. SettingsAccepted: the servers run what was asked. Tuning: the tuner is at work."""
+    replicas: int | None = None
+    """Pods that exist."""
+    ready_replicas: int | None = None
+    """Pods that are ready."""
+    selector: str = ""
+    """The pods' label selector, for the scale subresource."""
+    settings: SettingsByRole = Field(default_factory=SettingsByRole)
+    """The settings in each of their roles."""
+    summary: Summary = Field(default_factory=Summary)
+    """Texts for the columns of `kubectl get`."""
+    observed: Observed | None = None
+    """What the last scrapes of all pods show together."""
+    history: list[HistoryEntry] = Field(default_factory=list, max_length=HISTORY_LENGTH)
+    """The last decisions, the newest first."""
+    tuner: PassedOn | None = None
+    """The tuner's state: its own affair, kept here so that an operator that restarts forgets nothing."""
+
+

@@ -1,0 +1,208 @@
+"""What the operator's tests share: sample apps, and a real API server without nodes for the integration tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from stablehand_operator.resource import WSGIApp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def wsgiapp_object(name: str = "shop", **spec: Any) -> dict[str, Any]:
+    """Return a WSGIApp as the API server would; the spec's fields in camelCase."""
+    return {
+        "apiVersion": "stablehand.dev/v1alpha1",
+        "kind": "WSGIApp",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": "5a1b7c1e-0000-4000-8000-000000000001",
+            "generation": 1,
+            "resourceVersion": "10",
+        },
+        "spec": {"image": "registry.example/shop:1", "app": "shop.wsgi:application", **spec},
+    }
+
+
+@pytest.fixture
+def make_object() -> Callable[..., dict[str, Any]]:
+    return wsgiapp_object
+
+
+@pytest.fixture
+def make_app() -> Callable[..., WSGIApp]:
+    return lambda name="shop", **spec: WSGIApp.from_object(wsgiapp_object(name, **spec))
+
+
+# --- a real API server -----------------------------------------------------------------------------------------------
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _binaries() -> tuple[Path, Path]:
+    """Return the Kubernetes binary and etcd: those that the environment names, else those of the development tools."""
+    named = os.environ.get("STABLEHAND_KUBE_BINARY"), os.environ.get("STABLEHAND_ETCD_BINARY")
+    if all(named):
+        return Path(str(named[0])), Path(str(named[1]))
+    from stablehand_dev.cluster import binaries  # noqa: PLC0415 (only integration tests need it)
+
+    return binaries.kube(), binaries.etcd()
+
+
+class ApiServer:
+    """A kube-apiserver with its etcd: no node, no controller. `kubectl` speaks to it as an administrator."""
+
+    def __init__(self, directory: Path, kube: Path, etcd: Path) -> None:
+        self.directory = directory
+        self._etcd = etcd
+        self._programs = directory / "bin"
+        self._programs.mkdir()
+        for name in ("kube-apiserver", "kubectl"):
+            (self._programs / name).symlink_to(kube.resolve())
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.port = _free_port()
+        self.kubeconfig = self._kubeconfig("admin", "admin-token")
+        self.operator_kubeconfig = self._kubeconfig("operator", "operator-token")
+
+    def start(self) -> None:
+        client_port, peer_port = _free_port(), _free_port()
+        self._run(
+            "etcd",
+            self._etcd,
+            f"--data-dir={self.directory / 'etcd'}",
+            f"--listen-client-urls=http://127.0.0.1:{client_port}",
+            f"--advertise-client-urls=http://127.0.0.1:{client_port}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer_port}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer_port}",
+            "--unsafe-no-fsync",
+        )
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+        key_file = self.directory / "service-accounts.key"
+        key_file.write_bytes(key)
+        tokens = self.directory / "tokens.csv"
+        tokens.write_text('admin-token,admin,1,"system:masters"\noperator-token,operator,2\n', encoding="utf-8")
+        self._run(
+            "kube-apiserver",
+            self._programs / "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{client_port}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self.port}",
+            f"--cert-dir={self.directory / 'certificates'}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=198.19.0.0/24",
+            "--service-account-issuer=https://stablehand.test",
+            f"--service-account-signing-key-file={key_file}",
+            f"--service-account-key-file={key_file}",
+            # There is no controller that would make service accounts for namespaces.
+            "--disable-admission-plugins=ServiceAccount",
+        )
+        self.wait_until(self._is_ready, "the API server to be ready", seconds=60)
+
+    def stop(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in reversed(self._processes):
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+
+    def kubectl(self, *arguments: str, stdin: Any = None, check: bool = True) -> str:
+        """Run kubectl; `stdin` is an object that becomes JSON. Raises AssertionError with kubectl's own words."""
+        done = subprocess.run(
+            [self._programs / "kubectl", "--kubeconfig", self.kubeconfig, *arguments],
+            input=None if stdin is None else json.dumps(stdin),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    def get(self, *arguments: str) -> Any:
+        """Return what `kubectl get` says, as JSON; None when there is no such object."""
+        text = self.kubectl("get", "--ignore-not-found", "-o", "json", *arguments)
+        return json.loads(text) if text.strip() else None
+
+    def wait_until(self, condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any:
+        """Return the condition's first true value; AssertionError when it does not come in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            value = condition()
+            if value:
+                return value
+            dead = [process.args for process in self._processes if process.poll() is not None]
+            assert not dead, f"{dead} ended while waiting for {what}: see {self.directory}"
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+            time.sleep(0.1)
+
+    def _run(self, name: str, *command: Any) -> None:
+        with (self.directory / f"{name}.log").open("wb") as log:
+            arguments = [str(each) for each in command]
+            self._processes.append(subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT))
+
+    def _is_ready(self) -> bool:
+        return "ok" in self.kubectl("get", "--raw", "/readyz", check=False)[:2] and bool(self.get("namespace", "default"))
+
+    def _kubeconfig(self, user: str, token: str) -> Path:
+        path = self.directory / f"{user}.kubeconfig"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user, "namespace": "default"}}],
+            "clusters": [
+                {
+                    "name": "test",
+                    "cluster": {"server": f"https://127.0.0.1:{self.port}", "insecure-skip-tls-verify": True},
+                }
+            ],
+            "users": [{"name": user, "user": {"token": token}}],
+        }
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+
+@pytest.fixture(scope="session")
+def bare_api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"), *_binaries())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def api_server(bare_api_server: ApiServer) -> ApiServer:
+    """The API server with the WSGIApp's definition established."""
+    from stablehand_operator.crd import custom_resource_definition  # noqa: PLC0415 (as late as its use)
+
+    bare_api_server.kubectl("apply", "--server-side", "-f", "-", stdin=custom_resource_definition())
+    bare_api_server.kubectl("wait", "--for=condition=Established", "crd/wsgiapps.stablehand.dev", "--timeout=30s")
+    return bare_api_server
