@@ -1,8 +1,6 @@
 """`python -m stablehand_dev.load` is `stablehand-dev load`: what `BackgroundLoad` runs."""
 
-import typer
-
-from stablehand_dev.load.command import load
+from stablehand_dev.load.cli import app
 
 if __name__ == "__main__":
-    typer.run(load)
+    app()

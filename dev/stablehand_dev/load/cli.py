@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _USUAL_DURATION = 10.0
 
+app = typer.Typer()
 
+
+@app.command()
 def load(
     url: Annotated[str, typer.Argument(help="http://host[:port]/path")],
     *,
