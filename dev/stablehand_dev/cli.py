@@ -1,0 +1,48 @@
+"""The command `stablehand-dev`. A subcommand's module is imported only when it is used or listed."""
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from stablehand_dev.errors import DevelopmentError
+
+# Each subcommand's module; it has a typer application named `app`.
+SUBCOMMANDS = {
+    "cluster": "stablehand_dev.cluster.cli",
+    "images": "stablehand_dev.images.cli",
+    "demo": "stablehand_dev.demo.cli",
+    "load": "stablehand_dev.load.cli",
+    "dashboard": "stablehand_dev.dashboard.cli",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """A group whose commands are loaded by name, so that one command's imports burden no other."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class's signature
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        return typer.main.get_command(importlib.import_module(SUBCOMMANDS[cmd_name]).app)
+
+
+app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _tools() -> None:
+    """Tools of Stablehand's repository: a cluster, images, the demonstration, the dashboard."""
+
+
+def main() -> None:
+    """Run the command; an error that its user can act on is printed as text, without a traceback."""
+    try:
+        app()
+    except DevelopmentError as error:
+        print(f"stablehand-dev: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
