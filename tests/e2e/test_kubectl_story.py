@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
+from stablehand_dev.errors import CommandFailedError
 
 
 def refusal(app, spec):
-    with pytest.raises(subprocess.CalledProcessError) as refused:
+    with pytest.raises(CommandFailedError) as refused:
         app.apply(spec)
-    return refused.value.stderr
+    return str(refused.value)
 
 
 def test_get_and_describe_tell_class_workers_threads_ready_and_why(new_app, io_bound, waiting):
