@@ -122,25 +122,23 @@ def _convert(node: Any, definitions: dict[str, Any]) -> Any:
     node = _resolved(_without_null(_resolved(node, definitions)), definitions)
     converted: dict[str, Any] = {}
     for key, value in node.items():
-        if key == "properties":
-            converted[key] = {name: _convert(child, definitions) for name, child in value.items()}
-        elif key == "additionalProperties" and isinstance(value, dict):
-            converted[key] = _convert(value, definitions)
-        elif key == "exclusiveMinimum":  # a number in JSON Schema, a flag beside `minimum` in Kubernetes
-            converted |= {"minimum": value, "exclusiveMinimum": True}
-        elif key == "const":
-            converted["enum"] = [value]
-        elif key == "default" and value is None:
-            continue
-        elif key in {"default", "enum", "x-kubernetes-validations"}:
-            converted[key] = value
-        elif key in {"items", "anyOf"}:
-            converted[key] = _convert(value, definitions)
-        elif key == "description":
-            converted[key] = " ".join(value.split())
-        elif key not in _DROPPED:
-            converted[key] = value
+        converted |= _convert_keyword(key, value, definitions)
     return converted
+
+
+def _convert_keyword(key: str, value: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return what one keyword of JSON Schema is in a structural schema: itself, others, or nothing."""
+    if key == "properties":
+        return {key: {name: _convert(child, definitions) for name, child in value.items()}}
+    if key in {"items", "anyOf"} or (key == "additionalProperties" and isinstance(value, dict)):
+        return {key: _convert(value, definitions)}
+    if key in _DROPPED or (key == "default" and value is None):
+        return {}
+    if key == "exclusiveMinimum":  # a number in JSON Schema, a flag beside `minimum` in Kubernetes
+        return {"minimum": value, "exclusiveMinimum": True}
+    if key == "description":
+        return {key: " ".join(value.split())}
+    return {"enum": [value]} if key == "const" else {key: value}
 
 
 def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

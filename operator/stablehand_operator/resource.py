@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
-from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Settings, WorkerClass
+from pydantic import ConfigDict, Field, JsonValue
 
 from stablehand_operator.kubernetes_types import (
     EnvironmentVariable,
@@ -22,13 +21,14 @@ from stablehand_operator.kubernetes_types import (
 )
 from stablehand_operator.names import GROUP, METRICS_PORT
 from stablehand_operator.tuning_spec import TuningSpec
+from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Settings, WorkerClass
 
 DEFAULT_SETTINGS = Settings(worker_class=WorkerClass.GTHREAD, workers=1, threads=4)
 """Where an app starts that names no settings: one process, because memory is not known yet, and a few threads, because
 most web apps wait. The tuner takes it from there."""
 
 
-def rule(expression: str, message: str) -> dict[str, str]:
+def rule(expression: str, message: str) -> dict[str, JsonValue]:
     """Return a CEL rule that the API server checks, and the sentence that a person reads when it does not hold."""
     return {"rule": expression, "message": message}
 
@@ -75,14 +75,14 @@ _TUNED_FLAGS_SENTENCE = (
 )
 
 
-def _own_volumes(field: str) -> dict[str, str]:
+def _own_volumes(field: str) -> dict[str, JsonValue]:
     return rule(
         f"!has(self.{field}) || self.{field}.all(each, !(each.name in ['settings', 'tmp']))",
         f"{field} must not use the names settings and tmp: the operator's own volumes have them",
     )
 
 
-def _within_bounds(setting: str, bounds: str, condition: str = "true") -> dict[str, str]:
+def _within_bounds(setting: str, bounds: str, condition: str = "true") -> dict[str, JsonValue]:
     """Return the rule that the initial settings keep to the bounds that the user wrote; mode Off knows no bounds."""
     bound = f"self.tuning.{bounds}"
     return rule(

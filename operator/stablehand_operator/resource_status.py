@@ -73,9 +73,9 @@ class Observed(Model):
     mean_seconds: float | None = None
     """Mean wall seconds of a request inside the app."""
     p50_seconds: float | None = None
-    """Median seconds of a request inside the app, of the slowest pod."""
+    """Median seconds of a request inside the app."""
     p99_seconds: float | None = None
-    """99th percentile of a request's seconds inside the app, of the slowest pod."""
+    """99th percentile of a request's seconds inside the app."""
     cpu_share: float | None = None
     """The part of a request's time that is computing, 0 to 1."""
     busy_slots: float | None = None
@@ -161,5 +161,3 @@ class WSGIAppStatus(Model):
     """The last decisions, the newest first."""
     tuner: PassedOn | None = None
     """The tuner's state: its own affair, kept here so that an operator that restarts forgets nothing."""
-
-

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
-from stablehand_tuner.policy import Policy
-from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Range
 
 from stablehand_operator.kubernetes_types import Model
+from stablehand_tuner.policy import Policy
+from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Range
 
 
 def _ordered(name: str) -> ConfigDict:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
 from stablehand_operator.resource import WSGIApp
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class ApiServer:
         self.operator_kubeconfig = self._kubeconfig("operator", "operator-token")
 
     def start(self) -> None:
+        """Start both, and wait until requests are answered."""
         client_port, peer_port = _free_port(), _free_port()
         self._run(
             "etcd",
@@ -120,12 +122,13 @@ class ApiServer:
         self.wait_until(self._is_ready, "the API server to be ready", seconds=60)
 
     def stop(self) -> None:
+        """Stop both, and wait for their ends."""
         for process in reversed(self._processes):
             process.terminate()
         for process in reversed(self._processes):
             try:
                 process.wait(20)
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired:  # noqa: PERF203 (two processes)
                 process.kill()
                 process.wait(5)
 
@@ -166,7 +169,9 @@ class ApiServer:
             self._processes.append(subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT))
 
     def _is_ready(self) -> bool:
-        return "ok" in self.kubectl("get", "--raw", "/readyz", check=False)[:2] and bool(self.get("namespace", "default"))
+        return "ok" in self.kubectl("get", "--raw", "/readyz", check=False)[:2] and bool(
+            self.get("namespace", "default")
+        )
 
     def _kubeconfig(self, user: str, token: str) -> Path:
         path = self.directory / f"{user}.kubeconfig"

@@ -15,9 +15,8 @@ from stablehand_operator.builders.service import build_service
 from stablehand_operator.builders.service_account import build_service_account
 
 if TYPE_CHECKING:
-    from stablehand_tuner.settings import Settings
-
     from stablehand_operator.resource import WSGIApp
+    from stablehand_tuner.settings import Settings
 
 __all__ = [
     "Manifest",

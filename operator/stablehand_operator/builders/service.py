@@ -19,8 +19,6 @@ def build_service(app: WSGIApp) -> Manifest:
         "metadata": child_metadata(app, app.name),
         "spec": {
             "selector": selector_labels(app.name),
-            "ports": [
-                {"name": HTTP_PORT_NAME, "port": app.spec.port, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}
-            ],
+            "ports": [{"name": HTTP_PORT_NAME, "port": app.spec.port, "targetPort": HTTP_PORT_NAME, "protocol": "TCP"}],
         },
     }

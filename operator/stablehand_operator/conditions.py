@@ -1,0 +1,143 @@
+"""The three conditions of an app: Ready, SettingsAccepted, Tuning."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from stablehand_operator.events import timestamp
+from stablehand_operator.pods import Failure
+from stablehand_operator.resource_status import Condition
+from stablehand_tuner.policy import Mode
+from stablehand_tuner.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stablehand_operator.pods import Pod
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.settings import Settings
+
+READY = "Ready"
+SETTINGS_ACCEPTED = "SettingsAccepted"
+TUNING = "Tuning"
+
+REFUSAL_SHOWN_SECONDS = 600.0
+"""A refusal of settings stays visible for this long after everything runs what it should again."""
+
+_REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
+
+Status = Literal["True", "False", "Unknown"]
+
+
+class Verdict(NamedTuple):
+    """What a condition says, without when it began to say so."""
+
+    status: Status
+    reason: str
+    message: str
+
+
+def ready(wanted: int, deployment: Mapping[str, Any] | None, pods: Sequence[Pod], problem: Failure | None) -> Verdict:
+    """Tell whether all pods of the present template serve, and if not, what keeps them from it."""
+    if problem is not None:
+        return Verdict("False", problem.reason, problem.message)
+    if deployment is None:
+        return Verdict("Unknown", "Starting", "the Deployment is not there yet")
+    status = deployment.get("status") or {}
+    current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    serving = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0)) if current else 0
+    if current and serving >= wanted and status.get("replicas", 0) == wanted:
+        if wanted == 0:
+            return Verdict("True", "ScaledToZero", "no pods are wanted")
+        return Verdict("True", "PodsReady", f"{serving} of {wanted} pods are ready")
+    failure = _what_fails(status, pods)
+    if failure is not None:
+        return Verdict("False", failure.reason, failure.message)
+    return Verdict("False", "PodsStarting", f"{min(serving, wanted)} of {wanted} pods are ready")
+
+
+def _what_fails(deployed: Mapping[str, Any], pods: Sequence[Pod]) -> Failure | None:
+    """Return what keeps the newest pod that fails from serving, or the Deployment from making pods."""
+    for pod in pods:
+        if pod.failure is not None and not pod.deleting:
+            return pod.failure
+    for each in deployed.get("conditions") or []:
+        if each["type"] == "ReplicaFailure" and each.get("status") == "True":
+            return Failure("PodsRefused", each.get("message") or "the pods cannot be made")
+    return None
+
+
+def settings_accepted(
+    previous: Condition | None,
+    desired: Settings,
+    observations: Mapping[str, Observation | None],
+    decision: Decision | None,
+    now: dt.datetime,
+) -> Verdict:
+    """Tell whether the servers run what they should.
+
+    A refusal stays visible for a while after the old settings are back: a person who looks a minute later must see it.
+    """
+    if decision is not None and decision.reason in _REFUSALS:
+        return Verdict("False", decision.reason.value, decision.message)
+    measured = {pod: each for pod, each in observations.items() if each is not None}
+    for pod, each in measured.items():
+        if each.switches_rejected or each.switches_rolled_back:
+            how = "refused" if each.switches_rejected else "could not start with"
+            now_running = each.settings_active or "what it ran before"
+            return Verdict(
+                "False",
+                Reason.SERVER_REFUSED.value,
+                f"pod {pod} {how} its settings and runs {now_running}; see its log",
+            )
+    if not measured:
+        return _as_before(previous) or Verdict("Unknown", "NotMeasured", "no pod could be asked yet")
+    differing = sorted(pod for pod, each in measured.items() if each.settings_active != desired)
+    if previous is not None and previous.status == "False":
+        age = (now - _moment(previous.last_transition_time)).total_seconds()
+        if differing or age < REFUSAL_SHOWN_SECONDS:
+            return Verdict("False", previous.reason, previous.message)
+    if differing:
+        return Verdict("Unknown", "Applying", f"{len(differing)} of {len(measured)} pods do not run {desired} yet")
+    return Verdict("True", "Active", f"every pod runs {desired}")
+
+
+def tuning(mode: Mode, decision: Decision | None, previous: Condition | None) -> Verdict:
+    """Tell whether the tuner is at work, and what it last decided."""
+    if mode is Mode.OFF:
+        return Verdict("False", Reason.MODE_OFF.value, Reason.MODE_OFF.meaning)
+    if decision is None:
+        return _as_before(previous) or Verdict("True", "Starting", "nothing was decided yet")
+    return Verdict("True", decision.reason.value, decision.message)
+
+
+def with_condition(
+    conditions: Sequence[Condition], kind: str, verdict: Verdict, generation: int, now: dt.datetime
+) -> list[Condition]:
+    """Return the conditions with this one renewed; its time moves only when its status does."""
+    previous = find(conditions, kind)
+    since = previous.last_transition_time if previous and previous.status == verdict.status else timestamp(now)
+    renewed = Condition(
+        type=kind,
+        status=verdict.status,
+        observed_generation=generation,
+        last_transition_time=since,
+        reason=verdict.reason,
+        message=verdict.message,
+    )
+    return sorted([*(each for each in conditions if each.type != kind), renewed], key=lambda each: each.type)
+
+
+def find(conditions: Sequence[Condition], kind: str) -> Condition | None:
+    """Return the condition of a type."""
+    return next((each for each in conditions if each.type == kind), None)
+
+
+def _as_before(previous: Condition | None) -> Verdict | None:
+    return None if previous is None else Verdict(previous.status, previous.reason, previous.message)
+
+
+def _moment(text: str) -> dt.datetime:
+    return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.timezone.utc)

@@ -1,0 +1,62 @@
+"""Which settings every pod of an app should run: the spec's, or those that the tuner arrived at.
+
+The status remembers what was desired last, and what the spec said when it was last taken from there. So the tuner's
+settings survive any reconciliation and any restart of the operator, and a person who changes `spec.settings` is obeyed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from stablehand_operator.resource_status import SettingsByRole, SettingsStatus, WSGIAppStatus
+from stablehand_tuner.policy import Mode
+from stablehand_tuner.settings import InvalidSettings, Settings
+
+if TYPE_CHECKING:
+    from stablehand_operator.resource import WSGIApp
+
+
+class Desired(NamedTuple):
+    """The settings, and whether they were just taken from the spec, so that the tuner has to begin anew."""
+
+    settings: Settings
+    from_spec: bool
+
+
+def desired_settings(app: WSGIApp, status: WSGIAppStatus) -> Desired:
+    """Return what every pod should run.
+
+    The spec's settings count at first, when a person changes them, and always while `tuning.mode` is Off. Otherwise
+    what is desired stays desired. A person who removes `spec.settings` asks for nothing: what is desired stays.
+    """
+    asked = app.spec.settings
+    initial = app.spec.initial_settings()
+    current = read(status.settings.desired)
+    if current is None:
+        return Desired(initial, from_spec=True)
+    if asked is None:
+        return Desired(current, from_spec=False)
+    changed = read(status.settings.initial) != initial
+    switched_off = app.spec.tuning.mode == Mode.OFF.value and current != initial
+    return Desired(initial, from_spec=True) if changed or switched_off else Desired(current, from_spec=False)
+
+
+def noted(app: WSGIApp, status: WSGIAppStatus, desired: Settings) -> SettingsByRole:
+    """Return the status' settings with the desired ones in them, and with what the spec asks for."""
+    initial = None if app.spec.settings is None else written(app.spec.initial_settings())
+    return status.settings.model_copy(update={"desired": written(desired), "initial": initial})
+
+
+def read(settings: SettingsStatus | None) -> Settings | None:
+    """Return settings from the status; None when there are none, or when no server should run them."""
+    if settings is None:
+        return None
+    try:
+        return Settings.from_mapping(settings.to_json())
+    except InvalidSettings:
+        return None
+
+
+def written(settings: Settings) -> SettingsStatus:
+    """Return settings as the status has them."""
+    return SettingsStatus.model_validate(settings.to_mapping())

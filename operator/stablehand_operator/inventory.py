@@ -1,0 +1,192 @@
+"""What the operator knows of the cluster: apps, their children and pods, as last seen.
+
+Watches fill it at once; a listing now and then replaces it, so that an event that was missed is no lasting error.
+Nothing in it is lost with the operator: all of it can be read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stablehand_operator.names import INSTANCE_LABEL
+from stablehand_operator.pods import Pod, version_of
+from stablehand_operator.resource_status import WSGIAppStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stablehand_operator.builders import Manifest
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.snapshot import Snapshot
+    from stablehand_tuner.state import TunerState
+
+CHILD_KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount")
+
+
+class AppKey(NamedTuple):
+    """Names one WSGIApp."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return the name as Kubernetes' tools write it."""
+        return f"{self.namespace}/{self.name}"
+
+
+class ChildKey(NamedTuple):
+    """Names one child."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Applied(NamedTuple):
+    """A child as it was right after the operator applied it: digests of what was sent and of what came back."""
+
+    sent: str
+    live: str
+
+
+@dataclasses.dataclass
+class AppRecord:
+    """One app: the resource as last seen, and what the operator remembers of it between two looks.
+
+    `lock` is held while something is decided or done about the app, so that a reconciliation and a decision of the
+    tuner never cross.
+    """
+
+    key: AppKey
+    body: Manifest
+    status: WSGIAppStatus
+    lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
+    applied: dict[ChildKey, Applied] = dataclasses.field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = dataclasses.field(default_factory=dict)
+    observations: dict[str, Observation | None] = dataclasses.field(default_factory=dict)
+    tuner_state: TunerState | None = None
+    decision: Decision | None = None
+    nudged_at: dict[str, float] = dataclasses.field(default_factory=dict)
+    status_written_at: float = float("-inf")
+    tuning: asyncio.Task[None] | None = None
+
+    @property
+    def resource_version(self) -> str:
+        """The version of the resource that the operator's next write rests on."""
+        return str(self.body["metadata"]["resourceVersion"])
+
+    def take(self, body: Manifest) -> bool:
+        """Take over a newer reading of the resource; tell whether it was newer."""
+        if version_of(body) < version_of(self.body):
+            return False
+        self.body = body
+        self.status = WSGIAppStatus.model_validate(body.get("status") or {})
+        return True
+
+
+class Inventory:
+    """Everything that was last seen."""
+
+    def __init__(self) -> None:
+        self.apps: dict[AppKey, AppRecord] = {}
+        self.children: dict[ChildKey, Manifest] = {}
+        self._pods: dict[AppKey, dict[str, Pod]] = {}
+
+    def take_app(self, body: Manifest) -> AppRecord:
+        """Take over a WSGIApp; one that was deleted and made anew begins anew."""
+        key = app_key(body)
+        record = self.apps.get(key)
+        if record is None or record.body["metadata"]["uid"] != body["metadata"]["uid"]:
+            record = AppRecord(key, body, WSGIAppStatus.model_validate(body.get("status") or {}))
+            self.apps[key] = record
+        else:
+            record.take(body)
+        return record
+
+    def drop_app(self, key: AppKey) -> None:
+        """Forget a WSGIApp that is gone."""
+        record = self.apps.pop(key, None)
+        if record is not None and record.tuning is not None:
+            record.tuning.cancel()
+
+    def take_child(self, body: Manifest) -> None:
+        """Take over a child."""
+        self.children[child_key(body)] = body
+
+    def drop_child(self, key: ChildKey) -> None:
+        """Forget a child that is gone."""
+        self.children.pop(key, None)
+
+    def take_pod(self, body: Manifest) -> Pod:
+        """Take over a pod."""
+        pod = Pod.from_object(body)
+        self._pods.setdefault(AppKey(pod.namespace, pod.app_name), {})[pod.name] = pod
+        return pod
+
+    def drop_pod(self, body: Manifest) -> None:
+        """Forget a pod that is gone."""
+        pod = Pod.from_object(body)
+        self._pods.get(AppKey(pod.namespace, pod.app_name), {}).pop(pod.name, None)
+
+    def pods(self, key: AppKey) -> list[Pod]:
+        """Return an app's pods, the newest first."""
+        return sorted(self._pods.get(key, {}).values(), key=lambda pod: (pod.created, pod.name), reverse=True)
+
+    def replace(self, children: Iterable[Manifest], pods: Iterable[Manifest]) -> None:
+        """Replace all children and pods by what a listing shows, keeping what the watches know to be newer."""
+        known_children, known_pods = self.children, self._pods
+        self.children, self._pods = {}, {}
+        for each in children:
+            self.take_child(_newer(known_children.get(child_key(each)), each))
+        for each in pods:
+            pod = Pod.from_object(each)
+            known = known_pods.get(owner_of(each), {}).get(pod.name)
+            newer = known is not None and known.uid == pod.uid and known.version > pod.version
+            self._pods.setdefault(owner_of(each), {})[pod.name] = known if known is not None and newer else pod
+
+
+def app_key(body: Manifest) -> AppKey:
+    """Return the key of a WSGIApp."""
+    return AppKey(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def child_key(body: Manifest) -> ChildKey:
+    """Return the key of a child."""
+    return ChildKey(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def owner_of(body: Manifest) -> AppKey:
+    """Return the app that a child or a pod belongs to, by its labels."""
+    metadata = body["metadata"]
+    return AppKey(metadata["namespace"], (metadata.get("labels") or {}).get(INSTANCE_LABEL, ""))
+
+
+def digest(value: Any) -> str:
+    """Return a short digest of plain JSON, the same for the same content."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def live_digest(body: Manifest) -> str:
+    """Return a digest of what people and controllers may change in an object, without what changes by itself."""
+    metadata = body["metadata"]
+    # The Deployment's controller notes its revision there.
+    annotations = {
+        name: value
+        for name, value in (metadata.get("annotations") or {}).items()
+        if name != "deployment.kubernetes.io/revision"
+    }
+    kept = {
+        key: value for key, value in body.items() if key not in {"metadata", "status", "kind", "apiVersion", "secrets"}
+    }
+    return digest(
+        [kept, metadata.get("uid"), metadata.get("labels"), annotations, metadata.get("ownerReferences")],
+    )
+
+
+def _newer(known: Manifest | None, listed: Manifest) -> Manifest:
+    return known if known is not None and version_of(known) > version_of(listed) else listed

@@ -1,0 +1,124 @@
+"""A pod as the operator looks at it: whether it serves, where it is scraped, and what keeps it from serving."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any
+
+from stablehand_operator.names import CONTAINER, INSTANCE_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EXCEPTION_LINE = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception)\b")
+_LONGEST_MESSAGE = 500
+# A container waits for these in the normal course of things.
+_NORMAL_WAITING = frozenset({"ContainerCreating", "PodInitializing"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What keeps a pod from serving: one word, and one sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Pod:
+    """What the operator reads of a pod."""
+
+    name: str
+    namespace: str
+    uid: str
+    app_name: str
+    ip: str
+    created: str
+    version: int
+    ready: bool
+    deleting: bool
+    annotations: Mapping[str, str]
+    failure: Failure | None
+
+    @property
+    def should_serve(self) -> bool:
+        """Whether requests are sent to the pod, so that its metrics speak for the app."""
+        return self.ready and not self.deleting and bool(self.ip)
+
+    @classmethod
+    def from_object(cls, body: Mapping[str, Any]) -> Pod:
+        """Read a pod as the API server returns it."""
+        metadata, status = body["metadata"], body.get("status") or {}
+        conditions = {each["type"]: each for each in status.get("conditions") or []}
+        return cls(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            app_name=(metadata.get("labels") or {}).get(INSTANCE_LABEL, ""),
+            ip=status.get("podIP") or "",
+            created=metadata.get("creationTimestamp") or "",
+            version=version_of(body),
+            ready=conditions.get("Ready", {}).get("status") == "True",
+            deleting="deletionTimestamp" in metadata,
+            annotations=dict(metadata.get("annotations") or {}),
+            failure=_failure(status, conditions),
+        )
+
+
+def version_of(body: Mapping[str, Any]) -> int:
+    """Return an object's resource version as a number: Kubernetes' own are numbers, and they grow."""
+    try:
+        return int(body["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return 0
+
+
+def _failure(status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> Failure | None:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return Failure("PodsUnschedulable", f"no node takes the pod: {scheduled.get('message') or 'no reason given'}")
+    if status.get("phase") == "Failed":
+        return Failure(status.get("reason") or "PodFailed", status.get("message") or "the pod failed")
+    containers = [each for each in status.get("containerStatuses") or [] if each.get("name") == CONTAINER]
+    return _container_failure(containers[0]) if containers else None
+
+
+def _container_failure(container: Mapping[str, Any]) -> Failure | None:
+    if container.get("ready"):
+        return None
+    state = container.get("state") or {}
+    terminated = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
+    if terminated:
+        return _end_of(terminated)
+    waiting = state.get("waiting") or {}
+    reason = waiting.get("reason") or ""
+    if not reason or reason in _NORMAL_WAITING:
+        return None
+    return Failure(reason, _shortened(waiting.get("message") or f"the container waits: {reason}"))
+
+
+def _end_of(terminated: Mapping[str, Any]) -> Failure | None:
+    reason, code = terminated.get("reason") or "Error", terminated.get("exitCode")
+    if reason == "OOMKilled":
+        return Failure("OOMKilled", "the kernel killed the container: it used more than its memory limit")
+    line = telling_line(terminated.get("message") or "")
+    if line:
+        return Failure("AppFailed", line)
+    if code == 0:
+        return Failure("AppEnded", "the server ended by itself, without an error")
+    return Failure("AppFailed", f"the server ended with exit code {code} and said nothing; see kubectl logs --previous")
+
+
+def telling_line(message: str) -> str:
+    """Return the line of a termination message that tells most: the last exception, else the last line.
+
+    The message is what the server wrote about its end, or the tail of its log.
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    exceptions = [line for line in lines if _EXCEPTION_LINE.match(line)]
+    return _shortened((exceptions or lines or [""])[-1])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,230 @@
+"""Make the cluster as an app's resource says: children applied, drift repaired, pods nudged, status told.
+
+Level-triggered: it does not matter what happened, only what is. Doing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import ValidationError
+
+from stablehand_operator.builders import build_children
+from stablehand_operator.cluster import ClusterError
+from stablehand_operator.desired import desired_settings, noted
+from stablehand_operator.inventory import Applied, ChildKey, child_key, digest, live_digest
+from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION
+from stablehand_operator.pods import Failure
+from stablehand_operator.resource import WSGIApp
+from stablehand_operator.status import Sight, describe
+from stablehand_operator.status_writer import StatusApi, StatusWriter
+from stablehand_operator.workqueue import RetryLater
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stablehand_operator.builders import Manifest
+    from stablehand_operator.inventory import AppKey, AppRecord, Inventory
+    from stablehand_operator.pods import Pod
+    from stablehand_operator.telemetry import Telemetry
+    from stablehand_tuner.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class ClusterApi(StatusApi, Protocol):
+    """What reconciling needs of the cluster."""
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Apply a manifest on the server's side."""
+
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> Manifest:
+        """Set annotations of a pod."""
+
+
+class Refused(Exception):  # noqa: N818 (it carries a sentence for the status, it is no fault of the program)
+    """A child that cannot be made until a person changes something."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Reconciler:
+    """Reconciles apps.
+
+    Args:
+        cluster: the API server.
+        inventory: what was last seen of it.
+        telemetry: where is counted.
+        now: the wall clock.
+    """
+
+    def __init__(
+        self,
+        cluster: ClusterApi,
+        inventory: Inventory,
+        telemetry: Telemetry,
+        now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.timezone.utc),
+    ) -> None:
+        self._cluster = cluster
+        self._inventory = inventory
+        self._telemetry = telemetry
+        self._now = now
+        self.statuses = StatusWriter(cluster)
+
+    async def reconcile(self, key: AppKey) -> None:
+        """Reconcile one app.
+
+        Raises:
+            RetryLater: when it has to be tried again.
+        """
+        record = self._inventory.apps.get(key)
+        if record is None:
+            return
+        started = time.monotonic()
+        async with record.lock:
+            try:
+                await self._reconcile(record)
+            except RetryLater:
+                self._telemetry.reconciles.labels("retry").inc()
+                raise
+            except ClusterError as error:
+                self._telemetry.reconciles.labels("retry").inc()
+                raise RetryLater(str(error)) from error
+            finally:
+                self._telemetry.reconcile_seconds.observe(time.monotonic() - started)
+        self._telemetry.reconciles.labels("done").inc()
+
+    async def _reconcile(self, record: AppRecord) -> None:
+        app = self.read(record)
+        if app is None:
+            return
+        desired, from_spec = desired_settings(app, record.status)
+        if from_spec:
+            # Written before anything is done about it: whoever comes after a crash finds what was meant.
+            settings = noted(app, record.status, desired)
+            status = record.status.model_copy(update={"settings": settings, "tuner": None})
+            record.tuner_state = None
+            record.decision = None
+            await self.statuses.write(record, status, at_once=True)
+        try:
+            await self.carry_out(record, app, desired)
+        except Refused as refused:
+            self._telemetry.reconciles.labels("refused").inc()
+            await self.report(record, app, desired, refused.failure)
+            raise RetryLater(str(refused)) from refused
+        await self.report(record, app, desired)
+
+    def read(self, record: AppRecord) -> WSGIApp | None:
+        """Return the app, or None where its spec is not of the present schema.
+
+        The API server refuses such a spec; one that was stored under an older schema may still be there.
+        """
+        try:
+            return WSGIApp.from_object(record.body)
+        except ValidationError as error:
+            logger.error("%s: the spec is not valid, so nothing is changed: %s", record.key, error)  # noqa: TRY400 (the input is wrong, a traceback tells nothing)
+            return None
+
+    async def carry_out(self, record: AppRecord, app: WSGIApp, settings: Settings) -> None:
+        """Apply every child that is not as it should be, and have the pods look at their settings.
+
+        Raises:
+            Refused: when a person has to change something first.
+            RetryLater, ClusterError: when it may succeed later.
+        """
+        for manifest in build_children(app, settings):
+            await self._apply_child(record, app, manifest)
+        await self._nudge(record, settings)
+
+    async def report(self, record: AppRecord, app: WSGIApp, desired: Settings, problem: Failure | None = None) -> None:
+        """Write the status that tells what is seen."""
+        status = describe(record.status, self.sight(record, app, desired, problem), self._now())
+        await self.statuses.write(record, status)
+
+    def sight(self, record: AppRecord, app: WSGIApp, desired: Settings, problem: Failure | None = None) -> Sight:
+        """Return what is seen of an app."""
+        return Sight(
+            app=app,
+            desired=desired,
+            deployment=self._inventory.children.get(ChildKey("Deployment", app.namespace, app.name)),
+            pods=self._inventory.pods(record.key),
+            observations=record.observations,
+            decision=record.decision,
+            recommended=record.tuner_state.recommended if record.tuner_state else None,
+            problem=problem,
+        )
+
+    async def _apply_child(self, record: AppRecord, app: WSGIApp, manifest: Manifest) -> None:
+        key = child_key(manifest)
+        live = self._inventory.children.get(key)
+        before = record.applied.get(key)
+        sent = digest(manifest)
+        if live is not None and before == (sent, live_digest(live)):
+            return
+        if before is None:
+            live = live or await self._cluster.get(*key)
+            _refuse_to_take_over(app, key, live)
+        try:
+            answer = await self._cluster.apply(manifest)
+        except ClusterError as error:
+            if error.passing:
+                raise
+            raise Refused(Failure("ManifestRefused", str(error))) from error
+        self._telemetry.applies.labels(key.kind).inc()
+        logger.info("%s: applied %s %s", record.key, key.kind, key.name)
+        self._inventory.take_child({**answer, "kind": key.kind})
+        record.applied[key] = Applied(sent, live_digest(answer))
+
+    async def _nudge(self, record: AppRecord, settings: Settings) -> None:
+        """Touch each pod that has not been touched for these settings, so that the kubelet syncs its volumes at once.
+
+        Without it the kubelet would write the ConfigMap's change at its next regular sync, up to 90 s later.
+        """
+        wanted = digest(settings.to_mapping())
+        stale = [
+            pod
+            for pod in self._inventory.pods(record.key)
+            if not pod.deleting and not pod.annotations.get(NUDGE_ANNOTATION, "").startswith(wanted)
+        ]
+        await self.nudge(record, stale, wanted)
+
+    async def nudge(self, record: AppRecord, pods: Sequence[Pod], value: str) -> None:
+        """Write the nudge's annotation to these pods, all at once; a pod that is gone meanwhile needs none."""
+        answers = await asyncio.gather(
+            *(self._cluster.annotate_pod(pod.namespace, pod.name, {NUDGE_ANNOTATION: value}) for pod in pods),
+            return_exceptions=True,
+        )
+        for pod, answer in zip(pods, answers, strict=True):
+            if isinstance(answer, ClusterError) and answer.status == 404:  # noqa: PLR2004 (HTTP's not found)
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            record.nudged_at[pod.uid] = time.monotonic()
+            self._inventory.take_pod(answer)
+
+
+def _refuse_to_take_over(app: WSGIApp, key: ChildKey, live: Manifest | None) -> None:
+    """Refuse to touch an object that is somebody else's: applying would silently make it ours."""
+    if live is None:
+        return
+    metadata = live["metadata"]
+    owner = next((each for each in metadata.get("ownerReferences") or [] if each.get("controller")), None)
+    if owner is None and (metadata.get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY:
+        return
+    if owner is not None and owner["uid"] == app.uid:
+        return
+    if owner is not None and owner["kind"] == KIND and owner["name"] == app.name:
+        raise RetryLater(f"{key.kind} {key.name} of the former {KIND} {app.name} is still being deleted")
+    whose = f"{owner['kind']} {owner['name']}" if owner else "somebody else"
+    raise Refused(
+        Failure(
+            "NameTaken",
+            f"{key.kind} {key.name} exists already and belongs to {whose}: delete it, or give the app another name",
+        )
+    )

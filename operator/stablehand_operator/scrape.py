@@ -1,0 +1,111 @@
+"""One scrape of one pod over HTTP. A pod runs somebody's code in any state, so nothing it answers is trusted.
+
+Whatever goes wrong is a `ScrapeFailed` with a reason for the metrics and a sentence for the log: the caller counts the
+pod as missing, and other pods never wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from stablehand_operator.names import METRICS_PORT
+from stablehand_tuner.snapshot import IncompleteSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+LARGEST_BYTES = 2 * 1024 * 1024
+"""More than 512 workers, the most that settings allow, have to say."""
+
+# Above this size a scrape is parsed in a thread, so that it delays nobody else: about 20 ms of parsing.
+_PARSED_IN_PLACE_BYTES = 128 * 1024
+_CHUNK_BYTES = 64 * 1024
+_OK = 200
+
+
+class ScrapeFailed(Exception):  # noqa: N818 (an event that is expected, not a fault of the program)
+    """A scrape that yields nothing; `reason` is one of a few words, for a metric's label."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+REASONS = ("timeout", "unreachable", "status", "too_large", "malformed", "incomplete")
+
+
+def metrics_url(ip: str) -> str:
+    """Return where a pod's metrics are."""
+    host = f"[{ip}]" if ":" in ip else ip
+    return f"http://{host}:{METRICS_PORT}/metrics"
+
+
+def new_session() -> aiohttp.ClientSession:
+    """Return a session for scraping: no cookies, no proxies, no decompression, as many pods at once as there are."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity", "User-Agent": "stablehand"},
+    )
+
+
+async def scrape(session: aiohttp.ClientSession, url: str, *, timeout: float, at: float) -> Snapshot:
+    """Scrape one pod.
+
+    Args:
+        session: from `new_session`.
+        url: of the pod's metrics.
+        timeout: seconds for the whole answer.
+        at: the moment of the scrape, in seconds.
+
+    Raises:
+        ScrapeFailed: whatever went wrong.
+    """
+    try:
+        text = await asyncio.wait_for(_fetch(session, url), timeout)
+    except asyncio.TimeoutError:
+        raise ScrapeFailed("timeout", f"{url} did not answer within {timeout:g} s") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise ScrapeFailed("unreachable", f"{url} cannot be reached: {str(error) or type(error).__name__}") from error
+    if len(text) > _PARSED_IN_PLACE_BYTES:
+        return await asyncio.to_thread(_parse, text, url, at)
+    return _parse(text, url, at)
+
+
+async def _fetch(session: aiohttp.ClientSession, url: str) -> str:
+    async with session.get(url, allow_redirects=False) as response:
+        if response.status != _OK:
+            raise ScrapeFailed("status", f"{url} answered with status {response.status}")
+        if response.content_type not in {"text/plain", "application/openmetrics-text"}:
+            raise ScrapeFailed("malformed", f"{url} answered with {response.content_type}, not with metrics")
+        content = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > LARGEST_BYTES:
+                raise ScrapeFailed("too_large", f"{url} answered with more than {LARGEST_BYTES} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ScrapeFailed("malformed", f"{url} answered with what is no UTF-8: {error}") from error
+
+
+def _parse(text: str, url: str, at: float) -> Snapshot:
+    try:
+        samples = list(_samples(text))
+    except Exception as error:
+        raise ScrapeFailed("malformed", f"{url} answered with what are no metrics: {error}") from error
+    try:
+        return Snapshot.from_samples(samples, at)
+    except IncompleteSnapshot as error:
+        raise ScrapeFailed("incomplete", f"{url}: {error}") from error
+
+
+def _samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value

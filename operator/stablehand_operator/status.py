@@ -1,0 +1,182 @@
+"""The status that people read, put together from what was seen. Pure: the same sight gives the same status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stablehand_operator import conditions
+from stablehand_operator.desired import noted, read, written
+from stablehand_operator.events import timestamp
+from stablehand_operator.names import selector_labels
+from stablehand_operator.resource_status import HISTORY_LENGTH, HistoryEntry, Observed, Summary, WSGIAppStatus
+from stablehand_tuner.aggregation import combine
+from stablehand_tuner.decision import Action
+from stablehand_tuner.policy import Mode
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from stablehand_operator.pods import Failure, Pod
+    from stablehand_operator.resource import WSGIApp
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.settings import Settings
+
+
+class Sight(NamedTuple):
+    """What is seen of an app at one moment."""
+
+    app: WSGIApp
+    desired: Settings
+    deployment: Mapping[str, Any] | None
+    pods: Sequence[Pod]
+    observations: Mapping[str, Observation | None]
+    decision: Decision | None
+    recommended: Settings | None
+    problem: Failure | None
+
+
+def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIAppStatus:
+    """Return the status that tells what is seen; history and the tuner's state stay as they are."""
+    app = sight.app
+    deployed = (sight.deployment or {}).get("status") or {}
+    measured = [each for each in sight.observations.values() if each is not None]
+    verdicts = {
+        conditions.READY: conditions.ready(app.spec.replicas, sight.deployment, sight.pods, sight.problem),
+        conditions.SETTINGS_ACCEPTED: conditions.settings_accepted(
+            conditions.find(previous.conditions, conditions.SETTINGS_ACCEPTED),
+            sight.desired,
+            sight.observations,
+            sight.decision,
+            now,
+        ),
+        conditions.TUNING: conditions.tuning(
+            Mode(app.spec.tuning.mode or Mode.AUTO),
+            sight.decision,
+            conditions.find(previous.conditions, conditions.TUNING),
+        ),
+    }
+    renewed = previous.conditions
+    for kind, verdict in verdicts.items():
+        renewed = conditions.with_condition(renewed, kind, verdict, app.generation, now)
+    # What keeps the app from serving is more urgent than why its settings are as they are.
+    telling = verdicts[conditions.READY if verdicts[conditions.READY].status != "True" else conditions.TUNING]
+    active = _agreed(each.settings_active for each in measured) if measured else read(previous.settings.active)
+    settings = noted(app, previous, sight.desired).model_copy(
+        update={
+            "active": written(active) if active else None,
+            "recommended": written(sight.recommended) if sight.recommended else None,
+        }
+    )
+    return previous.model_copy(
+        update={
+            "observed_generation": app.generation,
+            "reason": telling.reason,
+            "message": telling.message,
+            "conditions": renewed,
+            "replicas": deployed.get("replicas", 0),
+            "ready_replicas": deployed.get("readyReplicas", 0),
+            "selector": ",".join(f"{name}={value}" for name, value in selector_labels(app.name).items()),
+            "settings": settings,
+            "summary": _summary(previous.summary, sight, measured, deployed),
+            "observed": _observed(measured) if measured else previous.observed,
+        }
+    )
+
+
+def with_history(status: WSGIAppStatus, decision: Decision, before: Settings | None, now: dt.datetime) -> WSGIAppStatus:
+    """Return the status with a decision put at the head of its history."""
+    entry = HistoryEntry.model_validate(
+        {
+            "time": timestamp(now),
+            "action": decision.action.value,
+            "reason": decision.reason.value,
+            "message": decision.message,
+            "from": "" if before is None else str(before),
+            "to": "" if decision.settings is None else str(decision.settings),
+        }
+    )
+    return status.model_copy(update={"history": [entry, *status.history][:HISTORY_LENGTH]})
+
+
+def is_news(status: WSGIAppStatus, decision: Decision) -> bool:
+    """Tell whether a decision is worth a line of history and an Event.
+
+    A change under way is decided again at every step until all pods run it, and a recommendation stands until another
+    one comes: each is news once.
+    """
+    if decision.action is Action.HOLD:
+        return False
+    if decision.changes_settings:
+        return decision.settings != read(status.settings.desired)
+    last = status.history[0] if status.history else None
+    return last is None or (last.action, last.reason, last.to_settings) != (
+        decision.action.value,
+        decision.reason.value,
+        "" if decision.settings is None else str(decision.settings),
+    )
+
+
+def is_urgent(old: WSGIAppStatus, new: WSGIAppStatus) -> bool:
+    """Tell whether a new status has to be written at once; what differs in numbers only may wait for a few seconds."""
+    return _without_numbers(old) != _without_numbers(new)
+
+
+def _without_numbers(status: WSGIAppStatus) -> dict[str, Any]:
+    kept = status.model_copy(update={"observed": None, "tuner": None, "message": ""}).to_json()
+    kept["conditions"] = [{**each, "message": ""} for each in kept.get("conditions", [])]
+    return kept
+
+
+def _summary(previous: Summary, sight: Sight, measured: Sequence[Observation], deployed: Mapping[str, Any]) -> Summary:
+    texts: dict[str, str] = {
+        "ready": f"{deployed.get('readyReplicas', 0)}/{sight.app.spec.replicas}",
+        "desired": str(sight.desired),
+        "recommended": str(sight.recommended) if sight.recommended else "",
+    }
+    running = {each.settings_active for each in measured if each.settings_active is not None}
+    if running:
+        texts |= {
+            "worker_class": _change([each.worker_class.value for each in running], sight.desired.worker_class.value),
+            "workers": _change([str(each.workers) for each in running], str(sight.desired.workers)),
+            "threads": _change([str(each.threads) for each in running], str(sight.desired.threads)),
+            "active": _change([str(each) for each in running], str(sight.desired)),
+        }
+    return previous.model_copy(update=texts)
+
+
+def _change(running: Iterable[str], desired: str) -> str:
+    """Return the one value that runs, or `old→new` while there are several or another one is desired."""
+    others = sorted(set(running) - {desired})
+    return f"{'/'.join(others)}→{desired}" if others else desired
+
+
+def _observed(measured: Sequence[Observation]) -> Observed:
+    app = combine(measured)
+    return Observed(
+        pods=len(measured),
+        requests_per_second=_rounded(app.requests_per_second),
+        errors_per_second=_rounded(app.errors_per_second),
+        mean_seconds=_rounded(app.mean_seconds),
+        p50_seconds=_rounded(app.p50_seconds),
+        p99_seconds=_rounded(app.p99_seconds),
+        cpu_share=_rounded(app.cpu_share),
+        busy_slots=_rounded(app.busy_slots),
+        slots=round(app.slots),
+        backlog=_rounded(app.backlog),
+        cores_used=_rounded(app.cores_used),
+        cores=_rounded(app.cores),
+        memory_bytes=_rounded(app.worker_memory_bytes),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return three digits of a number: more would be noise, and each new digit is a write."""
+    return None if value is None else float(f"{value:.3g}")
+
+
+def _agreed(values: Iterable[Settings | None]) -> Settings | None:
+    """Return the one value that all agree on, or None."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None

@@ -1,0 +1,257 @@
+"""The loop that scrapes all pods of all apps, asks the tuner, and carries its decisions out.
+
+An app is tuned in a task of its own, so that a slow pod delays its own app only. The order within: scrape, observe,
+step, *write the status*, then act. A crash in between is finished by any later reconciliation, because what was decided
+stands in the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Literal
+
+from stablehand_operator.cluster import ClusterError
+from stablehand_operator.desired import noted, read
+from stablehand_operator.events import build_event
+from stablehand_operator.inventory import digest
+from stablehand_operator.names import SETTINGS_ANNOTATION
+from stablehand_operator.reconcile import Reconciler, Refused
+from stablehand_operator.scrape import ScrapeFailed, metrics_url, new_session, scrape
+from stablehand_operator.status import describe, is_news, with_history
+from stablehand_operator.workqueue import RetryLater
+from stablehand_tuner.controller import step
+from stablehand_tuner.decision import Action
+from stablehand_tuner.observation import CounterReset, Observation, observe
+from stablehand_tuner.policy import InvalidPolicy
+from stablehand_tuner.state import TunerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
+
+    import aiohttp
+
+    from stablehand_operator.builders import Manifest
+    from stablehand_operator.inventory import AppRecord, Inventory
+    from stablehand_operator.pods import Pod
+    from stablehand_operator.resource import WSGIApp
+    from stablehand_operator.telemetry import Telemetry
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.snapshot import Snapshot
+
+    class EventsApi(Protocol):
+        """What telling needs of the cluster."""
+
+        async def create_event(self, event: Manifest) -> None:
+            """Create a Kubernetes Event."""
+
+
+logger = logging.getLogger(__name__)
+
+JITTER = 0.1
+"""Part of the interval by which each tick is early or late, so that scrapes never beat in time with something else."""
+
+NUDGE_AGAIN_SECONDS = 6.0
+"""A pod whose settings file is still the old one after this long is nudged again: the kubelet may have synced it just
+before it heard of the ConfigMap's change."""
+
+_EVENT_REASONS = {
+    Action.APPLY: "SettingsApplied",
+    Action.KEEP: "SettingsKept",
+    Action.ROLL_BACK: "SettingsRolledBack",
+    Action.RECOMMEND: "SettingsRecommended",
+}
+
+
+class TuningLoop:
+    """Tunes all apps.
+
+    Args:
+        inventory: the apps and their pods.
+        reconciler: carries out what was decided.
+        events: where Events go.
+        telemetry: where is counted.
+        interval: seconds between two scrapes of a pod.
+        timeout: seconds that a pod has to answer.
+        ticked: called after each tick, for the operator's health.
+        url: where a pod's metrics are, by its IP.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        reconciler: Reconciler,
+        events: EventsApi,
+        telemetry: Telemetry,
+        *,
+        interval: float = 5.0,
+        timeout: float = 2.0,
+        ticked: Callable[[], None] = lambda: None,
+        url: Callable[[str], str] = metrics_url,
+    ) -> None:
+        self._inventory = inventory
+        self._reconciler = reconciler
+        self._events = events
+        self._telemetry = telemetry
+        self._interval = interval
+        self._timeout = timeout
+        self._ticked = ticked
+        self._url = url
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        async with new_session() as session:
+            try:
+                while True:
+                    self.tick(session)
+                    self._ticked()
+                    await asyncio.sleep(self._interval * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 (jitter)
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+
+    def tick(self, session: aiohttp.ClientSession) -> None:
+        """Start one round: a task for each app whose former round is over."""
+        self._telemetry.apps.set(len(self._inventory.apps))
+        for record in self._inventory.apps.values():
+            if record.tuning is None or record.tuning.done():
+                record.tuning = asyncio.create_task(self._guarded(record, session), name=f"tuning {record.key}")
+                self._tasks.add(record.tuning)
+                record.tuning.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, record: AppRecord, session: aiohttp.ClientSession) -> None:
+        try:
+            await self.tune(record, session)
+        except (RetryLater, Refused, ClusterError) as error:
+            logger.warning("%s: %s; the next tick tries again", record.key, error)
+        except Exception:
+            logger.exception("%s: an error that nobody expected; the next tick tries again", record.key)
+
+    async def tune(self, record: AppRecord, session: aiohttp.ClientSession) -> None:
+        """Scrape one app's pods, ask the tuner, and carry its decision out.
+
+        Raises:
+            RetryLater, Refused, ClusterError: when the cluster does not do as it should; nothing is lost by that.
+        """
+        pods = [pod for pod in self._inventory.pods(record.key) if pod.should_serve]
+        snapshots = await asyncio.gather(*(self._scrape(session, pod) for pod in pods))
+        async with record.lock:
+            if self._inventory.apps.get(record.key) is not record:
+                return
+            record.observations = _observations(record, pods, snapshots)
+            app = self._reconciler.read(record)
+            desired = read(record.status.settings.desired)
+            if app is None or desired is None:
+                return  # not reconciled yet
+            decisions = self._step(record, app)
+            desired = await self._carry_out(record, app, desired, decisions)
+            await self._nudge_again(record, pods, desired)
+
+    async def _scrape(self, session: aiohttp.ClientSession, pod: Pod) -> Snapshot | None:
+        self._telemetry.scrapes.inc()
+        try:
+            return await scrape(session, self._url(pod.ip), timeout=self._timeout, at=time.monotonic())
+        except ScrapeFailed as error:
+            self._telemetry.scrape_failures.labels(error.reason).inc()
+            logger.info("%s/%s: %s", pod.namespace, pod.name, error)
+            return None
+
+    def _step(self, record: AppRecord, app: WSGIApp) -> tuple[Decision, ...]:
+        try:
+            policy = app.spec.tuning.to_policy()
+        except InvalidPolicy as error:
+            logger.error("%s: spec.tuning is no policy, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
+            return ()
+        state = record.tuner_state or TunerState.from_mapping(record.status.tuner)
+        state = state.for_image(f"{app.spec.image} {app.spec.app}")
+        record.tuner_state, decisions = step(policy, state, record.observations, time.time())
+        for decision in decisions:
+            self._telemetry.decisions.labels(decision.action.value, decision.reason.value).inc()
+        return decisions
+
+    async def _carry_out(
+        self, record: AppRecord, app: WSGIApp, desired: Settings, decisions: Sequence[Decision]
+    ) -> Settings:
+        """Write down what was decided, then do it; return what every pod should run from now on."""
+        now = dt.datetime.now(dt.timezone.utc)
+        status, news = record.status, []
+        for decision in decisions:
+            if is_news(status, decision):
+                status = with_history(status, decision, desired, now)
+                news.append(decision)
+            if decision.changes_settings and decision.settings is not None:
+                desired = decision.settings
+                status = status.model_copy(update={"settings": noted(app, status, desired)})
+        changes = any(each.changes_settings for each in decisions)
+        if decisions:
+            record.decision = decisions[-1]
+        if record.tuner_state is not None:
+            status = status.model_copy(update={"tuner": record.tuner_state.to_mapping()})
+        status = describe(status, self._reconciler.sight(record, app, desired), now)
+        try:
+            await self._reconciler.statuses.write(record, status, at_once=bool(news) or changes)
+        except (ClusterError, RetryLater):
+            record.tuner_state = None  # what could not be written was not decided
+            raise
+        for decision in news:
+            logger.info("%s: %s (%s): %s", record.key, decision.action, decision.reason, decision.message)
+        if changes:
+            await self._reconciler.carry_out(record, app, desired)
+        for decision in news:
+            await self._tell(record, decision)
+        return desired
+
+    async def _tell(self, record: AppRecord, decision: Decision) -> None:
+        kind: Literal["Normal", "Warning"] = "Warning" if decision.action is Action.ROLL_BACK else "Normal"
+        message = f"{decision.message} [{decision.reason}]"
+        now = dt.datetime.now(dt.timezone.utc)
+        event = build_event(record.body, kind, _EVENT_REASONS[decision.action], message, now=now)
+        try:
+            await self._events.create_event(event)
+        except ClusterError as error:
+            logger.warning("%s: no Event for %s: %s", record.key, decision.reason, error)
+
+    async def _nudge_again(self, record: AppRecord, pods: Sequence[Pod], desired: Settings) -> None:
+        now = time.monotonic()
+        late = [
+            pod
+            for pod in pods
+            if (seen := record.observations.get(pod.name)) is not None
+            and seen.settings_desired != desired
+            and SETTINGS_ANNOTATION not in pod.annotations
+            and now - record.nudged_at.setdefault(pod.uid, now) > NUDGE_AGAIN_SECONDS
+        ]
+        if late:
+            await self._reconciler.nudge(record, late, f"{digest(desired.to_mapping())}.{int(now)}")
+
+
+def _observations(
+    record: AppRecord, pods: Sequence[Pod], snapshots: Sequence[Snapshot | None]
+) -> dict[str, Observation | None]:
+    """Return what happened in each pod since its last good scrape; None where that cannot be told."""
+    observations: dict[str, Observation | None] = {}
+    kept: dict[str, Snapshot] = {}
+    for pod, snapshot in zip(pods, snapshots, strict=True):
+        observations[pod.name] = None
+        if snapshot is None:
+            if pod.uid in record.snapshots:
+                kept[pod.uid] = record.snapshots[pod.uid]
+            continue
+        earlier = record.snapshots.get(pod.uid)
+        kept[pod.uid] = snapshot
+        if earlier is None:
+            continue
+        try:
+            observations[pod.name] = observe(earlier, snapshot)
+        except CounterReset as reset:
+            logger.info("%s/%s: %s", pod.namespace, pod.name, reset)
+    record.snapshots = kept
+    present = {pod.uid for pod in pods}
+    record.nudged_at = {uid: at for uid, at in record.nudged_at.items() if uid in present}
+    return observations
