@@ -32,6 +32,7 @@ class Reason(str, enum.Enum):
     AT_BOUND = "AtBound", "The bounds, the allowed classes or the memory stop further growth."
     SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would do, but that must hold for longer first."
     COOLING_DOWN = "CoolingDown", "A change was made recently; reversals make this wait longer."
+    TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
     REFUSED_BEFORE = "RefusedBefore", "A server refused exactly these settings before."
 
     # recommend and apply
@@ -42,13 +43,8 @@ class Reason(str, enum.Enum):
     LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."
     MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
     OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."
-    CHANGE_UNFINISHED = (
-        "ChangeUnfinished",
-        "A change is under way; it is applied again until every pod runs it.",
-    )
 
     # the trial
-    TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
     TRIAL_PASSED = "TrialPassed", "The change helped, or did no harm: it stays."
     TRIAL_THROUGHPUT = "TrialThroughput", "Throughput fell clearly at the same or higher demand."
     TRIAL_LATENCY = "TrialLatency", "The slowest requests became clearly slower without a gain."

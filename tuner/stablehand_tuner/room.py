@@ -1,0 +1,92 @@
+"""The room for settings: allowed classes, bounds, and memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.settings import Settings, WorkerClass
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.policy import Policy
+    from stablehand_tuner.settings import Range
+
+MEMORY_SHARE = 0.8
+SURGE = 1  # processes that a switch of settings adds for a while
+
+
+def candidate_classes(
+    policy: Policy, observation: Observation, banned: Collection[WorkerClass] = ()
+) -> tuple[WorkerClass, ...]:
+    """Return the classes that may be chosen: allowed, importable, not banned; gevent only if nothing blocks its hub.
+
+    A server that does not say what it can import has what gunicorn brings itself.
+    """
+    known = observation.available_classes or {WorkerClass.SYNC.value, WorkerClass.GTHREAD.value}
+    return tuple(
+        each
+        for each in policy.worker_classes
+        if each.value in known
+        and each not in banned
+        and not (each is WorkerClass.GEVENT and observation.blocking_modules)
+    )
+
+
+def process_bounds(policy: Policy, observation: Observation, current: Settings, whole_cores: int) -> Range:
+    """Return how many processes a pod may have.
+
+    The user's upper bound counts, else four for each core where memory is known, else one for each core; memory always
+    counts: its limit × 0.8 must hold the processes and the one more of a switch. Where the user's lower bound asks for
+    more than memory holds, the user is obeyed.
+    """
+    room = memory_room(observation)
+    computed = whole_cores if room is None else min(room, 4 * whole_cores)
+    bounds = policy.workers_within(max(1, computed))
+    if room is None or bounds.highest <= room:
+        return bounds
+    # more processes than memory holds only where they run already: to leave is the memory rule's to decide
+    return dataclasses.replace(bounds, highest=max(bounds.lowest, room, min(current.workers, bounds.highest)))
+
+
+def memory_room(observation: Observation) -> int | None:
+    """Return how many processes the memory limit holds beside a surge, at least 1; None where memory is unknown."""
+    if observation.memory_limit_bytes is None or not observation.worker_memory_bytes:
+        return None
+    return max(1, int(MEMORY_SHARE * observation.memory_limit_bytes / observation.worker_memory_bytes) - SURGE)
+
+
+def compose(policy: Policy, worker_class: WorkerClass, workers: int, each: int) -> Settings:
+    """Return the settings of a class with so many workers and, within the policy's bounds, slots in each."""
+    return Settings(
+        worker_class=worker_class,
+        workers=workers,
+        threads=policy.threads.clamp(each) if worker_class is WorkerClass.GTHREAD else 1,
+        worker_connections=(
+            policy.worker_connections.clamp(each)
+            if worker_class is WorkerClass.GEVENT
+            else policy.worker_connections.highest
+        ),
+    )
+
+
+def smaller(policy: Policy, current: Settings, slots: int) -> Settings:
+    """Return the settings of the same class with about so many slots, and no more than now."""
+    if current.worker_class is WorkerClass.GTHREAD:
+        return compose(policy, current.worker_class, current.workers, math.ceil(slots / current.workers))
+    return compose(policy, current.worker_class, policy.workers_within(slots).clamp(min(slots, current.workers)), 1)
+
+
+def move_inside(policy: Policy, observation: Observation, current: Settings) -> Settings:
+    """Return the settings nearest to the current ones that keep to the bounds and classes of the policy."""
+    workers = policy.workers_within(max(1, current.workers)).clamp(current.workers)
+    worker_class = current.worker_class
+    if worker_class not in policy.worker_classes:
+        candidates = candidate_classes(policy, observation) or policy.worker_classes
+        # threads serve whatever the others serve; an event loop is a claim that only a trial proves
+        order = (WorkerClass.GTHREAD, WorkerClass.SYNC, WorkerClass.GEVENT)
+        worker_class = next(each for each in order if each in candidates)
+    return compose(policy, worker_class, workers, math.ceil(current.slots / workers))
