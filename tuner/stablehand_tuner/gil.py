@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 MOST_REQUESTS = 256  # beyond, the formula differs from "no waiting at the processor" by less than a window's noise
+FULL = 0.97  # beyond, how much waits cannot be told from how busy the process is: every number in flight looks alike
 _STEPS = 40
 
 
@@ -28,11 +29,10 @@ def share_without_gil_wait(in_app: float, utilization: float) -> float:
     """
     # rounded up, because more requests explain the same utilization with more waiting: it stays a lower bound
     requests = min(MOST_REQUESTS, max(1, math.ceil(in_app - 0.05)))
-    idle = 1.0 - utilization
-    if idle <= 0:
-        return 1.0
     if utilization <= 0:
         return 0.0
+    utilization = min(FULL, utilization)
+    idle = 1.0 - utilization
     # B rises with the load that is offered, so halve the interval in which W ÷ C lies
     lowest, highest = 0.0, requests / utilization
     for _ in range(_STEPS):

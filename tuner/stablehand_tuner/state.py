@@ -154,7 +154,7 @@ class TunerState:
             note=str(fields["note"]),
         )
         if (state.phase is not Phase.WATCHING) != (state.target is not None) or (
-            state.target is not None and None in {state.settings, state.since, state.change}
+            state.target is not None and (state.settings is None or state.since is None or state.change is None)
         ):
             raise ValueError(f"phase {state.phase.value} does not go with its settings")
         return state
