@@ -20,7 +20,7 @@ from stablehand_operator.inventory import Applied, ChildKey, child_key, digest, 
 from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION
 from stablehand_operator.pods import Failure
 from stablehand_operator.resource import WSGIApp
-from stablehand_operator.status import Sight, describe
+from stablehand_operator.status import Sight, describe, with_problem
 from stablehand_operator.status_writer import StatusApi, StatusWriter
 from stablehand_operator.workqueue import RetryLater
 
@@ -101,8 +101,12 @@ class Reconciler:
         self._telemetry.reconciles.labels("done").inc()
 
     async def _reconcile(self, record: AppRecord) -> None:
-        app = self.read(record)
-        if app is None:
+        try:
+            app = read_app(record)
+        except Refused as refused:
+            generation = record.body["metadata"].get("generation", 1)
+            status = with_problem(record.status, refused.failure, generation, self._now())
+            await self.statuses.write(record, status)
             return
         desired, from_spec = desired_settings(app, record.status)
         if from_spec:
@@ -119,17 +123,6 @@ class Reconciler:
             await self.report(record, app, desired, refused.failure)
             raise RetryLater(str(refused)) from refused
         await self.report(record, app, desired)
-
-    def read(self, record: AppRecord) -> WSGIApp | None:
-        """Return the app, or None where its spec is not of the present schema.
-
-        The API server refuses such a spec; one that was stored under an older schema may still be there.
-        """
-        try:
-            return WSGIApp.from_object(record.body)
-        except ValidationError as error:
-            logger.error("%s: the spec is not valid, so nothing is changed: %s", record.key, error)  # noqa: TRY400 (the input is wrong, a traceback tells nothing)
-            return None
 
     async def carry_out(self, record: AppRecord, app: WSGIApp, settings: Settings) -> None:
         """Apply every child that is not as it should be, and have the pods look at their settings.
@@ -207,6 +200,22 @@ class Reconciler:
                 raise answer
             record.nudged_at[pod.uid] = time.monotonic()
             self._inventory.take_pod(answer)
+
+
+def read_app(record: AppRecord) -> WSGIApp:
+    """Return the app as the record has it.
+
+    Raises:
+        Refused: when its spec is not of the present schema. The API server refuses such a spec, but one that was stored
+            under an older schema may still be there; then nothing of the app is changed.
+    """
+    try:
+        return WSGIApp.from_object(record.body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = f"the spec is not valid, so nothing is changed: {field}: {first['msg']}"
+        raise Refused(Failure("InvalidSpec", message)) from error
 
 
 def _refuse_to_take_over(app: WSGIApp, key: ChildKey, live: Manifest | None) -> None:

@@ -85,6 +85,18 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
     )
 
 
+def with_problem(status: WSGIAppStatus, problem: Failure, generation: int, now: dt.datetime) -> WSGIAppStatus:
+    """Return the status with a problem that keeps the operator from doing anything about the app."""
+    verdict = conditions.Verdict("False", problem.reason, problem.message)
+    return status.model_copy(
+        update={
+            "reason": problem.reason,
+            "message": problem.message,
+            "conditions": conditions.with_condition(status.conditions, conditions.READY, verdict, generation, now),
+        }
+    )
+
+
 def with_history(status: WSGIAppStatus, decision: Decision, before: Settings | None, now: dt.datetime) -> WSGIAppStatus:
     """Return the status with a decision put at the head of its history."""
     entry = HistoryEntry.model_validate(

@@ -19,7 +19,7 @@ from stablehand_operator.desired import noted, read
 from stablehand_operator.events import build_event
 from stablehand_operator.inventory import digest
 from stablehand_operator.names import SETTINGS_ANNOTATION
-from stablehand_operator.reconcile import Reconciler, Refused
+from stablehand_operator.reconcile import Reconciler, Refused, read_app
 from stablehand_operator.scrape import ScrapeFailed, metrics_url, new_session, scrape
 from stablehand_operator.status import describe, is_news, with_history
 from stablehand_operator.workqueue import RetryLater
@@ -145,9 +145,9 @@ class TuningLoop:
             if self._inventory.apps.get(record.key) is not record:
                 return
             record.observations = _observations(record, pods, snapshots)
-            app = self._reconciler.read(record)
+            app = read_app(record)
             desired = read(record.status.settings.desired)
-            if app is None or desired is None:
+            if desired is None:
                 return  # not reconciled yet
             decisions = self._step(record, app)
             desired = await self._carry_out(record, app, desired, decisions)

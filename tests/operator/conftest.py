@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from stablehand_operator.cluster import ClusterError
 from stablehand_operator.resource import WSGIApp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from stablehand_tuner.settings import Settings
 
 
 def wsgiapp_object(name: str = "shop", **spec: Any) -> dict[str, Any]:
@@ -45,6 +49,178 @@ def make_object() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def make_app() -> Callable[..., WSGIApp]:
     return lambda name="shop", **spec: WSGIApp.from_object(wsgiapp_object(name, **spec))
+
+
+# --- a cluster in memory ---------------------------------------------------------------------------------------------
+
+
+class FakeCluster:
+    """As much of an API server as reconciling and tuning need: versions, conflicts, server-side apply of whole fields.
+
+    `calls` tells in which order what was done; `failures` are raised by the next calls of a method, one each.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.calls: list[tuple[str, ...]] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self._version = 100
+
+    def put(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._version += 1
+        stored = json.loads(json.dumps(body))
+        stored["metadata"].setdefault("uid", f"uid-{self._version}")
+        stored["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[stored["kind"], stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
+        return json.loads(json.dumps(stored))
+
+    def _called(self, *call: str) -> None:
+        self.calls.append(call)
+        failures = self.failures.get(call[0], [])
+        if failures:
+            raise failures.pop(0)
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        self._called("get", kind, name)
+        found = self.objects.get((kind, namespace, name))
+        return None if found is None else json.loads(json.dumps(found))
+
+    async def list_all(self, kind: str, namespace: str | None = None, selector: str = "") -> list[dict[str, Any]]:
+        del selector
+        self._called("list_all", kind)
+        return [
+            json.loads(json.dumps(body))
+            for (of, place, _), body in self.objects.items()
+            if of == kind and namespace in {None, place}
+        ]
+
+    async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        metadata = manifest["metadata"]
+        self._called("apply", manifest["kind"], metadata["name"])
+        old = self.objects.get((manifest["kind"], metadata["namespace"], metadata["name"]), {"metadata": {}})
+        return self.put({**old, **manifest, "metadata": {**old["metadata"], **metadata}})
+
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> dict[str, Any]:
+        self._called("annotate_pod", name)
+        body = self.objects.get(("Pod", namespace, name))
+        if body is None:
+            raise ClusterError("no such pod", 404)
+        kept = {**body["metadata"].get("annotations", {}), **annotations}
+        body["metadata"]["annotations"] = {key: value for key, value in kept.items() if value is not None}
+        return self.put(body)
+
+    async def write_status(
+        self, namespace: str, name: str, status: dict[str, Any], resource_version: str
+    ) -> dict[str, Any]:
+        self._called("write_status", name)
+        body = self.objects["WSGIApp", namespace, name]
+        if body["metadata"]["resourceVersion"] != resource_version:
+            raise ClusterError("the object has been modified", 409)
+        return self.put({**body, "status": status})
+
+    async def create_event(self, event: dict[str, Any]) -> None:
+        self._called("create_event", event["reason"])
+        self.events.append(event)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+def pod_object(name: str = "shop-1", *, ready: bool = True, ip: str = "127.0.0.1", **status: Any) -> dict[str, Any]:
+    """Return a pod as the API server would."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-of-{name}",
+            "resourceVersion": "5",
+            "creationTimestamp": "2026-11-24T10:00:00Z",
+            "labels": {"app.kubernetes.io/instance": "shop", "app.kubernetes.io/managed-by": "stablehand"},
+        },
+        "status": {
+            "phase": "Running",
+            "podIP": ip,
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            **status,
+        },
+    }
+
+
+@pytest.fixture
+def make_pod() -> Callable[..., dict[str, Any]]:
+    return pod_object
+
+
+def exposition(settings: Settings, *, requests: float = 100, desired: Settings | None = None, **lines: float) -> str:
+    """Return what a server's metrics endpoint says; one worker served everything."""
+    text = [
+        f'stablehand_worker_requests_total{{worker="0",code="2xx"}} {requests}',
+        f'stablehand_worker_busy_seconds_total{{worker="0"}} {requests * 0.1}',
+        f'stablehand_worker_cpu_seconds_total{{worker="0",mode="user"}} {requests * 0.001}',
+        'stablehand_worker_run_delay_seconds_total{worker="0"} 0',
+        f'stablehand_worker_slots{{worker="0"}} {settings.slots}',
+        'stablehand_worker_busy_slots{worker="0"} 1',
+        'stablehand_workers{state="ready"} 1',
+        f'stablehand_request_duration_seconds_bucket{{le="0.25"}} {requests}',
+        f'stablehand_request_duration_seconds_bucket{{le="+Inf"}} {requests}',
+        "stablehand_cpu_count 2",
+        "stablehand_generation 1",
+    ]
+    for kind, each in (("desired", desired or settings), ("active", settings)):
+        text += [
+            f'stablehand_setting{{name="workers",kind="{kind}"}} {each.workers}',
+            f'stablehand_setting{{name="threads",kind="{kind}"}} {each.threads}',
+            f'stablehand_setting{{name="worker_connections",kind="{kind}"}} {each.worker_connections}',
+            f'stablehand_setting_worker_class_info{{worker_class="{each.worker_class}",kind="{kind}"}} 1',
+        ]
+    for outcome in ("done", "rejected", "rolled_back"):
+        text.append(f'stablehand_generation_switches_total{{outcome="{outcome}"}} {lines.get(outcome, 0)}')
+    return "\n".join(text) + "\n"
+
+
+class FakePod:
+    """A pod's metrics endpoint on loopback; what it answers is set by the test."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.respond: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.respond is not None:
+            return await self.respond(request)
+        return web.Response(text=self.text, content_type="text/plain")
+
+
+@pytest.fixture
+async def start_pod() -> AsyncIterator[Callable[[], Awaitable[FakePod]]]:
+    runners: list[web.AppRunner] = []
+
+    async def start() -> FakePod:
+        pod = FakePod()
+        application = web.Application()
+        application.add_routes([web.get("/metrics", pod.handle)])
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        runners.append(runner)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        pod.url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
+        return pod
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def make_exposition() -> Callable[..., str]:
+    return exposition
 
 
 # --- a real API server -----------------------------------------------------------------------------------------------

@@ -105,6 +105,9 @@ def run(
 
     kopf.configure(log_format=kopf.LogFormat.JSON if log_format is LogFormat.JSON else kopf.LogFormat.FULL)
     logging.getLogger().setLevel(log_level.value.upper())
+    if log_level is not LogLevel.DEBUG:
+        # A line for each event that a handler was told of says nothing about what was done.
+        logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     try:
         configuration = Configuration(
             namespaces=tuple(namespace or ()),
