@@ -4,7 +4,7 @@ cluster = up()
 cluster.kubectl("get", "pods")
 """
 
-from stablehand_dev.cluster.lifecycle import current, down, up
+from stablehand_dev.cluster.lifecycle import current, down, running, up
 from stablehand_dev.cluster.model import Cluster, Kind
 
-__all__ = ["Cluster", "Kind", "current", "down", "up"]
+__all__ = ["Cluster", "Kind", "current", "down", "running", "up"]

@@ -73,6 +73,18 @@ def current() -> Cluster | None:
         raise DevelopmentError(f"{memory} is damaged ({error}): delete it, then run `make cluster` again") from error
 
 
+def running() -> Cluster | None:
+    """Return the cluster that is up and answers, or None."""
+    cluster = current()
+    if cluster is None:
+        return None
+    try:
+        cluster.kubectl("get", "--raw", "/readyz", "--request-timeout=5s")
+    except DevelopmentError:
+        return None
+    return cluster
+
+
 def _remember(cluster: Cluster) -> None:
     memory = _memory()
     memory.parent.mkdir(parents=True, exist_ok=True)
