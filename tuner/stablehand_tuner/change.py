@@ -54,22 +54,9 @@ def go_on(
         return dataclasses.replace(state, since=now), change
     if state.phase is Phase.TRIAL:
         return _trial(policy, state, observations, now, target=target, change=change)
-    present = [each for each in observations.values() if each is not None]
-    active = [each for each in present if each.settings_active == target]
-    refused = [each for each in present if each.switches_rejected or each.switches_rolled_back]
-    elapsed = now - (now if state.since is None else state.since)
-    if len(active) == len(observations):
+    if all(each is not None and each.settings_active == target for each in observations.values()):
         return _all_active(policy, state, now, target=target, change=change)
-    if state.phase is Phase.APPLYING and any(each.settings_active != target for each in refused):
-        message = f"{len(refused)} of {len(observations)} servers refused {target}, or rolled it back; see their logs"
-        return _roll_back(policy, state, now, Reason.SERVER_REFUSED, message, target=target)
-    if elapsed < policy.windows.apply_seconds:
-        return state, change
-    missing = f"after {elapsed:.0f} s {len(active)} of {len(observations)} servers run {target}"
-    if state.phase is Phase.APPLYING:
-        return _roll_back(policy, state, now, Reason.APPLY_TIMED_OUT, missing, target=target)
-    ended = _end(state, settings=target)
-    return ended, Decision(Action.HOLD, Reason.APPLY_TIMED_OUT, f"{missing}; the tuner waits until all do")
+    return _applying(policy, state, observations, now, target=target, change=change)
 
 
 def abandon(state: TunerState) -> TunerState:
@@ -77,6 +64,32 @@ def abandon(state: TunerState) -> TunerState:
     if state.phase is Phase.WATCHING:
         return state
     return _end(state, settings=state.desired)
+
+
+def _applying(
+    policy: Policy,
+    state: TunerState,
+    observations: Mapping[str, Observation | None],
+    now: float,
+    *,
+    target: Settings,
+    change: Decision,
+) -> Outcome:
+    """Wait for every server, and ask again; one that refuses, or does not come, ends the change."""
+    others = [each for each in observations.values() if each is None or each.settings_active != target]
+    refused = [each for each in others if each is not None and (each.switches_rejected or each.switches_rolled_back)]
+    if state.phase is Phase.APPLYING and refused:
+        message = f"{len(refused)} of {len(observations)} servers refused {target}, or rolled it back; see their logs"
+        return _roll_back(policy, state, now, Reason.SERVER_REFUSED, message, target=target)
+    elapsed = _elapsed(state, now)
+    if elapsed < policy.windows.apply_seconds:
+        return state, change
+    late = f"after {elapsed:.0f} s {len(others)} of {len(observations)} servers do not run {target}"
+    if state.phase is Phase.APPLYING:
+        return _roll_back(policy, state, now, Reason.APPLY_TIMED_OUT, late, target=target)
+    return _end(state, settings=target), Decision(
+        Action.HOLD, Reason.APPLY_TIMED_OUT, f"{late}; the tuner waits until all do"
+    )
 
 
 def _all_active(policy: Policy, state: TunerState, now: float, *, target: Settings, change: Decision) -> Outcome:
@@ -117,19 +130,8 @@ def _trial(
         window = tick if state.window is None else aggregation.merge(state.window, tick)
         state = dataclasses.replace(state, window=window)
     state = dataclasses.replace(state, window_missing=state.window_missing + missing)
-    elapsed = now - (now if state.since is None else state.since)
     if state.baseline is None or state.window is None or state.window.seconds < _enough(windows.trial_seconds):
-        if elapsed >= windows.trial_seconds + windows.apply_seconds:
-            message = f"{state.window_missing} scrapes failed since {target} runs: whether it serves cannot be seen"
-            return _roll_back(policy, state, now, Reason.APPLY_TIMED_OUT, message, target=target)
-        seen = 0.0 if state.window is None else state.window.seconds
-        harm = None
-        if state.baseline is not None and state.window is not None:
-            harm = trial.early_harm(state.baseline, state.window)
-        if harm is not None:
-            return _roll_back(policy, state, now, harm.reason, harm.message, target=target)
-        message = f"{target} is on trial: {seen:.0f} of {windows.trial_seconds:.0f} s; {change.message}"
-        return state, Decision(Action.HOLD, Reason.TRIAL_RUNNING, message)
+        return _early(policy, state, now, target=target, change=change)
     outcome = trial.conclude(state.baseline, state.window, target, minimum=windows.minimum_requests)
     if outcome is None:
         message = (
@@ -146,6 +148,21 @@ def _trial(
         "demand": round(state.window.demand, 2),
     }
     return _keep(policy, state, now, outcome.message, target=target, evidence=evidence)
+
+
+def _early(policy: Policy, state: TunerState, now: float, *, target: Settings, change: Decision) -> Outcome:
+    """Go on with a trial that has not lasted its time, unless its harm is clear or nothing can be seen of it."""
+    windows = policy.windows
+    if _elapsed(state, now) >= windows.trial_seconds + windows.apply_seconds:
+        message = f"{state.window_missing} scrapes failed since {target} runs: whether it serves cannot be seen"
+        return _roll_back(policy, state, now, Reason.APPLY_TIMED_OUT, message, target=target)
+    if state.baseline is not None and state.window is not None:
+        harm = trial.early_harm(state.baseline, state.window, target)
+        if harm is not None:
+            return _roll_back(policy, state, now, harm.reason, harm.message, target=target)
+    seen = 0.0 if state.window is None else state.window.seconds
+    message = f"{target} is on trial: {seen:.0f} of {windows.trial_seconds:.0f} s; {change.message}"
+    return state, Decision(Action.HOLD, Reason.TRIAL_RUNNING, message)
 
 
 def _keep(
@@ -201,6 +218,10 @@ def _end(state: TunerState, *, settings: Settings | None) -> TunerState:
 def _clear_window(state: TunerState, **changes: object) -> TunerState:
     cleared: dict[str, object] = {"window": None, "window_missing": 0, "verdict": None, **changes}
     return dataclasses.replace(state, **cleared)  # type: ignore[arg-type]  # the names are those of the fields
+
+
+def _elapsed(state: TunerState, now: float) -> float:
+    return now - (now if state.since is None else state.since)
 
 
 def _enough(seconds: float) -> float:

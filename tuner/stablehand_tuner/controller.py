@@ -79,10 +79,10 @@ def _watch(
     missing = len(observations) - len(present)
     if not present:
         if not observations:
-            return state, Decision(Action.HOLD, Reason.NO_PODS, "the app has no pods to observe")
+            return state, _hold(Reason.NO_PODS, "the app has no pods to observe")
         state = dataclasses.replace(state, window_missing=state.window_missing + missing)
         message = f"no usable scrape of {missing} pods; missing data counts as busy, so nothing is changed"
-        return state, Decision(Action.HOLD, Reason.DATA_MISSING, message)
+        return state, _hold(Reason.DATA_MISSING, message)
     tick = aggregation.combine(present)
     state = dataclasses.replace(
         state,
@@ -92,16 +92,16 @@ def _watch(
     state, differs = _agree(state, tick)
     if differs is not None or state.settings is None:
         return state, differs or _hold(Reason.SETTINGS_DIFFER, "the pods do not yet say what they run")
-    current = state.settings
-    if current.worker_class not in TUNABLE_CLASSES:
-        known = ", ".join(each.value for each in TUNABLE_CLASSES)
-        return state, _hold(Reason.CLASS_NOT_TUNED, f"the app runs {current}; the tuner tunes {known}")
-    urgent = _urgent(policy, state, tick, current)
-    if urgent is not None:
-        return _act(policy, state, urgent, now, baseline=None)
-    cold = stability.warming_up(policy.windows, state, now)
-    if cold:
-        return state, _hold(Reason.WARMING_UP, cold)
+    at_once = _at_once(policy, state, tick, now, current=state.settings)
+    if at_once is None:
+        return _collect(policy, state, tick, now, missing=missing, current=state.settings)
+    return _act(policy, state, at_once, now, baseline=None)
+
+
+def _collect(
+    policy: Policy, state: TunerState, tick: Observation, now: float, *, missing: int, current: Settings
+) -> tuple[TunerState, Decision]:
+    """Add the scrape to the window, and decide when that is full."""
     window = state.window
     if tick.steady:
         window = tick if window is None else aggregation.merge(window, tick)
@@ -127,21 +127,25 @@ def _agree(state: TunerState, tick: Observation) -> tuple[TunerState, Decision |
     return state, None
 
 
-def _urgent(policy: Policy, state: TunerState, tick: Observation, current: Settings) -> Decision | None:
-    """Return what has to be done without any window: bounds that are broken, or memory that is exceeded."""
+def _at_once(policy: Policy, state: TunerState, tick: Observation, now: float, *, current: Settings) -> Decision | None:
+    """Return what needs no window: a hold before there can be one, broken bounds, or memory that is exceeded."""
+    if current.worker_class not in TUNABLE_CLASSES:
+        known = ", ".join(each.value for each in TUNABLE_CLASSES)
+        return _hold(Reason.CLASS_NOT_TUNED, f"the app runs {current}; the tuner tunes {known}")
     action = Action.APPLY if policy.mode is Mode.AUTO else Action.RECOMMEND
+    decision = None
     if not policy.allows(current):
         settings = room.move_inside(policy, tick, current)
         message = f"{current} breaks the bounds or the classes of the policy: {settings} instead"
         decision = Decision(action, Reason.OUT_OF_BOUNDS, message, settings)
-    else:
-        relief = memory.relieve_memory(policy, tick, current)
-        if relief is None:
-            return None
+    elif (relief := memory.relieve_memory(policy, tick, current)) is not None:
         decision = Decision(action, relief.reason, relief.message, relief.settings, relief.evidence)
-    if decision.settings in state.refused:
-        return _hold(Reason.REFUSED_BEFORE, f"{decision.message}, but a server refused exactly that before")
-    return decision
+    if decision is not None:
+        if decision.settings in state.refused:
+            return _hold(Reason.REFUSED_BEFORE, f"{decision.message}, but a server refused exactly that before")
+        return decision
+    cold = stability.warming_up(policy.windows, state, now)
+    return _hold(Reason.WARMING_UP, cold) if cold else None
 
 
 def _decide(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HEADROOM_OF_WAITING = 2.0  # measured: with it one look at 8 threads finds 97 % of the best, without it 64 %
 HEADROOM_OF_DEMAND = 1.5
 COMPUTING = 0.75  # from this CPU share on, a second request in the same process only waits for the first
+COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: time stolen from the machine looks alike
 COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waits for the GIL pass for waiting
 MOSTLY_COMPUTING = 0.5  # above it threads lack evidence of waiting: processes serve as well, and without a convoy
 GROWING_WORKER = 0.7  # what a process should burn at most when all of its slots are in use
@@ -62,7 +63,7 @@ def propose(
         process_bounds(policy, observation, current, load.whole_cores),
     )
     evidence = _evidence(observation, load)
-    if load.share >= COMPUTING or (load.worker_full and load.share >= COMPUTING_WHEN_FULL):
+    if _computes(load, current):
         settings = _for_computing(choice)
         reason, why = Reason.COMPUTE_BOUND, f"{load.share:.0%} of a request is computing on {load.cores:g} cores"
         if load.worker_full and settings.slots > current.slots:
@@ -92,6 +93,12 @@ def propose(
         message = f"{why}, but the bounds, the allowed classes or the memory end at {current}"
         return Proposal(current, Reason.AT_BOUND, message, evidence)
     return Proposal(current, Reason.WELL_TUNED, f"{why}: {current} suits that", evidence)
+
+
+def _computes(load: Load, current: Settings) -> bool:
+    if current.worker_class is WorkerClass.SYNC and current.workers == load.whole_cores:
+        return load.share >= COMPUTING_STAYS
+    return load.share >= COMPUTING or (load.worker_full and load.share >= COMPUTING_WHEN_FULL)
 
 
 def slots_wanted(load: Load) -> int:

@@ -25,6 +25,9 @@ SAME_DEMAND = 0.9
 DEVIATIONS = 3.0
 GAIN = 1.1
 MORE_ERRORS = 0.01  # of all requests
+ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: to lose requests costs more than to go back for nothing
+EARLY_LOST_THROUGHPUT = 0.5
+EARLY_BLOCKED_SECONDS = 1.0
 EARLY_REQUESTS = 50.0  # from which on errors end a trial before its time
 TAIL_REQUESTS = 200.0  # a p99 of fewer is the two slowest requests
 WORSE_TAIL = 1.5
@@ -45,14 +48,18 @@ class Outcome:
         return self.reason is Reason.TRIAL_PASSED
 
 
-def early_harm(before: Observation, after: Observation) -> Outcome | None:
-    """Return harm so clear that the trial need not last its time: errors, or memory; else None."""
+def early_harm(before: Observation, after: Observation, settings: Settings) -> Outcome | None:
+    """Return harm so clear that the trial need not last its time, else None."""
     if after.oom_exits:
         return Outcome(Reason.TRIAL_MEMORY, f"{after.oom_exits:.0f} workers were killed for their memory")
     if after.requests >= EARLY_REQUESTS and _errors_rose(before, after):
         return Outcome(
             Reason.TRIAL_ERRORS, f"{after.error_share:.1%} of the requests fail, {before.error_share:.1%} did before"
         )
+    if settings.worker_class is WorkerClass.GEVENT and after.lag_seconds_mean >= EARLY_BLOCKED_SECONDS:
+        return _blocked(after)
+    if _throughput_fell(before, after, EARLY_LOST_THROUGHPUT):
+        return _slower(before, after)
     return None
 
 
@@ -68,7 +75,7 @@ def conclude(before: Observation, after: Observation, settings: Settings, *, min
     Returns:
         The outcome; None when there were too few requests to tell, so that the trial has to go on.
     """
-    harm = early_harm(before, after) or _harm(before, after, settings)
+    harm = early_harm(before, after, settings) or _harm(before, after, settings)
     if harm is not None:
         return harm
     if after.requests < minimum:
@@ -90,16 +97,9 @@ def _harm(before: Observation, after: Observation, settings: Settings) -> Outcom
         full = after.busiest_worker_cores >= FULL_WORKER
         allowed = BLOCKED_SECONDS_WHEN_FULL if full else BLOCKED_SECONDS
         if after.lag_seconds_mean >= allowed:
-            return Outcome(
-                Reason.TRIAL_LAG,
-                f"the event loop is {after.lag_seconds_mean * 1000:.0f} ms late on average: something blocks it",
-            )
-    if _throughput_fell(before, after):
-        return Outcome(
-            Reason.TRIAL_THROUGHPUT,
-            f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
-            f"at {after.demand:.0f} requests in flight or waiting instead of {before.demand:.0f}",
-        )
+            return _blocked(after)
+    if _throughput_fell(before, after, LOST_THROUGHPUT):
+        return _slower(before, after)
     if _tail_worse(before, after):
         return Outcome(
             Reason.TRIAL_LATENCY,
@@ -109,6 +109,21 @@ def _harm(before: Observation, after: Observation, settings: Settings) -> Outcom
     return None
 
 
+def _blocked(after: Observation) -> Outcome:
+    return Outcome(
+        Reason.TRIAL_LAG,
+        f"the event loop is {after.lag_seconds_mean * 1000:.0f} ms late on average: something blocks it",
+    )
+
+
+def _slower(before: Observation, after: Observation) -> Outcome:
+    return Outcome(
+        Reason.TRIAL_THROUGHPUT,
+        f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
+        f"at {after.demand:.0f} requests in flight or waiting instead of {before.demand:.0f}",
+    )
+
+
 def _errors_rose(before: Observation, after: Observation) -> bool:
     if not after.requests or after.error_share - before.error_share < MORE_ERRORS:
         return False
@@ -116,15 +131,15 @@ def _errors_rose(before: Observation, after: Observation) -> bool:
     requests = before.requests + after.requests
     pooled = min(1.0, (before.errors + after.errors) / requests)
     deviation = math.sqrt(pooled * (1 - pooled) * (1 / max(1.0, before.requests) + 1 / after.requests))
-    return after.error_share - before.error_share >= DEVIATIONS * deviation
+    return after.error_share - before.error_share >= ERROR_DEVIATIONS * deviation
 
 
-def _throughput_fell(before: Observation, after: Observation) -> bool:
+def _throughput_fell(before: Observation, after: Observation, share: float) -> bool:
     if after.demand < SAME_DEMAND * before.demand:
         return False  # fewer requests came: nobody lost any
     lost = before.requests_per_second - after.requests_per_second
     deviation = math.sqrt(before.requests / before.seconds**2 + after.requests / after.seconds**2)
-    return after.requests_per_second < LOST_THROUGHPUT * before.requests_per_second and lost > DEVIATIONS * deviation
+    return after.requests_per_second < share * before.requests_per_second and lost > DEVIATIONS * deviation
 
 
 def _tail_worse(before: Observation, after: Observation) -> bool:
