@@ -9,6 +9,7 @@ import subprocess
 import httpx
 import pytest
 import yaml
+
 from stablehand_dev.cluster import binaries
 from stablehand_dev.dashboard import queries, scrape_config
 from stablehand_dev.load import BackgroundLoad, Load
