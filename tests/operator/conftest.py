@@ -233,6 +233,11 @@ def _free_port() -> int:
         return port
 
 
+@pytest.fixture
+def free_port() -> int:
+    return _free_port()
+
+
 def _binaries() -> tuple[Path, Path]:
     """Return the Kubernetes binary and etcd: those that the environment names, else those of the development tools."""
     named = os.environ.get("STABLEHAND_KUBE_BINARY"), os.environ.get("STABLEHAND_ETCD_BINARY")

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stablehand_operator.conditions import REFUSAL_SHOWN_SECONDS, find
+from stablehand_operator.pods import Pod
+from stablehand_operator.resource_status import WSGIAppStatus
+from stablehand_operator.status import Sight, describe, is_news, is_urgent, with_history
+from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.observation import observe
+from stablehand_tuner.reasons import Reason
+from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.snapshot import Snapshot
+
+NOW = dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.timezone.utc)
+SYNC = Settings(WorkerClass.SYNC, 1)
+THREADS = Settings(WorkerClass.GTHREAD, 2, 8)
+
+
+@pytest.fixture
+def seen(make_app, make_exposition):
+    """Return a maker of sights: an app with one ready pod, unless said otherwise."""
+
+    def snapshot(at, text):
+        samples = [
+            (sample.name, sample.labels, sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        ]
+        return Snapshot.from_samples(samples, at)
+
+    def observation(settings, **lines):
+        earlier = snapshot(0, make_exposition(settings, requests=0))
+        return observe(earlier, snapshot(10, make_exposition(settings, requests=100, **lines)))
+
+    def make(*running, desired=SYNC, deployment=None, pods=(), decision=None, problem=None, spec=None, **lines):
+        return Sight(
+            app=make_app(**(spec or {})),
+            desired=desired,
+            deployment=DEPLOYED if deployment is None else deployment,
+            pods=pods,
+            observations={f"pod-{index}": observation(each, **lines) for index, each in enumerate(running)},
+            decision=decision,
+            recommended=None,
+            problem=problem,
+        )
+
+    return make
+
+
+DEPLOYED = {
+    "metadata": {"generation": 2},
+    "status": {"observedGeneration": 2, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1},
+}
+
+
+def condition(status, kind):
+    found = find(status.conditions, kind)
+    return found.status, found.reason
+
+
+def told(sight, previous=None, now=NOW):
+    return describe(previous or WSGIAppStatus(), sight, now)
+
+
+def test_an_app_whose_pods_are_ready_and_run_what_they_should_says_so(seen):
+    decision = Decision(Action.HOLD, Reason.WELL_TUNED, "fits")
+
+    status = told(seen(SYNC, decision=decision))
+
+    assert condition(status, "Ready") == ("True", "PodsReady")
+    assert condition(status, "SettingsAccepted") == ("True", "Active")
+    assert condition(status, "Tuning") == ("True", "WellTuned")
+    assert (status.reason, status.message) == ("WellTuned", "fits")
+    summary = status.summary
+    assert (summary.worker_class, summary.workers, summary.threads, summary.ready) == ("sync", "1", "1", "1/1")
+    assert status.observed.requests_per_second == 10
+
+
+def test_while_the_pods_change_the_columns_show_from_what_to_what(seen):
+    summary = told(seen(SYNC, THREADS, desired=THREADS)).summary
+
+    assert (summary.worker_class, summary.workers, summary.threads) == ("sync→gthread", "1→2", "1→8")
+    assert summary.active == "sync 1→gthread 2 × 8"
+
+
+def test_pods_that_do_not_run_the_settings_yet_are_no_refusal(seen):
+    status = told(seen(SYNC, desired=THREADS))
+
+    assert condition(status, "SettingsAccepted") == ("Unknown", "Applying")
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "rolled_back"])
+def test_a_server_that_refuses_its_settings_is_told(seen, outcome):
+    status = told(seen(SYNC, desired=THREADS, **{outcome: 1}))
+
+    assert condition(status, "SettingsAccepted") == ("False", "ServerRefused")
+    assert "pod-0" in find(status.conditions, "SettingsAccepted").message
+
+
+def test_a_refusal_stays_visible_for_a_while_after_the_old_settings_are_back(seen):
+    refused = told(seen(SYNC, desired=THREADS, rejected=1))
+    soon = told(seen(SYNC), refused, NOW + dt.timedelta(seconds=60))
+    late = told(seen(SYNC), soon, NOW + dt.timedelta(seconds=REFUSAL_SHOWN_SECONDS + 1))
+
+    assert condition(soon, "SettingsAccepted") == ("False", "ServerRefused")
+    assert condition(late, "SettingsAccepted") == ("True", "Active")
+
+
+def test_a_rollback_because_servers_refused_is_told(seen):
+    decision = Decision(Action.ROLL_BACK, Reason.SERVER_REFUSED, "a server refused gevent", SYNC)
+
+    assert condition(told(seen(SYNC, decision=decision)), "SettingsAccepted") == ("False", "ServerRefused")
+
+
+def test_what_keeps_pods_from_serving_comes_before_the_tuner_s_reason(seen, make_pod):
+    ended = {"exitCode": 3, "message": "ImportError: no module"}
+    crashed = Pod.from_object(
+        make_pod(ready=False, containerStatuses=[{"name": "app", "ready": False, "state": {"terminated": ended}}])
+    )
+    starting = {"metadata": {"generation": 1}, "status": {"observedGeneration": 1, "replicas": 1}}
+
+    status = told(seen(deployment=starting, pods=[crashed]))
+
+    assert condition(status, "Ready") == ("False", "AppFailed")
+    assert (status.reason, status.message) == ("AppFailed", "ImportError: no module")
+
+
+def test_old_pods_that_serve_do_not_hide_that_the_new_ones_fail(seen):
+    rolling = {
+        "metadata": {"generation": 3},
+        "status": {"observedGeneration": 3, "replicas": 2, "readyReplicas": 1, "updatedReplicas": 1},
+    }
+
+    assert condition(told(seen(SYNC, deployment=rolling)), "Ready") == ("False", "PodsStarting")
+
+
+def test_a_deployment_whose_change_nobody_has_seen_yet_is_not_ready(seen):
+    stale = {**DEPLOYED, "metadata": {"generation": 3}}
+
+    assert condition(told(seen(SYNC, deployment=stale)), "Ready") == ("False", "PodsStarting")
+
+
+def test_pods_that_a_quota_refuses_are_told(seen):
+    refused = {
+        "metadata": {"generation": 1},
+        "status": {
+            "observedGeneration": 1,
+            "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}],
+        },
+    }
+
+    status = told(seen(deployment=refused))
+
+    assert (status.reason, status.message) == ("PodsRefused", "exceeded quota")
+
+
+def test_an_app_scaled_to_zero_is_ready(seen):
+    nothing = {"metadata": {"generation": 1}, "status": {"observedGeneration": 1}}
+
+    assert condition(told(seen(deployment=nothing, spec={"replicas": 0})), "Ready") == ("True", "ScaledToZero")
+
+
+def test_mode_off_is_told(seen):
+    assert condition(told(seen(SYNC, spec={"tuning": {"mode": "Off"}})), "Tuning") == ("False", "ModeOff")
+
+
+def test_a_condition_s_time_moves_with_its_status_only(seen):
+    first = told(seen(SYNC))
+    later = told(seen(SYNC), first, NOW + dt.timedelta(hours=1))
+
+    assert find(later.conditions, "Ready").last_transition_time == "2026-11-24T10:00:00Z"
+
+
+def test_a_moment_without_any_measurement_forgets_nothing(seen):
+    before = told(seen(SYNC))
+
+    after = told(seen(), before)
+
+    assert after.settings.active == before.settings.active
+    assert after.summary.worker_class == "sync"
+
+
+def test_the_same_sight_gives_the_same_status(seen):
+    first = told(seen(SYNC))
+
+    assert told(seen(SYNC), first, NOW + dt.timedelta(seconds=5)) == first
+
+
+def test_numbers_can_wait_and_states_cannot(seen):
+    status = told(seen(SYNC))
+    numbers = status.model_copy(update={"observed": None, "message": "12 requests", "tuner": {"a": 1}})
+    ready = told(seen(SYNC, deployment={"metadata": {}, "status": {}}), status)
+
+    assert not is_urgent(status, numbers)
+    assert is_urgent(status, ready)
+
+
+def test_the_history_keeps_the_last_ten_the_newest_first(seen):
+    status = told(seen(SYNC))
+    for threads in range(2, 14):
+        settings = Settings(WorkerClass.GTHREAD, 1, threads)
+        decision = Decision(Action.APPLY, Reason.WAITING_DOMINATES, f"{threads}", settings)
+        status = with_history(status, decision, SYNC, NOW)
+
+    assert [entry.message for entry in status.history] == [str(each) for each in range(13, 3, -1)]
+    assert status.to_json()["history"][0]["from"] == "sync 1"
+
+
+def test_a_change_that_is_decided_again_until_all_run_it_is_news_once(seen):
+    decision = Decision(Action.APPLY, Reason.WAITING_DOMINATES, "more", THREADS)
+
+    assert is_news(told(seen(SYNC, desired=SYNC)), decision)
+    assert not is_news(told(seen(SYNC, desired=THREADS)), decision)
+
+
+def test_a_recommendation_that_stands_is_news_once(seen):
+    decision = Decision(Action.RECOMMEND, Reason.WAITING_DOMINATES, "more", THREADS)
+    status = told(seen(SYNC))
+
+    assert is_news(status, decision)
+    assert not is_news(with_history(status, decision, SYNC, NOW), decision)
+    assert not is_news(status, Decision(Action.HOLD, Reason.WELL_TUNED, "fits"))

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from stablehand_operator import tuning
+from stablehand_operator.cluster import ClusterError
+from stablehand_operator.inventory import AppKey, Inventory, digest
+from stablehand_operator.reconcile import Reconciler
+from stablehand_operator.scrape import new_session
+from stablehand_operator.telemetry import Telemetry
+from stablehand_operator.tuning import TuningLoop
+from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.reasons import Reason
+from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.state import TunerState
+
+KEY = AppKey("default", "shop")
+SYNC = Settings(WorkerClass.SYNC, 1)
+THREADS = Settings(WorkerClass.GTHREAD, 2, 48)
+HOLD = Decision(Action.HOLD, Reason.WELL_TUNED, "fits")
+APPLY = Decision(Action.APPLY, Reason.WAITING_DOMINATES, "98 % of a request is waiting", THREADS)
+
+
+class Script:
+    """A tuner that decides what the test says, and notes what it was shown."""
+
+    def __init__(self) -> None:
+        self.decisions = [HOLD]
+        self.shown: list[dict] = []
+        self.states: list[TunerState] = []
+        self.count = itertools.count(1)
+
+    def __call__(self, policy, state, observations, now):
+        del policy, now
+        self.shown.append(dict(observations))
+        self.states.append(state)
+        return TunerState(image=state.image, note=f"step {next(self.count)}"), tuple(self.decisions)
+
+
+class Stable:
+    """The tuning loop around a cluster in memory and a pod on loopback."""
+
+    def __init__(self, cluster, pod, body, make_pod) -> None:
+        self.cluster, self.pod = cluster, pod
+        self.inventory = Inventory()
+        self.record = self.inventory.take_app(body)
+        self.inventory.take_pod(cluster.put(make_pod()))
+        telemetry = Telemetry()
+        self.reconciler = Reconciler(cluster, self.inventory, telemetry)
+        self.loop = TuningLoop(
+            self.inventory, self.reconciler, cluster, telemetry, interval=0.01, timeout=1, url=lambda _: pod.url
+        )
+
+    async def tick(self):
+        async with new_session() as session:
+            await self.loop.tune(self.record, session)
+
+    def settings_in_config_map(self):
+        return self.cluster.objects["ConfigMap", "default", "shop-settings"]["data"]["settings.json"]
+
+
+@pytest.fixture
+def script(monkeypatch):
+    script = Script()
+    monkeypatch.setattr(tuning, "step", script)
+    return script
+
+
+@pytest.fixture
+async def stable(cluster, start_pod, make_object, make_pod, make_exposition):
+    pod = await start_pod()
+    pod.text = make_exposition(SYNC, requests=0)
+    body = cluster.put(make_object(settings={"workerClass": "sync", "workers": 1}))
+    stable = Stable(cluster, pod, body, make_pod)
+    await stable.reconciler.reconcile(KEY)
+    cluster.calls.clear()
+    return stable
+
+
+async def test_two_scrapes_make_an_observation(stable, script, make_exposition):
+    await stable.tick()
+    stable.pod.text = make_exposition(SYNC, requests=50)
+    await stable.tick()
+
+    first, second = script.shown
+    assert first == {"shop-1": None}
+    assert second["shop-1"].requests == 50
+    assert stable.record.status.summary.active == "sync 1"
+
+
+async def test_a_pod_that_does_not_answer_is_missing_and_not_idle(stable, script, make_exposition):
+    await stable.tick()
+    stable.pod.text = "nonsense{"
+    await stable.tick()
+    stable.pod.text = make_exposition(SYNC, requests=9)
+    await stable.tick()
+
+    assert script.shown[1] == {"shop-1": None}
+    assert script.shown[2]["shop-1"].requests == 9
+
+
+async def test_a_server_that_restarted_is_missing_once(stable, script, make_exposition):
+    for requests in (100, 3, 8):
+        stable.pod.text = make_exposition(SYNC, requests=requests)
+        await stable.tick()
+
+    assert script.shown[1] == {"shop-1": None}
+    assert script.shown[2]["shop-1"].requests == 5
+
+
+async def test_a_decision_is_written_down_before_it_is_carried_out(stable, script):
+    script.decisions = [APPLY]
+
+    await stable.tick()
+
+    calls = [call[0] for call in stable.cluster.calls]
+    assert calls == ["write_status", "apply", "annotate_pod", "create_event"]
+    assert '"workers": 2, "threads": 48' in stable.settings_in_config_map()
+    status = stable.cluster.objects["WSGIApp", "default", "shop"]["status"]
+    assert status["settings"]["desired"]["threads"] == 48
+    assert status["tuner"]["note"] == "step 1"
+    assert (status["history"][0]["from"], status["history"][0]["to"]) == ("sync 1", "gthread 2 × 48")
+
+
+async def test_what_could_not_be_written_down_is_not_done(stable, script):
+    script.decisions = [APPLY]
+    stable.cluster.failures["write_status"] = [ClusterError("no answer")]
+
+    with pytest.raises(ClusterError):
+        await stable.tick()
+
+    assert '"workerClass": "sync"' in stable.settings_in_config_map()
+    assert stable.cluster.events == []
+    await stable.tick()
+    assert '"threads": 48' in stable.settings_in_config_map()
+    assert len(stable.record.status.history) == 1
+
+
+async def test_a_change_decided_again_is_applied_and_told_once(stable, script):
+    script.decisions = [APPLY]
+
+    await stable.tick()
+    await stable.tick()
+    await stable.tick()
+
+    assert len(stable.cluster.events) == 1
+    assert len(stable.record.status.history) == 1
+    assert [call for call in stable.cluster.calls if call[0] == "apply"] == [("apply", "ConfigMap", "shop-settings")]
+
+
+async def test_an_application_that_failed_half_way_is_finished_by_the_next_tick(stable, script):
+    script.decisions = [APPLY]
+    stable.cluster.failures["apply"] = [ClusterError("no answer")]
+
+    with pytest.raises(ClusterError):
+        await stable.tick()
+    await stable.tick()
+
+    assert '"threads": 48' in stable.settings_in_config_map()
+    assert len(stable.record.status.history) == 1
+
+
+async def test_a_successor_goes_on_with_the_state_that_stands_in_the_status(stable, script, make_pod):
+    script.decisions = [APPLY]
+    await stable.tick()
+
+    body = stable.cluster.objects["WSGIApp", "default", "shop"]
+    successor = Stable(stable.cluster, stable.pod, body, make_pod)
+    await successor.reconciler.reconcile(KEY)
+    await successor.tick()
+
+    assert script.states[-1].note == "step 1"
+    assert '"threads": 48' in successor.settings_in_config_map()
+    assert len(stable.cluster.events) == 1
+
+
+async def test_an_event_tells_the_decision_with_its_code(stable, script):
+    script.decisions = [APPLY]
+
+    await stable.tick()
+
+    event = stable.cluster.events[0]
+    assert (event["type"], event["reason"]) == ("Normal", "SettingsApplied")
+    assert event["message"] == "98 % of a request is waiting [WaitingDominates]"
+    assert event["involvedObject"]["uid"] == stable.record.body["metadata"]["uid"]
+
+
+async def test_numbers_alone_are_not_written_at_every_tick(stable, script, make_exposition):
+    await stable.tick()
+    stable.cluster.calls.clear()
+    for requests in (10, 30, 60, 100):
+        stable.pod.text = make_exposition(SYNC, requests=requests)
+        await stable.tick()
+
+    assert [call[0] for call in stable.cluster.calls].count("write_status") <= 2
+    assert len(script.shown) == 5
+
+
+async def test_a_pod_whose_file_stays_old_is_nudged_again(stable, script, monkeypatch, make_exposition):
+    monkeypatch.setattr(tuning, "NUDGE_AGAIN_SECONDS", 0.0)
+    script.decisions = [APPLY]
+    for requests in (0, 5, 10):
+        stable.pod.text = make_exposition(SYNC, requests=requests)
+        await stable.tick()
+
+    nudge = stable.cluster.objects["Pod", "default", "shop-1"]["metadata"]["annotations"]["stablehand.dev/nudge"]
+    assert nudge.startswith(digest(THREADS.to_mapping()) + ".")
+
+
+async def test_a_slow_app_does_not_hold_up_the_others(
+    stable, script, make_object, make_pod, start_pod, make_exposition
+):
+    stuck = await start_pod()
+
+    async def never(_):
+        await asyncio.Event().wait()
+
+    stuck.respond = never
+    other = make_object("other")
+    other["metadata"]["uid"] = "another"
+    stable.inventory.take_app(stable.cluster.put(other))
+    pod = make_pod("other-1", ip="127.0.0.2")
+    pod["metadata"]["labels"]["app.kubernetes.io/instance"] = "other"
+    stable.inventory.take_pod(pod)
+    await stable.reconciler.reconcile(AppKey("default", "other"))
+    stable.pod.text = make_exposition(SYNC, requests=5)
+    stable.loop._url = lambda ip: stuck.url if ip == "127.0.0.2" else stable.pod.url
+
+    running = asyncio.create_task(stable.loop.run())
+    try:
+        deadline = asyncio.get_running_loop().time() + 5
+        while len(script.shown) < 5:
+            assert asyncio.get_running_loop().time() < deadline, "the fast app was held up"
+            await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert all("other-1" not in shown for shown in script.shown[:5])
+
+
+async def test_an_app_that_is_deleted_while_it_is_scraped_is_left_alone(stable, script):
+    async def drop(_):
+        stable.inventory.drop_app(KEY)
+        return tuning_response()
+
+    from aiohttp import web  # noqa: PLC0415 (only here)
+
+    def tuning_response():
+        return web.Response(text=stable.pod.text, content_type="text/plain")
+
+    stable.pod.respond = drop
+    script.decisions = [APPLY]
+
+    await stable.tick()
+
+    assert stable.cluster.calls == []
