@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "cluster": "stablehand_dev.cluster.cli",
     "images": "stablehand_dev.images.cli",
     "demo": "stablehand_dev.demo.cli",
+    "local": "stablehand_dev.demo.local_cli",
     "load": "stablehand_dev.load.cli",
     "dashboard": "stablehand_dev.dashboard.cli",
 }

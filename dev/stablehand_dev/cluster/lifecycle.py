@@ -55,6 +55,7 @@ def down() -> None:
         else:
             one_node.down()
         _memory().unlink(missing_ok=True)
+        _remove_if_empty(run_dir())
 
 
 def current() -> Cluster | None:
@@ -92,6 +93,11 @@ def _remember(cluster: Cluster) -> None:
     partial = memory.with_suffix(".partial")
     partial.write_text(json.dumps(note), encoding="utf-8")
     partial.rename(memory)
+
+
+def _remove_if_empty(directory: Path) -> None:
+    if directory.exists() and not any(directory.iterdir()):
+        directory.rmdir()
 
 
 def _memory() -> Path:

@@ -4,7 +4,7 @@ images = ensure(cluster)
 images.operator       # stablehand/operator:TAG
 """
 
-from stablehand_dev.images.provision import ensure
 from stablehand_dev.images.model import Images
+from stablehand_dev.images.provision import ensure
 
 __all__ = ["Images", "ensure"]

@@ -14,10 +14,7 @@ def build_arguments(environment: Mapping[str, str]) -> list[str]:
     They are for the build only: the certificates as a secret, which is in no layer, the rest as arguments of stages
     that no image consists of.
     """
-    options = []
-    for name in _INDEX_VARIABLES:
-        if environment.get(name):
-            options.append(f"--build-arg={name}={environment[name]}")
+    options = [f"--build-arg={name}={environment[name]}" for name in _INDEX_VARIABLES if environment.get(name)]
     bundle = next((environment[name] for name in _CERTIFICATE_VARIABLES if environment.get(name)), None)
     if bundle is not None:
         options += [f"--secret=id=ca,src={bundle}", f"--build-arg=PIP_CERT={_SECRET}"]

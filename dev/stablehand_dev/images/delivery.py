@@ -15,7 +15,7 @@ def present(cluster: Cluster) -> set[str]:
     """Return the references of the images that the cluster has, as far as it can be asked; built or not."""
     if cluster.kind != "one-node":
         return set()
-    names = commands.run(containerd_command(Layout(), "images", "list", "--quiet")).split()
+    names = commands.run(containerd_command(_layout(cluster), "images", "list", "--quiet")).split()
     return {name.removeprefix("docker.io/") for name in names}
 
 
@@ -41,4 +41,9 @@ def _load(cluster: Cluster, archive: Path) -> None:
     if cluster.kind == "kind":
         commands.run(["kind", "load", "image-archive", archive, "--name", kind.NAME])
     else:
-        commands.run(containerd_command(Layout(), "images", "import", str(archive)))
+        commands.run(containerd_command(_layout(cluster), "images", "import", str(archive)))
+
+
+def _layout(cluster: Cluster) -> Layout:
+    """Return as much of a one-node cluster's layout as its kubeconfig tells: where it runs."""
+    return Layout(run=cluster.kubeconfig.parent)

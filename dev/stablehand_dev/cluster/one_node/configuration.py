@@ -43,9 +43,8 @@ def kubeconfig(layout: Layout, client: str, user: str) -> dict[str, Any]:
 def kubelet(layout: Layout) -> dict[str, Any]:
     """Return the kubelet's configuration.
 
-    It manages cgroups itself, below one of the cluster's own; it does not watch the disk's size, which is the whole
-    machine's; and pods get an empty resolv.conf, because there is no DNS server: a name that is not known fails at
-    once instead of after a timeout.
+    It manages cgroups itself, below one of the cluster's own. There is no DNS server, and pods get a resolv.conf by
+    which looking up a name fails at once instead of after a timeout.
     """
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -179,7 +178,8 @@ def write(layout: Layout, tree: Path) -> None:
     _write(directory / "proxy.yaml", yaml.safe_dump(proxy(layout)))
     _write(directory / "cni" / "10-pods.conflist", json.dumps(container_network(layout), indent=2))
     _write(directory / "containerd.toml", containerd(layout, tree))
-    _write(directory / "resolv.conf", "# There is no DNS server in this cluster: Services are reached by address.\n")
+    # Nothing listens there, in any pod: a name that /etc/hosts does not know is refused at once.
+    _write(directory / "resolv.conf", "nameserver 127.0.0.1\n")
     _write(layout.kubeconfig, yaml.safe_dump(kubeconfig(layout, "admin", "stablehand-admin")))
 
 
