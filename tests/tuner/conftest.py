@@ -153,7 +153,7 @@ class Bench:
         return sum(each.requests_per_second for each in self.last if each is not None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bench() -> Callable[..., Bench]:
     """Return a function that sets up one simulated app; `policy` is the JSON of the resource."""
 

@@ -12,9 +12,11 @@ from stablehand_tuner.simulator import App, Pod
 from stablehand_tuner.snapshot import IncompleteSnapshot, Snapshot
 
 
-def without(samples, name, **labels):
+def without(samples, sample_name, /, **labels):
     return [
-        each for each in samples if each[0] != name or any(each[1].get(key) != value for key, value in labels.items())
+        each
+        for each in samples
+        if each[0] != sample_name or any(each[1].get(key) != value for key, value in labels.items())
     ]
 
 

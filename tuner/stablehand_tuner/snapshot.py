@@ -87,7 +87,9 @@ class Snapshot:
         limit = scrape.optional(names.CPU_LIMIT_CORES)
         desired = _settings(scrape, "desired")
         if desired is None:
-            raise IncompleteSnapshot(f"the scrape lacks {names.SETTING.name} of kind desired, for one worker class")
+            raise IncompleteSnapshot(
+                f"the scrape lacks {names.SETTING.name} or {names.SETTING_WORKER_CLASS_INFO.name} of kind desired"
+            )
         return cls(
             at=at,
             workers=workers,
