@@ -12,10 +12,13 @@ SHOP = AppKey("default", "shop")
 
 
 class Clock:
+    """A clock that the test moves."""
+
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
 

@@ -24,17 +24,20 @@ class House:
         self.reconciler = Reconciler(cluster, self.inventory, Telemetry())
 
     async def reconcile(self):
+        """Reconcile, and return the calls to the API server."""
         self.cluster.calls.clear()
         await self.reconciler.reconcile(KEY)
         return self.cluster.calls
 
     def change_spec(self, **changes):
+        """Change the spec as a person would."""
         body = self.cluster.objects["WSGIApp", "default", "shop"]
         body["spec"] |= changes
         body["metadata"]["generation"] += 1
         self.inventory.take_app(self.cluster.put(body))
 
     def settings_in_config_map(self):
+        """Return what the pods read."""
         return self.cluster.objects["ConfigMap", "default", "shop-settings"]["data"]["settings.json"]
 
 

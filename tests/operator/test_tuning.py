@@ -34,6 +34,7 @@ class Script:
         self.count = itertools.count(1)
 
     def __call__(self, policy, state, observations, now):
+        """Take one step."""
         del policy, now
         self.shown.append(dict(observations))
         self.states.append(state)
@@ -55,10 +56,12 @@ class Stable:
         )
 
     async def tick(self):
+        """Run one round of the app."""
         async with new_session() as session:
             await self.loop.tune(self.record, session)
 
     def settings_in_config_map(self):
+        """Return what the pods read."""
         return self.cluster.objects["ConfigMap", "default", "shop-settings"]["data"]["settings.json"]
 
 
@@ -210,7 +213,7 @@ async def test_a_pod_whose_file_stays_old_is_nudged_again(stable, script, monkey
     assert nudge.startswith(digest(THREADS.to_mapping()) + ".")
 
 
-async def test_a_slow_app_does_not_hold_up_the_others(
+async def test_a_slow_app_does_not_hold_up_the_others(  # noqa: PLR0917 (fixtures)
     stable, script, make_object, make_pod, start_pod, make_exposition
 ):
     stuck = await start_pod()
