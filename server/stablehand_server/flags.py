@@ -1,0 +1,100 @@
+"""The flags beyond gunicorn's own. Each class registers itself with gunicorn's parser by being defined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gunicorn import util
+from gunicorn.config import Setting, validate_bool, validate_string
+from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
+
+SECTION = "Stablehand"
+_OFF = frozenset({"", "none", "off"})
+
+
+def validate_paths(value: Any) -> list[str]:
+    """Return a list of paths, from one or from several.
+
+    Raises:
+        TypeError: when it is neither.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
+        return [path for path in value if path.strip()]
+    raise TypeError(f"a path or a list of paths is needed, not {value!r}")
+
+
+def validate_address(value: Any) -> tuple[str, int] | None:
+    """Return host and port, or None for "none" and "off".
+
+    Raises:
+        ValueError: when it is no address of TCP.
+    """
+    if value is None or (isinstance(value, str) and value.strip().lower() in _OFF):
+        return None
+    if isinstance(value, tuple):
+        return value
+    try:
+        host, port = util.parse_address(value, default_port=str(DEFAULT_METRICS_PORT))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{value!r} is no address: HOST:PORT is needed, or none") from error
+    return host or "0.0.0.0", port
+
+
+class SettingsFile(Setting):  # noqa: D101 (desc is its documentation, and gunicorn prints it)
+    name = "settings_file"
+    section = SECTION
+    cli = ("--settings-file",)
+    meta = "PATH"
+    action = "append"
+    validator = validate_paths
+    default = ()
+    desc = """\
+        A JSON file that says which worker class and how many workers, threads and connections to run, now.
+
+        The file is watched: a change is tried out beside the workers that serve, and a bad one changes nothing. May be
+        given more than once: the last file that exists and is not empty wins. It wins over flags and configuration.
+        """
+
+
+class MetricsBind(Setting):  # noqa: D101
+    name = "metrics_bind"
+    section = SECTION
+    cli = ("--metrics-bind",)
+    meta = "ADDRESS"
+    validator = validate_address
+    default = f"0.0.0.0:{DEFAULT_METRICS_PORT}"
+    desc = """\
+        Where /metrics, /readyz and /healthz are served; "none" switches them off.
+
+        A process of its own answers there, so busy workers never delay a probe or a scrape.
+        """
+
+
+class Autotune(Setting):  # noqa: D101
+    name = "autotune"
+    section = SECTION
+    cli = ("--autotune",)
+    action = "store_true"
+    validator = validate_bool
+    default = False
+    desc = """\
+        Tune worker class, workers, threads and connections to the load on this machine, without Kubernetes.
+
+        The tuner writes the settings file (the last one given, or a private one), which the server follows.
+        """
+
+
+class AutotuneState(Setting):  # noqa: D101
+    name = "autotune_state"
+    section = SECTION
+    cli = ("--autotune-state",)
+    meta = "PATH"
+    validator = validate_string
+    default = None
+    desc = """\
+        A file in which the tuner of --autotune keeps what it has learnt over a restart.
+        """

@@ -1,0 +1,74 @@
+"""The watched settings files: which one speaks now, and what it says.
+
+Content is compared, not times or events: Kubernetes swaps a symlink under a projected volume, editors rename, and a
+file may vanish for a moment. A file is read once in each pass of the master's loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.settings import InvalidSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST_FILE_BYTES = 64 * 1024  # four settings need a hundred; whatever is longer is something else
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What a settings file said: a text, or why it could not be read."""
+
+    path: str
+    text: str = ""
+    fault: str = ""
+
+    def settings(self) -> Settings:
+        """Return the settings that the file asks for.
+
+        Raises:
+            InvalidSettings: naming the fault.
+        """
+        if self.fault:
+            raise InvalidSettings(self.fault)
+        return Settings.from_json(self.text)
+
+
+class SettingsSource:
+    """The files, of which the last that exists and is not empty wins."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = tuple(paths)
+        self._last: Reading | None = None
+
+    def poll(self) -> Reading | None:
+        """Return what the files say if that has changed since the last call, else None.
+
+        No file at all, or only empty ones, is no change: the settings read last stay.
+        """
+        reading = next((found for path in reversed(self.paths) if (found := _read(path)) is not None), None)
+        if reading is None or reading == self._last:
+            return None
+        self._last = reading
+        return reading
+
+
+def _read(path: str) -> Reading | None:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LONGEST_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return Reading(path, fault=f"cannot be read: {error.strerror}")
+    if not content.strip():
+        return None
+    if len(content) > _LONGEST_FILE_BYTES:
+        return Reading(path, fault=f"longer than {_LONGEST_FILE_BYTES} bytes")
+    try:
+        return Reading(path, text=content.decode())
+    except UnicodeDecodeError as error:
+        return Reading(path, fault=f"not UTF-8 text: {error.reason} at byte {error.start}")

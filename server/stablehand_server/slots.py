@@ -1,0 +1,196 @@
+"""The shared mapping: what the master, its workers and the exporter tell each other, without any lock between them.
+
+The master makes one anonymous mapping before it forks anything, so every process of the server sees the same memory and
+none of it outlives the server. It holds 8-byte floats (whole numbers are exact up to 2**53), each of which has exactly
+one writer:
+
+- the server's cells (`Server`): the master, and once each the throwaway child that probes the worker classes;
+- the totals of each worker index (the counters of `Cell`): the master;
+- a record for each living worker process (`Cell`): the master for who it is, the worker for what it does, the exporter
+  for what it reads of it in /proc.
+
+A worker index 0..N-1 outlives its processes: when one ends, the master folds the counters of its record into the totals
+of its index. While a worker retires, its successor has the same index and a record of its own. The fold happens between
+two increments of `Server.SEQUENCE` (a seqlock): a reader that saw it change reads again, so no counter is ever seen
+twice or not at all.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.metric_names import DURATION_BUCKETS, EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_BYTES_PER_CELL = 8
+INDEXES = 1024  # worker indexes that have totals: twice what Settings allow, since flags may ask for more
+RECORDS = 2 * INDEXES  # living processes: every worker and its successor
+_TEXT_BYTES = 512  # the last line of a failed boot
+
+BUCKETS = len(DURATION_BUCKETS) + 1  # the last one has no upper bound
+
+
+class State(enum.IntEnum):
+    """What a record's process is doing; FREE records belong to nobody."""
+
+    FREE = 0
+    BOOTING = 1
+    READY = 2
+    RETIRING = 3
+
+
+class Server(enum.IntEnum):
+    """The server's own cells, from the start of the mapping."""
+
+    SEQUENCE = 0
+    STOPPING = 1
+    GENERATION = 2
+    WORKERS = 3
+    BACKLOG = 4
+    BACKLOG_LIMIT = 5
+    AVAILABLE_CLASSES = 6  # bitmap over WorkerClass
+    DESIRED = 7  # class, workers, threads, worker_connections
+    ACTIVE = DESIRED + 4
+    SWITCHES = ACTIVE + 4
+    EXITS = SWITCHES + len(SWITCH_OUTCOMES)
+    END = EXITS + len(EXIT_REASONS)
+
+
+class Cell(enum.IntEnum):
+    """The cells of one worker's record; from REQUESTS on they are counters, which the totals of an index have too."""
+
+    # the master says who it is
+    STATE = 0
+    PID = 1
+    INDEX = 2
+    AGE = 3  # grows with every spawned worker: the newest of an index speaks for it
+    WORKER_CLASS = 4  # place in WorkerClass, or -1 for a class of the user's own
+    SLOTS = 5
+    # the worker says what it does
+    BUSY = 6
+    CONNECTIONS = 7
+    LAG_SECONDS = 8
+    BLOCKING_MODULES = 9  # bitmap over blocking_modules.MODULES
+    REACHED_MAX_REQUESTS = 10
+    # counters: the worker's
+    REQUESTS = 11
+    DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
+    DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
+    QUEUE_BUCKETS = DURATION_SECONDS + 1
+    QUEUE_SECONDS = QUEUE_BUCKETS + BUCKETS
+    # counters: the exporter's, from /proc
+    RUN_DELAY_SECONDS = QUEUE_SECONDS + 1
+    # counters: the master's, when the process has ended (zero until then)
+    CPU_USER_SECONDS = RUN_DELAY_SECONDS + 1
+    CPU_SYSTEM_SECONDS = CPU_USER_SECONDS + 1
+    END = CPU_SYSTEM_SECONDS + 1
+
+
+COUNTERS = range(Cell.REQUESTS, Cell.END)
+
+_TOTALS_START = int(Server.END)
+_RECORDS_START = _TOTALS_START + INDEXES * len(COUNTERS)
+_CELLS = _RECORDS_START + RECORDS * Cell.END
+_TEXTS_START = _CELLS * _BYTES_PER_CELL
+
+
+class Record:
+    """One worker process's cells, as a view into the mapping, and the text of its failed boot."""
+
+    def __init__(self, cells: memoryview, text: memoryview) -> None:
+        self.cells = cells
+        self._text = text
+
+    @property
+    def failure(self) -> str:
+        """The last line of the failed boot, empty while there is none."""
+        return bytes(self._text).rstrip(b"\0").decode(errors="replace")
+
+    @failure.setter
+    def failure(self, line: str) -> None:
+        encoded = line.encode(errors="replace")[:_TEXT_BYTES]
+        # The end of a multi-byte character that the cut went through would not decode.
+        encoded = encoded.decode(errors="ignore").encode()
+        self._text[:] = encoded.ljust(_TEXT_BYTES, b"\0")
+
+
+class Slots:
+    """The mapping, as the master makes it and every child inherits it."""
+
+    def __init__(self) -> None:
+        self._mapping = mmap.mmap(-1, _TEXTS_START + RECORDS * _TEXT_BYTES)
+        self._bytes = memoryview(self._mapping)
+        self._cells = self._bytes[:_TEXTS_START].cast("d")
+        self.server = self._cells[: Server.END]
+        self._next_record = 0
+
+    def totals(self, index: int) -> memoryview:
+        """Return the counters of a worker index, in the order of COUNTERS."""
+        start = _TOTALS_START + index * len(COUNTERS)
+        return self._cells[start : start + len(COUNTERS)]
+
+    def record(self, number: int) -> Record:
+        """Return a record by its number."""
+        start = _RECORDS_START + number * Cell.END
+        text = _TEXTS_START + number * _TEXT_BYTES
+        return Record(self._cells[start : start + Cell.END], self._bytes[text : text + _TEXT_BYTES])
+
+    def living(self) -> Iterator[Record]:
+        """Yield the records that belong to a process."""
+        for number in range(RECORDS):
+            if self._cells[_RECORDS_START + number * Cell.END + Cell.STATE] != State.FREE:
+                yield self.record(number)
+
+    def allocate(self, *, index: int, age: int, worker_class: int, slots: int) -> Record:
+        """Take a free record for a worker that is about to be forked (master only).
+
+        Records are taken in turn, so that a late write of the exporter never meets a new process.
+
+        Raises:
+            RuntimeError: when every record is taken.
+        """
+        for offset in range(RECORDS):
+            number = (self._next_record + offset) % RECORDS
+            record = self.record(number)
+            if record.cells[Cell.STATE] == State.FREE:
+                break
+        else:
+            raise RuntimeError(f"more than {RECORDS} worker processes at once")
+        self._next_record = number + 1
+        record.cells[Cell.INDEX] = index
+        record.cells[Cell.AGE] = age
+        record.cells[Cell.WORKER_CLASS] = worker_class
+        record.cells[Cell.SLOTS] = slots
+        record.cells[Cell.STATE] = State.BOOTING
+        return record
+
+    def release(self, record: Record, *, cpu_user: float = 0.0, cpu_system: float = 0.0) -> None:
+        """Fold an ended process's counters into the totals of its index, and free its record (master only)."""
+        cells = record.cells
+        totals = self.totals(int(cells[Cell.INDEX]))
+        self.server[Server.SEQUENCE] += 1
+        cells[Cell.CPU_USER_SECONDS] += cpu_user
+        cells[Cell.CPU_SYSTEM_SECONDS] += cpu_system
+        for place, cell in enumerate(COUNTERS):
+            totals[place] += cells[cell]
+        for cell in range(Cell.END):
+            cells[cell] = 0.0
+        record.failure = ""
+        self.server[Server.SEQUENCE] += 1
+
+    def count_switch(self, outcome: str) -> None:
+        """Count a change of settings (master only); the outcome is one of SWITCH_OUTCOMES."""
+        self.server[Server.SWITCHES + SWITCH_OUTCOMES.index(outcome)] += 1
+
+    def count_exit(self, reason: str) -> None:
+        """Count a worker's end (master only); the reason is one of EXIT_REASONS."""
+        self.server[Server.EXITS + EXIT_REASONS.index(reason)] += 1
+
+    def write_server(self, start: Server, values: Sequence[float]) -> None:
+        """Write neighbouring cells of the server (master only)."""
+        for place, value in enumerate(values):
+            self.server[start + place] = value

@@ -1,0 +1,149 @@
+"""gunicorn's gevent worker: retires at once, keeps its promises to idle connections, and knows how late its hub is."""
+
+from __future__ import annotations
+
+import socket as blocking_socket
+import ssl
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.socket import wait_read
+from gunicorn import http, util
+from gunicorn.http.errors import NoMoreData
+from gunicorn.sock import ssl_context
+from gunicorn.workers import ggevent
+
+from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+
+_SECONDS_BETWEEN_BEATS = 1.0
+_HEADER_SECONDS = 30.0  # from a request's first byte to its last header
+_DRAIN_SECONDS = 5.0  # for what the app left unread of a request's body
+
+
+class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
+    """A greenlet for each connection."""
+
+    @classmethod
+    def slots(cls, config: Config) -> int:
+        """Return the number of connections, each of which may be a request."""
+        return int(config.worker_connections)
+
+    def run(self) -> None:
+        """Serve until told to retire, then let every connection have its last request."""
+        self._idle: set[Any] = set()
+        self._beat_at = 0.0
+        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
+        servers = []
+        for listener in self.sockets:
+            listener.setblocking(True)  # gevent's own notion: the descriptor itself stays non-blocking
+            pool = Pool(self.worker_connections)
+            server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **tls)
+            if self.cfg.workers > 1:
+                server.max_accept = 1  # leave something to the siblings
+            server.start()
+            servers.append(server)
+        pools = [server.pool for server in servers]
+
+        while self.alive:
+            self._tick(pools)
+        for server in servers:
+            server.close()
+        self._retire(pools)
+
+    def _tick(self, pools: list[Any]) -> None:
+        planned = time.monotonic() + LAG_TICK_SECONDS
+        gevent.sleep(LAG_TICK_SECONDS)
+        now = time.monotonic()
+        self.note_lag(now - planned)
+        self.note_connections(sum(map(len, pools)))
+        if now >= self._beat_at:
+            self._beat_at = now + _SECONDS_BETWEEN_BEATS
+            self.notify()
+
+    def _retire(self, pools: list[Any]) -> None:
+        started = time.monotonic()
+        last_call = started + self.linger_seconds()
+        while any(pools) and time.monotonic() < started + self.cfg.graceful_timeout:
+            self._tick(pools)
+            if time.monotonic() >= last_call:
+                self._wake_idle()
+        if any(pools):
+            self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+            for pool in pools:
+                pool.kill(block=True, timeout=1)
+
+    def _wake_idle(self) -> None:
+        # Whoever waits for a request sees the end of the stream; one whose request has just come still reads it first.
+        for client in self._idle:
+            try:
+                client.shutdown(blocking_socket.SHUT_RD)
+            except OSError:  # noqa: PERF203 (the client has gone meanwhile, which is as good)
+                continue
+
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
+        """Serve a connection's requests, one after the other."""
+        if "h2" in self.cfg.http_protocols or self.cfg.http2_cleartext != "off":
+            super().handle(listener, client, address)
+            return
+        request = None
+        try:
+            client.setblocking(True)
+            parser = http.get_parser(self.cfg, client, address)
+            patience = FIRST_REQUEST_SECONDS
+            proxy_protocol: dict[str, Any] = {}
+            while self._request_comes(client, parser, patience):
+                request = None
+                with gevent.Timeout(_HEADER_SECONDS, False):  # noqa: FBT003 (gevent's way to say: raise nothing)
+                    request = next(parser)
+                if not request:
+                    break
+                proxy_protocol = request.proxy_protocol_info or proxy_protocol
+                request.proxy_protocol_info = proxy_protocol
+                self.handle_request(listener.getsockname(), request, client, address)
+                if not parser.finish_body(deadline=time.monotonic() + _DRAIN_SECONDS):
+                    break
+                patience = self.cfg.keepalive
+        except (NoMoreData, StopIteration) as end:
+            self.log.debug("End of connection: %s", end)
+        except (OSError, gevent.GreenletExit) as error:
+            if isinstance(error, ssl.SSLError) and error.errno != ssl.SSL_ERROR_EOF:
+                self.handle_error(request, client, address, error)
+            else:
+                self.log.debug("The client has gone: %s", error)
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the client gets an answer)
+            self.handle_error(request, client, address, error)
+        finally:
+            util.close(client)
+
+    def _request_comes(self, client: Any, parser: Any, patience: float) -> bool:
+        """Wait for a request's first byte, and tell whether it came.
+
+        gunicorn bounds the wait with a timer that interrupts the read. After the hub was blocked, timer and request are
+        due together, and the timer would win: so here a request that is there always counts.
+        """
+        if parser.unreader.buf.getvalue() or _readable(client):
+            return True
+        self._idle.add(client)
+        try:
+            wait_read(client.fileno(), timeout=patience)
+        except TimeoutError:
+            return _readable(client)
+        finally:
+            self._idle.discard(client)
+        return True
+
+
+def _readable(client: Any) -> bool:
+    if isinstance(client, ssl.SSLSocket) and client.pending():
+        return True
+    try:
+        return bool(client._sock.recv(1, blocking_socket.MSG_PEEK | blocking_socket.MSG_DONTWAIT))  # noqa: SLF001
+    except (BlockingIOError, AttributeError):
+        return False

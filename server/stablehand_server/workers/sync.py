@@ -1,0 +1,135 @@
+"""gunicorn's sync worker: one request at a time, but neither silent nor slowly closing clients hold it up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import selectors
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gunicorn import http, sock
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers import sync
+
+from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, MeasuredWorker
+from stablehand_server.workers.lingering import LingeringCloses
+
+if TYPE_CHECKING:
+    import socket
+
+_LONGEST_WAIT_SECONDS = 1.0
+# Most clients speak as soon as they are connected: so long the worker waits for one before it looks for others, which
+# until then are left to its siblings.
+_PROMPT_MILLISECONDS = 20
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
+_NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
+
+
+class _Silent(NamedTuple):
+    """An accepted connection whose client has not spoken yet."""
+
+    listener: Any
+    address: Any
+    deadline: float
+
+
+class SyncWorker(MeasuredWorker, sync.SyncWorker):
+    """Waits on a selector for whichever connection has a request, serves it, and closes the connection.
+
+    gunicorn's loop reads from a connection as soon as it is accepted, and stands still until the client speaks, and
+    once more until the client has closed its side.
+    """
+
+    def run(self) -> None:
+        """Serve until told to retire; then serve the connections that were accepted already, and go."""
+        self._selector = selectors.DefaultSelector()
+        self._lingering = LingeringCloses(self._selector, lambda: None)
+        self._silent: dict[socket.socket, _Silent] = {}  # in the order of their deadlines
+        self._selector.register(self.PIPE[0], selectors.EVENT_READ, self._drain_wakeups)
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ, self._accept)
+
+        while self.alive and self.is_parent_alive():
+            self._serve_whoever_is_ready()
+
+        for listener in self.sockets:
+            self._selector.unregister(listener)
+        until = time.monotonic() + self.linger_seconds()
+        while (self._silent or self._lingering) and time.monotonic() < until:
+            self._serve_whoever_is_ready()
+        self._selector.close()
+
+    def _serve_whoever_is_ready(self) -> None:
+        self.notify()
+        self.note_connections(len(self._silent) + len(self._lingering))
+        # self.timeout is half of the setting, and 0 where the setting is 0: no limit
+        wait = min(_LONGEST_WAIT_SECONDS, self.timeout or _LONGEST_WAIT_SECONDS)
+        for key, _ in self._selector.select(wait):
+            key.data(key.fileobj)
+        self._lingering.expire()
+        self._expire_silent()
+
+    def _drain_wakeups(self, pipe: int) -> None:
+        # Signals write here, so that none is slept over.
+        os.read(pipe, 4096)
+
+    def _accept(self, listener: Any) -> None:
+        if not self.alive:
+            return  # told to retire within this pass: the connection stays in the queue, for another worker
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in _NOBODY_THERE:
+                raise
+            return
+        prompt = select.poll()
+        prompt.register(client, select.POLLIN)
+        if prompt.poll(_PROMPT_MILLISECONDS):
+            self._serve(listener, client, address)
+        else:
+            self._silent[client] = _Silent(listener, address, time.monotonic() + FIRST_REQUEST_SECONDS)
+            self._selector.register(client, selectors.EVENT_READ, self._serve_silent)
+
+    def _serve_silent(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        silent = self._silent.pop(client)
+        self._serve(silent.listener, client, silent.address)
+
+    def _expire_silent(self) -> None:
+        now = time.monotonic()
+        while self._silent:
+            client, silent = next(iter(self._silent.items()))
+            if silent.deadline > now:
+                return
+            del self._silent[client]
+            self._selector.unregister(client)
+            client.close()
+
+    def _serve(self, listener: Any, client: socket.socket, address: Any) -> None:
+        self.notify()
+        self.note_connections(len(self._silent) + len(self._lingering) + 1)
+        client.setblocking(True)
+        self.handle(listener, client, address)
+
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
+        """Serve one request, and let the connection linger until the client has closed too."""
+        request = None
+        try:
+            if self.cfg.is_ssl:
+                client = sock.ssl_wrap_socket(client, self.cfg)
+            request = next(http.get_parser(self.cfg, client, address))
+            self.handle_request(listener, request, client, address)
+        except (NoMoreData, StopIteration) as end:
+            self.log.debug("The client ended the connection: %s", end)
+        except OSError as error:
+            if isinstance(error, ssl.SSLError) and error.errno != ssl.SSL_ERROR_EOF:
+                self.handle_error(request, client, address, error)
+            elif error.errno not in _GONE and not isinstance(error, ssl.SSLError):
+                self.log.exception("Socket error processing request.")
+        except BaseException as error:  # noqa: BLE001 (a SystemExit is the end of this worker: the client is told first)
+            self.handle_error(request, client, address, error)
+        self._lingering.add(client)
