@@ -54,6 +54,10 @@ class Health:
         if behind is not None and version >= behind[0]:
             del self._behind_since[key]
 
+    def waiting(self) -> None:
+        """Note that there is nothing to see yet, and that the API server said so."""
+        self._signs = dict.fromkeys(self._signs, self._clock())
+
     def ticked(self) -> None:
         """Note that the loop that scrapes and tunes goes on."""
         self._signs["tick"] = self._clock()

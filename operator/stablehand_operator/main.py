@@ -96,12 +96,19 @@ async def _operate(configuration: Configuration, cluster: Cluster) -> None:
         return kopf.login_via_client(**arguments)
 
     async with serve(configuration.address, health, telemetry):
-        await _wait_for_the_resource(cluster)
+        await _wait_for_the_resource(cluster, health)
         loops = [
             asyncio.create_task(queue.run(), name="reconciliation"),
             asyncio.create_task(listing.run(), name="listing"),
             asyncio.create_task(tuning.run(), name="tuning"),
         ]
+
+        @kopf.on.cleanup(registry=registry)
+        async def stop_at_once(**_: Any) -> None:
+            # kopf grants its own tasks some seconds to end; meanwhile a successor may be at work already.
+            for loop in loops:
+                loop.cancel()
+
         watches = asyncio.create_task(_watch(configuration, registry), name="watches")
         logger.info("looking after WSGIApps in %s", ", ".join(configuration.namespaces) or "all namespaces")
         await _until_one_ends([watches, *loops])
@@ -130,14 +137,15 @@ async def _until_one_ends(tasks: list[asyncio.Task[None]]) -> None:
             task.result()
 
 
-async def _wait_for_the_resource(cluster: Cluster) -> None:
-    """Wait until the API server knows WSGIApps: the definition may be installed a moment later than the operator."""
+async def _wait_for_the_resource(cluster: Cluster, health: Health) -> None:
+    """Wait until the API server knows WSGIApps: the definition may be installed later than the operator."""
     said = ""
     while True:
         sentence = "the API server does not know WSGIApp yet: apply what `stablehand crd` prints"
         try:
             if await cluster.knows_the_resource():
                 return
+            health.waiting()
         except ClusterError as error:
             sentence = str(error)
         if sentence != said:

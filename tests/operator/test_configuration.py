@@ -34,5 +34,20 @@ def test_a_bad_option_ends_the_command_with_that_sentence():
     assert "ADDRESS:PORT" in done.output
 
 
+def test_the_environment_configures_as_the_options_do(monkeypatch):
+    seen = []
+
+    async def operate(configuration):
+        seen.append(configuration)
+
+    monkeypatch.setattr("stablehand_operator.main.operate", operate)
+    for namespaces in ("", "one two"):
+        environment = {"STABLEHAND_NAMESPACES": namespaces, "STABLEHAND_SCRAPE_INTERVAL": "3"}
+        done = CliRunner().invoke(app, ["run"], env=environment)
+        assert done.exit_code == 0, done.output
+
+    assert seen == [Configuration(scrape_interval=3), Configuration(namespaces=("one", "two"), scrape_interval=3)]
+
+
 def test_the_version_is_printed():
     assert CliRunner().invoke(app, ["--version"]).output.startswith("stablehand 0.")

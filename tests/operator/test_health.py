@@ -89,6 +89,14 @@ def test_an_app_that_is_gone_is_not_waited_for(health, clock):
     assert health.blindness() is None
 
 
+def test_an_operator_that_waits_for_the_definition_is_not_blind(health, clock):
+    for _ in range(100):
+        clock.now += 10
+        health.waiting()
+
+    assert health.blindness() is None
+
+
 async def test_the_probes_answer_as_the_operator_is(health, clock, free_port):
     telemetry = Telemetry()
     url = f"http://127.0.0.1:{free_port}"

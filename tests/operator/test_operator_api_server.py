@@ -348,7 +348,9 @@ def test_an_app_whose_import_fails_is_told_in_the_condition(shop, kubectl):
 
 
 def test_what_happened_while_the_operator_was_away_is_made_good(shop, kubectl):
+    started = time.monotonic()
     assert shop.stop() == 0
+    assert time.monotonic() - started < 8
     kubectl("patch", "deployment", "shop", "--type=merge", "-p", '{"spec": {"replicas": 5}}')
     kubectl("delete", "configmap", "shop-settings")
 
