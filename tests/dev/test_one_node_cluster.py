@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 import yaml
 
@@ -72,22 +72,26 @@ def machine() -> dict[str, object]:
     }
 
 
-def descendants(pid: int) -> list[int]:
-    found = [pid]
+def processes_of(init: int) -> list[int]:
+    """Return the processes in the node's PID namespace, and those in the pods' own below them."""
+    node = namespace(init, "pid")
+    found = [pid for pid in all_pids() if namespace(pid, "pid") == node]
     for each in found:
-        found.extend(pid_files.children(each))
+        found.extend(child for child in pid_files.children(each) if child not in found)
     return found
+
+
+def namespace(pid: int, kind: str) -> str | None:
+    """Return which namespace a process is in; None for one that has ended, or that even root may not look into."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return None
 
 
 def namespaces(pids: list[int]) -> set[str]:
-    found = set()
-    for pid in pids:
-        for kind in ("net", "mnt", "pid"):
-            try:
-                found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
-            except (FileNotFoundError, PermissionError, ProcessLookupError):
-                continue
-    return found
+    found = {namespace(pid, kind) for pid in pids for kind in ("net", "mnt", "pid")}
+    return {each for each in found if each is not None}
 
 
 def all_pids() -> list[int]:
@@ -135,9 +139,8 @@ def run_two_pods_behind_a_service(cluster: Cluster) -> str:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
+        return httpx.get(url, timeout=5).status_code == httpx.codes.OK
+    except httpx.TransportError:
         return False
 
 
@@ -151,7 +154,7 @@ def test_a_cluster_runs_pods_routes_services_and_leaves_nothing_behind(layout: L
     assert cluster.kubectl("exec", "deployment/echo", "--", "python3", "-c", inside).strip() == "200"
     init = sandbox.find_init(layout)
     assert init is not None
-    processes = descendants(init.pid)
+    processes = processes_of(init.pid)
     used = namespaces(processes) - own_namespaces
     assert len(processes) > 10
     assert len(used) > 6
