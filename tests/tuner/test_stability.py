@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from stablehand_tuner import model, stability
+from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.policy import Policy, Windows
 from stablehand_tuner.proposal import Proposal
 from stablehand_tuner.reasons import Reason
@@ -40,6 +41,15 @@ def test_nothing_grows_while_less_than_half_of_the_slots_are_in_use(make_observa
 
     assert judge(gthread(2, 8), gthread(2, 16), window).reason is Reason.HALF_UNUSED
     assert judge(gthread(2, 7), gthread(2, 16), window).settings == gthread(2, 16)
+
+
+@pytest.mark.parametrize(("cores_used", "grows"), [(1.7, False), (1.5, False), (1.4, True)])
+def test_an_app_that_was_saturated_grows_only_when_cores_are_clearly_free(make_observation, cores_used, grows):
+    saturated = Decision(Action.HOLD, Reason.SATURATED, "full")
+    window = make_observation(cpu_seconds_total=15.0 * cores_used)
+
+    assert judge(SYNC_1, gthread(2, 48), window).settings is not None
+    assert (judge(SYNC_1, gthread(2, 48), window, state=TunerState(verdict=saturated)).settings is not None) is grows
 
 
 def test_missing_data_is_busy_so_nothing_grows_or_shrinks(make_observation):

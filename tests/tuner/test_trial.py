@@ -56,9 +56,17 @@ def test_less_throughput_at_less_demand_is_only_less_load(window):
     assert outcome(window(100.0), window(50.0, demand=30.0)).passed
 
 
+def test_fewer_slots_may_cost_less_throughput_than_more(window):
+    fewer, more = Settings(WorkerClass.SYNC, 2), Settings(WorkerClass.GTHREAD, 2, 8)
+    before, after = (window(rate, settings=Settings(WorkerClass.GTHREAD, 1, 4)) for rate in (300.0, 270.0))
+
+    assert outcome(before, after, fewer).reason is Reason.TRIAL_THROUGHPUT
+    assert outcome(before, after, more).passed
+
+
 def test_a_loss_that_chance_explains_passes(window):
     assert outcome(window(8.0), window(6.2)).passed
-    assert outcome(window(100.0), window(85.0)).passed
+    assert outcome(window(100.0), window(90.0)).passed
 
 
 def test_a_clearly_longer_tail_without_a_gain_harms(window):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEAD_BAND = 0.2  # growth by less is no reason to act
 LOW_MARK = 0.5  # fewer slots only below it: far from where growth begins, so that the two never chase each other
+STILL_FULL = 0.75  # once saturated, an app counts as such down to this share of its cores, and of a process's core
 LONGEST_WAIT_SECONDS = 3600.0
 EMERGENCY_REQUESTS = 20.0  # what even an emergency needs to see the CPU share
 FULL_ENOUGH = 0.95  # of a window: scrapes do not come to the millisecond
@@ -87,7 +88,7 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
         )
     settings = proposal.settings
     if towards > 0:
-        stops = _no_growth(proposal, window, current)
+        stops = _no_growth(state, proposal, window, current)
         if stops is not None:
             return stops
         shrink_since, shrink_slots = None, 0
@@ -111,9 +112,18 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
     return Verdict(settings, proposal.reason, proposal.message)
 
 
-def _no_growth(proposal: Proposal, window: Observation, current: Settings) -> Verdict | None:
+def _no_growth(state: TunerState, proposal: Proposal, window: Observation, current: Settings) -> Verdict | None:
     if proposal.reason is Reason.MORE_PROCESSES:
         return None  # a full process gains from another at any number of slots
+    was_saturated = state.verdict is not None and state.verdict.reason is Reason.SATURATED
+    fullest = max(window.cores_used / window.cores, window.busiest_worker_cores)
+    if was_saturated and fullest >= STILL_FULL:
+        return Verdict(
+            None,
+            Reason.SATURATED,
+            f"{window.cores_used:.1f} of {window.cores:g} cores are in use, a little less than before: more "
+            "concurrency would gain next to nothing",
+        )
     demand = window.demand / window.pods
     if demand < LOW_MARK * current.slots:
         return Verdict(

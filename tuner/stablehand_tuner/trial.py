@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.settings import Settings
 
-LOST_THROUGHPUT = 0.8
+LOST_THROUGHPUT = 0.85
+LOST_BY_LESS = 0.92  # the same for a change to fewer slots: it promises no gain, so it may not cost anything
 SAME_DEMAND = 0.9
 DEVIATIONS = 3.0
 GAIN = 1.1
@@ -98,7 +99,9 @@ def _harm(before: Observation, after: Observation, settings: Settings) -> Outcom
         allowed = BLOCKED_SECONDS_WHEN_FULL if full else BLOCKED_SECONDS
         if after.lag_seconds_mean >= allowed:
             return _blocked(after)
-    if _throughput_fell(before, after, LOST_THROUGHPUT):
+    was = before.settings_active
+    less = was is not None and settings.slots < was.slots
+    if _throughput_fell(before, after, LOST_BY_LESS if less else LOST_THROUGHPUT):
         return _slower(before, after)
     if _tail_worse(before, after):
         return Outcome(
