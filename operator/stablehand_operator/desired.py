@@ -1,4 +1,4 @@
-"""Which settings every pod of an app should run: the spec's, or those that the tuner arrived at.
+"""What the operator remembers in an app's status: the settings that every pod should run, and the tuner's state.
 
 The status remembers what was desired last, and what the spec said when it was last taken from there. So the tuner's
 settings survive any reconciliation and any restart of the operator, and a person who changes `spec.settings` is obeyed.
@@ -6,11 +6,13 @@ settings survive any reconciliation and any restart of the operator, and a perso
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from stablehand_operator.resource_status import SettingsByRole, SettingsStatus, WSGIAppStatus
 from stablehand_tuner.policy import Mode
 from stablehand_tuner.settings import InvalidSettings, Settings
+from stablehand_tuner.state import TunerState
 
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp
@@ -39,6 +41,22 @@ def desired_settings(app: WSGIApp, status: WSGIAppStatus) -> Desired:
     changed = read(status.settings.initial) != initial
     switched_off = app.spec.tuning.mode == Mode.OFF.value and current != initial
     return Desired(initial, from_spec=True) if changed or switched_off else Desired(current, from_spec=False)
+
+
+def stored_state(status: WSGIAppStatus) -> TunerState:
+    """Return the tuner's state from the status; where it is damaged, a fresh one that says so at its next step."""
+    if not status.tuner:
+        return TunerState()
+    try:
+        fields = json.loads(status.tuner)
+    except ValueError as error:
+        return TunerState(note=f"the stored state is no JSON: {error}")
+    return TunerState.from_mapping(fields)
+
+
+def with_state(status: WSGIAppStatus, state: TunerState) -> WSGIAppStatus:
+    """Return the status with the tuner's state in it."""
+    return status.model_copy(update={"tuner": json.dumps(state.to_mapping(), separators=(",", ":"))})
 
 
 def noted(app: WSGIApp, status: WSGIAppStatus, desired: Settings) -> SettingsByRole:

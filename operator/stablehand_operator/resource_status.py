@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from stablehand_operator.kubernetes_types import Model, PassedOn
+from stablehand_operator.kubernetes_types import Model
 
 HISTORY_LENGTH = 10
 """Decisions that the history keeps."""
@@ -46,7 +46,7 @@ class Summary(Model):
     """Texts for the columns of `kubectl get`."""
 
     worker_class: str = ""
-    """The worker class that runs, or `sync→gthread` while it changes."""
+    """The worker class that runs, or `sync→gthread` while it changes; until a pod tells, the one to start with."""
     workers: str = ""
     """Worker processes of each pod."""
     threads: str = ""
@@ -159,5 +159,6 @@ class WSGIAppStatus(Model):
     """What the last scrapes of all pods show together."""
     history: list[HistoryEntry] = Field(default_factory=list, max_length=HISTORY_LENGTH)
     """The last decisions, the newest first."""
-    tuner: PassedOn | None = None
-    """The tuner's state: its own affair, kept here so that an operator that restarts forgets nothing."""
+    tuner: str | None = None
+    """The tuner's state as JSON, kept here so that an operator that restarts forgets nothing. It is its own affair, and
+    one text, not an object: `kubectl describe` would spell that out over more lines than all that people read."""

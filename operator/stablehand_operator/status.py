@@ -148,6 +148,9 @@ def _summary(previous: Summary, sight: Sight, measured: Sequence[Observation], d
         "recommended": str(sight.recommended) if sight.recommended else "",
     }
     running = {each.settings_active for each in measured if each.settings_active is not None}
+    if not running and not previous.worker_class:
+        # No pod could be asked yet: they start with what is desired.
+        running = {sight.desired}
     if running:
         texts |= {
             "worker_class": _change([each.worker_class.value for each in running], sight.desired.worker_class.value),

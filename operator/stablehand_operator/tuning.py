@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from stablehand_operator.cluster import ClusterError
-from stablehand_operator.desired import noted, read
+from stablehand_operator.desired import noted, read, stored_state, with_state
 from stablehand_operator.events import build_event
 from stablehand_operator.inventory import digest
 from stablehand_operator.names import SETTINGS_ANNOTATION
@@ -27,7 +27,6 @@ from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observation import CounterReset, Observation, observe
 from stablehand_tuner.policy import InvalidPolicy
-from stablehand_tuner.state import TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -168,7 +167,7 @@ class TuningLoop:
         except InvalidPolicy as error:
             logger.error("%s: spec.tuning is no policy, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
             return ()
-        state = record.tuner_state or TunerState.from_mapping(record.status.tuner)
+        state = record.tuner_state or stored_state(record.status)
         state = state.for_image(f"{app.spec.image} {app.spec.app}")
         record.tuner_state, decisions = step(policy, state, record.observations, time.time())
         for decision in decisions:
@@ -192,7 +191,7 @@ class TuningLoop:
         if decisions:
             record.decision = decisions[-1]
         if record.tuner_state is not None:
-            status = status.model_copy(update={"tuner": record.tuner_state.to_mapping()})
+            status = with_state(status, record.tuner_state)
         status = describe(status, self._reconciler.sight(record, app, desired), now)
         try:
             await self._reconciler.statuses.write(record, status, at_once=bool(news) or changes)

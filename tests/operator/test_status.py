@@ -80,6 +80,12 @@ def test_an_app_whose_pods_are_ready_and_run_what_they_should_says_so(seen):
     assert status.observed.requests_per_second == 10
 
 
+def test_before_any_pod_could_be_asked_the_columns_show_what_pods_start_with(seen):
+    summary = told(seen(desired=THREADS)).summary
+
+    assert (summary.worker_class, summary.workers, summary.threads) == ("gthread", "2", "8")
+
+
 def test_while_the_pods_change_the_columns_show_from_what_to_what(seen):
     summary = told(seen(SYNC, THREADS, desired=THREADS)).summary
 
@@ -192,7 +198,7 @@ def test_the_same_sight_gives_the_same_status(seen):
 
 def test_numbers_can_wait_and_states_cannot(seen):
     status = told(seen(SYNC))
-    numbers = status.model_copy(update={"observed": None, "message": "12 requests", "tuner": {"a": 1}})
+    numbers = status.model_copy(update={"observed": None, "message": "12 requests", "tuner": "{}"})
     ready = told(seen(SYNC, deployment={"metadata": {}, "status": {}}), status)
 
     assert not is_urgent(status, numbers)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 
 import pytest
 
@@ -124,7 +125,7 @@ async def test_a_decision_is_written_down_before_it_is_carried_out(stable, scrip
     assert '"workers": 2, "threads": 48' in stable.settings_in_config_map()
     status = stable.cluster.objects["WSGIApp", "default", "shop"]["status"]
     assert status["settings"]["desired"]["threads"] == 48
-    assert status["tuner"]["note"] == "step 1"
+    assert json.loads(status["tuner"])["note"] == "step 1"
     assert (status["history"][0]["from"], status["history"][0]["to"]) == ("sync 1", "gthread 2 × 48")
 
 
@@ -178,6 +179,17 @@ async def test_a_successor_goes_on_with_the_state_that_stands_in_the_status(stab
     assert script.states[-1].note == "step 1"
     assert '"threads": 48' in successor.settings_in_config_map()
     assert len(stable.cluster.events) == 1
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", "null", '{"version": 99}'])
+async def test_a_damaged_state_is_begun_anew_and_the_settings_stay(stable, script, damaged):
+    status = stable.record.status.model_copy(update={"tuner": damaged})
+    await stable.reconciler.statuses.write(stable.record, status, at_once=True)
+
+    await stable.tick()
+
+    assert script.states[0].settings is None
+    assert '"workerClass": "sync"' in stable.settings_in_config_map()
 
 
 async def test_an_event_tells_the_decision_with_its_code(stable, script):
