@@ -155,7 +155,7 @@ APPS = st.builds(
 STARTS = [Settings(WorkerClass.SYNC, 1), Settings(WorkerClass.SYNC, 3), Settings(WorkerClass.GTHREAD, 1, 4)]
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(app=APPS, clients=st.integers(1, 40), cores=st.sampled_from([0.5, 1.0, 2.0]), start=st.sampled_from(STARTS))
 def test_every_steady_app_settles_and_is_no_slower_for_it(bench, app, clients, cores, start):
     # the slowest of these apps serve one request in a second: fewer must do to judge by, or the test takes long
@@ -171,7 +171,7 @@ def test_every_steady_app_settles_and_is_no_slower_for_it(bench, app, clients, c
     assert run.requests_per_second >= 0.85 * before
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(app=APPS, rate=st.floats(1, 15), seed=st.integers(0, 1000))
 def test_no_app_under_a_random_load_swings_between_settings(bench, app, rate, seed):
     run = bench(app, Settings(WorkerClass.SYNC, 1), rate=rate, seed=seed).run(600)

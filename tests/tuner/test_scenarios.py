@@ -160,7 +160,7 @@ def test_demand_that_rises_is_followed_and_demand_that_falls_is_followed_late(be
 
 def test_demand_that_comes_and_goes_makes_no_oscillation(bench):
     run = bench(App(compute=0.005, wait=0.5), Settings(WorkerClass.GTHREAD, 1, 4), clients=4)
-    for _ in range(10):
+    for _ in range(6):
         for clients in (60, 4):
             for pod in run.pods:
                 pod.set_clients(clients)

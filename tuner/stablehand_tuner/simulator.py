@@ -11,6 +11,7 @@ seed.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import heapq
 import math
@@ -20,43 +21,15 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner import metric_names as names
 from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.simulated_app import App, Machine
 from stablehand_tuner.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["App", "Machine", "Pod"]
 
 Sample = tuple[str, "Mapping[str, str]", float]
-
-
-@dataclasses.dataclass(frozen=True)
-class App:
-    """What a request of the app does; seconds, bytes.
-
-    `jitter` is the relative standard deviation of both times. `thread_overhead` is CPU that each further request in
-    the same process costs under gthread (the convoy). `blocks_event_loop` says that the app waits inside a C call,
-    so that under gevent nobody else in the process advances. `error_share` is by worker class.
-    """
-
-    compute: float
-    wait: float = 0.0
-    jitter: float = 0.1
-    thread_overhead: float = 0.0
-    blocks_event_loop: bool = False
-    error_share: Mapping[WorkerClass, float] = dataclasses.field(default_factory=dict)
-    process_bytes: float = 50e6
-    request_bytes: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """What the pod may use; `boot_seconds` is from new settings to their being active."""
-
-    cores: float = 2.0
-    memory_limit: float | None = 1e9
-    available_classes: frozenset[WorkerClass] = frozenset({WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT})
-    blocking_modules: frozenset[str] = frozenset()
-    boot_seconds: float = 1.0
-    refuses: Callable[[Settings], bool] = lambda _settings: False
 
 
 @dataclasses.dataclass
@@ -162,14 +135,14 @@ class Pod:
         """Advance the simulation to the moment, in seconds since the start."""
         while True:
             upcoming = self._events[0][0] if self._events else math.inf
-            done = self._next_completion()
+            first, done = self._next_completion()
             at = min(upcoming, done, moment)
             self._advance(at - self.now)
             self.now = at
             if at >= moment:
                 return
-            if done <= upcoming:
-                self._complete()
+            if first is not None and done <= upcoming:
+                self._complete(first)
             else:
                 _, _, kind, what = heapq.heappop(self._events)
                 self._handle(kind, what)
@@ -304,19 +277,21 @@ class Pod:
 
     def _pace(self) -> float:
         """Return the share of a core that each process gets that computes."""
-        computing = sum(1 for each in self._processes if each.computing)
-        return min(1.0, self.machine.cores / computing) if computing else 0.0
+        computing = 0
+        for each in self._processes:
+            if each.computing:
+                computing += 1
+        return 1.0 if computing <= self.machine.cores else self.machine.cores / computing
 
-    def _next_completion(self) -> float:
-        pace = self._pace()
-        return min(
-            (
-                self.now + (each.computing[0][0] - each.virtual) * len(each.computing) / pace
-                for each in self._processes
-                if each.computing
-            ),
-            default=math.inf,
-        )
+    def _next_completion(self) -> tuple[_Process | None, float]:
+        """Return the process that is next to finish a computation, and when."""
+        first, shortest = None, math.inf
+        for each in self._processes:
+            if each.computing:
+                work = (each.computing[0][0] - each.virtual) * len(each.computing)
+                if work < shortest:
+                    first, shortest = each, work
+        return first, self.now + shortest / self._pace()
 
     def _advance(self, seconds: float) -> None:
         if seconds <= 0:
@@ -330,11 +305,7 @@ class Pod:
                 counters.cpu += seconds * pace * (1 - process.computing[0][2].idle_share)
                 counters.run_delay += seconds * (1 - pace)
 
-    def _complete(self) -> None:
-        process = min(
-            (each for each in self._processes if each.computing),
-            key=lambda each: (each.computing[0][0] - each.virtual) * len(each.computing),
-        )
+    def _complete(self, process: _Process) -> None:
         _, _, request = heapq.heappop(process.computing)
         if request.wait and not request.waited:
             request.waited = True
@@ -348,7 +319,7 @@ class Pod:
         counters.errors += request.failed
         self.finished += 1
         seconds = self.now - request.began
-        self._buckets[sum(1 for bound in names.DURATION_BUCKETS if seconds > bound)] += 1
+        self._buckets[bisect.bisect_left(names.DURATION_BUCKETS, seconds)] += 1
         self._answer()
 
     def _answer(self) -> None:
