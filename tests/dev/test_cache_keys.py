@@ -6,7 +6,7 @@ import pytest
 
 from stablehand_dev.cluster.binaries import SOURCES, content_key, kubernetes_version, version_flags
 from stablehand_dev.cluster.go_toolchain import parse_version
-from stablehand_dev.images.sources import INPUTS, TARGETS, tag
+from stablehand_dev.images.sources import INPUTS, TARGETS, snapshot, tag
 from stablehand_dev.paths import REPOSITORY
 
 if TYPE_CHECKING:
@@ -111,6 +111,17 @@ def test_a_change_of_an_example_changes_the_example_only(repository: Path):
 
     after = tags(repository)
     assert [target for target in TARGETS if after[target] != before[target]] == ["example"]
+
+
+def test_a_copy_of_the_sources_has_the_same_tags_and_stays_as_it_was(repository: Path):
+    before = tags(repository)
+
+    with snapshot(repository) as copy:
+        (repository / "tuner" / "code.py").write_text("x = 2\n", encoding="utf-8")
+
+        assert tags(copy) == before
+        assert tags(repository) != before
+    assert not copy.exists()
 
 
 def test_another_base_changes_every_image(repository: Path):

@@ -101,8 +101,7 @@ def all_pids() -> list[int]:
 def run_two_pods_behind_a_service(cluster: Cluster) -> str:
     """Run the example app twice, and return the address of its Service once both are ready."""
     builder = builders.choose()
-    images = provision.names(builder)
-    provision.build(builder, images)
+    images = provision.build(builder)
     delivery.deliver(cluster, builder, images.example)
     labels = {"app": "echo"}
     container = {

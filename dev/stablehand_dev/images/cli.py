@@ -34,8 +34,7 @@ def build(
         if registry is None:
             raise DevelopmentError("--push needs --registry: where to?")
         builder = builders.choose()
-        images = provision.names(builder, registry)
-        provision.build(builder, images)
+        images = provision.build(builder, registry)
         for reference in dataclasses.astuple(images):
             builder.push(reference)
     elif load or (load is None and cluster is not None):
@@ -43,9 +42,7 @@ def build(
             raise DevelopmentError("--load needs a cluster: `make cluster` starts one")
         images = provision.ensure(cluster, registry)
     else:
-        builder = builders.choose()
-        images = provision.names(builder)
-        provision.build(builder, images)
+        images = provision.build(builders.choose())
     _print(images)
 
 

@@ -1,6 +1,7 @@
 """Makes sure that the images of this very source exist and that the cluster has them."""
 
 import os
+from pathlib import Path
 
 from stablehand_dev.cluster.locking import locked
 from stablehand_dev.cluster.model import Cluster
@@ -9,7 +10,7 @@ from stablehand_dev.images import builder as builders
 from stablehand_dev.images import delivery
 from stablehand_dev.images.builder import Builder
 from stablehand_dev.images.model import Images
-from stablehand_dev.images.sources import TARGETS, tag
+from stablehand_dev.images.sources import TARGETS, snapshot, tag
 from stablehand_dev.paths import REPOSITORY, cache_dir
 from stablehand_dev.progress import step
 
@@ -33,8 +34,7 @@ def ensure(cluster: Cluster, registry: str | None = None) -> Images:
             "(such as registry.example.org/team), and log in there first"
         )
     builder = builders.choose()
-    images = names(builder, registry if cluster.kind == "existing" else None)
-    build(builder, images)
+    images = build(builder, registry if cluster.kind == "existing" else None)
     there = delivery.present(cluster)
     for reference in (images.operator, images.server, images.example):
         if reference not in there:
@@ -43,18 +43,20 @@ def ensure(cluster: Cluster, registry: str | None = None) -> Images:
     return images
 
 
-def build(builder: Builder, images: Images) -> None:
-    """Build those images that the builder does not keep yet."""
-    with locked(cache_dir() / "images"):
+def build(builder: Builder, registry: str | None = None) -> Images:
+    """Build those images of this very source that the builder does not keep yet, and return the names of all."""
+    with snapshot(REPOSITORY) as context, locked(cache_dir() / "images"):
+        images = names(builder, registry, context)
         for target in TARGETS:
             reference = getattr(images, target)
             if not builder.has(reference):
                 with step(f"Building {reference}"):
-                    builder.build(target, reference)
+                    builder.build(target, reference, context)
+    return images
 
 
-def names(builder: Builder, registry: str | None = None) -> Images:
-    """Return the names of the images of this very source."""
+def names(builder: Builder, registry: str | None = None, sources: Path = REPOSITORY) -> Images:
+    """Return the names of the images of the sources, built or not."""
     prefix = f"{registry.rstrip('/')}/" if registry else ""
-    tags = {target: tag(REPOSITORY, target, builder.base_image()) for target in TARGETS}
+    tags = {target: tag(sources, target, builder.base_image()) for target in TARGETS}
     return Images(**{target: f"{prefix}stablehand/{target}:{tags[target]}" for target in TARGETS})

@@ -1,7 +1,10 @@
 """What goes into each image, and the tag that stands for it: the same sources always have the same tag."""
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TARGETS = ("operator", "server", "example")
@@ -34,6 +37,24 @@ def tag(repository: Path, target: str, base_image: str) -> str:
             digest.update(f"\n{path.relative_to(repository)} {len(content)}\n".encode())
             digest.update(content)
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def snapshot(repository: Path) -> Iterator[Path]:
+    """Copy all sources to a directory that goes away afterwards, and return it.
+
+    Tag and build both work on the copy: a file that is saved in between cannot get into an image whose tag does not
+    know it.
+    """
+    with tempfile.TemporaryDirectory(prefix="stablehand-sources-") as directory:
+        copy = Path(directory)
+        for entry in sorted({entry for entries in INPUTS.values() for entry in entries}):
+            for path in _files(repository / entry):
+                target = copy / path.relative_to(repository)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # With its time: layers are cached by it.
+                shutil.copy2(path, target)
+        yield copy
 
 
 def _files(path: Path) -> Iterator[Path]:
