@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -23,13 +24,21 @@ SUBCOMMANDS = {
 class _LazyGroup(TyperGroup):
     """A group whose commands are loaded by name, so that one command's imports burden no other."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
-        return list(SUBCOMMANDS)
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in SUBCOMMANDS if self.get_command(ctx, name) is not None]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the base class's signature
-        if cmd_name not in SUBCOMMANDS:
+        module = SUBCOMMANDS.get(cmd_name)
+        if module is None or not _is_there(module):
             return None
-        return typer.main.get_command(importlib.import_module(SUBCOMMANDS[cmd_name]).app)
+        command = typer.main.get_command(importlib.import_module(module).app)
+        command.name = cmd_name
+        return command
+
+
+def _is_there(module: str) -> bool:
+    """Tell whether a module exists, without importing it: its errors are not to be taken for its absence."""
+    return (Path(__file__).parents[1] / module.replace(".", "/")).with_suffix(".py").exists()
 
 
 app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

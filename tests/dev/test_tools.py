@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from stablehand_dev import commands
 from stablehand_dev.cluster import debian, lifecycle
+from stablehand_dev.cluster.choice import Wish
 from stablehand_dev.cluster.cli import app
 from stablehand_dev.cluster.model import Cluster
 from stablehand_dev.errors import CommandFailedError, DevelopmentError, MissingPrerequisiteError
@@ -73,6 +74,33 @@ def test_a_cluster_of_the_users_own_is_only_forgotten(
     assert lifecycle.current() is None
     assert removed == []
     assert not own_run_dir.exists()
+
+
+def test_a_cluster_that_is_up_is_not_forgotten_for_another_one(
+    own_run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ours = Cluster(own_run_dir / "kubeconfig", "one-node")
+    lifecycle._remember(ours)
+    theirs = tmp_path / "theirs"
+    theirs.touch()
+    monkeypatch.setattr(Cluster, "kubectl", lambda *_args, **_options: "ok")
+
+    with pytest.raises(DevelopmentError, match="take it down first"):
+        lifecycle.up(Wish(theirs, None, "existing"))
+
+    assert lifecycle.current() == ours
+
+
+@pytest.mark.usefixtures("no_surroundings", "own_run_dir")
+def test_a_cluster_that_the_user_named_stays_the_choice_until_it_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    theirs = tmp_path / "theirs"
+    theirs.touch()
+    monkeypatch.setattr(Cluster, "kubectl", lambda *_args, **_options: "ok")
+    named = lifecycle.up(Wish(theirs, "their-context", "existing"))
+
+    assert lifecycle.up() == named == Cluster(theirs, "existing", "their-context")
 
 
 def test_a_damaged_note_of_the_cluster_is_an_error_that_says_what_to_delete(own_run_dir: Path):

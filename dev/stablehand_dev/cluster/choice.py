@@ -112,7 +112,7 @@ def describe(machine: Machine) -> str:
     """Return one line on what the machine has, for people."""
     facts = [
         ("kind", machine.kind),
-        ("a running Docker", machine.docker),
+        ("running Docker", machine.docker),
         ("root", machine.root),
         ("apt-get", machine.apt),
     ]

@@ -25,10 +25,15 @@ def up(wish: Wish | None = None) -> Cluster:
     wish = wish or Wish.from_environment()
     with locked(run_dir()):
         remembered = current()
-        if wish.kind is None and remembered is not None and remembered.kind != "existing":
+        if wish.kind is None and remembered is not None:
             chosen: Kind = remembered.kind
+            wish = Wish(remembered.kubeconfig, remembered.context, chosen)
         else:
             chosen = choose(wish, Machine.this_one())
+        if remembered is not None and remembered.kind not in {"existing", chosen}:
+            raise DevelopmentError(
+                f"A cluster of kind {remembered.kind} is up: take it down first (`make cluster-down`)"
+            )
         if chosen == "existing" and wish.kubeconfig is not None:
             cluster = Cluster(wish.kubeconfig.resolve(), "existing", wish.context)
             cluster.kubectl("get", "--raw", "/readyz", timeout=30)
