@@ -1,0 +1,219 @@
+"""The metrics contract, collected from the shared mapping, /proc and the cgroup at each scrape."""
+
+from __future__ import annotations
+
+import threading
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from stablehand_server import blocking_modules
+from stablehand_server.exporter import cgroup, reading
+from stablehand_server.slots import BUCKETS, COUNTERS, Cell, Server, State
+from stablehand_tuner import metric_names as names
+from stablehand_tuner.settings import WorkerClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from prometheus_client.core import Metric as Family
+
+    from stablehand_server.exporter.processes import Processes, ProcessReading
+    from stablehand_server.slots import Slots
+
+_CLASSES = tuple(WorkerClass)
+_CUSTOM_CLASS = "custom"  # a class of the user's own
+_SETTING_NAMES = ("workers", "threads", "worker_connections")
+_STATE_NAMES = {State.BOOTING: "booting", State.READY: "ready", State.RETIRING: "retiring"}
+_BOUNDS = (*map(floatToGoString, names.DURATION_BUCKETS), "+Inf")
+_MODES = ("user", "system")
+
+
+class ServerCollector(Collector):
+    """Yields every family of the contract that the server itself can tell; safe to be scraped by many at once."""
+
+    def __init__(self, slots: Slots, processes: Processes, granted: cgroup.Cgroup) -> None:
+        self._slots = slots
+        self._processes = processes
+        self._cgroup = granted
+        self._one_at_a_time = threading.Lock()
+        self._cpu_seconds_shown: dict[tuple[int, str], float] = {}
+
+    def collect(self) -> Iterator[Family]:
+        """Read everything once, and yield the families.
+
+        Raises:
+            MappingBusy: when the master does not let the mapping be read.
+        """
+        with self._one_at_a_time:
+            # /proc first: a process that ends in between is then seen by its earlier reading or by its totals, of
+            # which the latter are the larger, and never by neither.
+            processes = self._processes.read(self._slots.living())
+            mapping = reading.read(self._slots)
+            families = [
+                *self._worker_counters(mapping, processes),
+                *_worker_gauges(mapping, processes),
+                *_server_families(mapping),
+                *_settings_families(mapping),
+                *self._machine_families(),
+            ]
+        yield from families
+
+    def _worker_counters(
+        self, mapping: reading.Reading, processes: dict[int, ProcessReading]
+    ) -> Iterable[CounterMetricFamily]:
+        requests, busy = _counter(names.WORKER_REQUESTS), _counter(names.WORKER_BUSY_SECONDS)
+        cpu, delay = _counter(names.WORKER_CPU_SECONDS), _counter(names.WORKER_RUN_DELAY_SECONDS)
+        for index in _indexes(mapping):
+            records = [cells for cells in mapping.records if int(cells[Cell.INDEX]) == index]
+            counters = _sums(mapping, index, records)
+            worker = str(index)
+            for place, code in enumerate(names.STATUS_CODES):
+                requests.add_metric([worker, code], counters[Cell.REQUESTS + place])
+            busy.add_metric([worker], counters[Cell.DURATION_SECONDS])
+            delay.add_metric([worker], counters[Cell.RUN_DELAY_SECONDS])
+            living = [processes[age] for cells in records if (age := int(cells[Cell.AGE])) in processes]
+            user = counters[Cell.CPU_USER_SECONDS] + sum(each.user_seconds for each in living)
+            system = counters[Cell.CPU_SYSTEM_SECONDS] + sum(each.system_seconds for each in living)
+            for mode, seconds in zip(_MODES, (user, system), strict=True):
+                # What the master accounts for an ended process may differ from /proc by a clock tick.
+                shown = max(seconds, self._cpu_seconds_shown.get((index, mode), 0.0))
+                self._cpu_seconds_shown[index, mode] = shown
+                cpu.add_metric([worker, mode], shown)
+        return requests, busy, cpu, delay
+
+    def _machine_families(self) -> Iterable[Family]:
+        granted = self._cgroup.read()
+        yield _gauge(names.CPU_COUNT, cgroup.cpu_count())
+        yield _gauge(names.CPU_LIMIT_CORES, granted.cores)
+        yield _gauge(names.MEMORY_LIMIT_BYTES, granted.memory_bytes)
+        throttled = _counter(names.CPU_THROTTLED_SECONDS)
+        throttled.add_metric([], granted.throttled_seconds)
+        yield throttled
+
+
+def unready(slots: Slots) -> str | None:
+    """Return why the server should get no requests now, in one sentence, or None when it should."""
+    if slots.server[Server.STOPPING]:
+        return "the server is shutting down"
+    states = [record.cells[Cell.STATE] for record in slots.living()]
+    if State.READY in states:
+        return None
+    return "no worker is ready: " + ("the first one boots" if State.BOOTING in states else "none is there")
+
+
+def _worker_gauges(mapping: reading.Reading, processes: dict[int, ProcessReading]) -> Iterable[GaugeMetricFamily]:
+    info, slots = _gauge(names.WORKER_INFO), _gauge(names.WORKER_SLOTS)
+    busy, connections, lag = (
+        _gauge(metric) for metric in (names.WORKER_BUSY_SLOTS, names.WORKER_CONNECTIONS, names.WORKER_LAG_SECONDS)
+    )
+    resident, proportional = _gauge(names.WORKER_RESIDENT_MEMORY_BYTES), _gauge(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
+    for index in _indexes(mapping):
+        labels = [str(index)]
+        records = [cells for cells in mapping.records if int(cells[Cell.INDEX]) == index]
+        # an old and a new process share an index while one retires: both have clients, the newest ready one speaks
+        busy.add_metric(labels, sum(cells[Cell.BUSY] for cells in records))
+        connections.add_metric(labels, sum(cells[Cell.CONNECTIONS] for cells in records))
+        speaker = max(records, key=lambda cells: (cells[Cell.STATE] == State.READY, cells[Cell.AGE]), default=None)
+        slots.add_metric(labels, 0.0 if speaker is None else speaker[Cell.SLOTS])
+        lag.add_metric(labels, 0.0 if speaker is None else speaker[Cell.LAG_SECONDS])
+        if speaker is None:
+            continue  # between two processes there is no class and no memory
+        info.add_metric([*labels, _class_name(speaker[Cell.WORKER_CLASS]) or _CUSTOM_CLASS], 1)
+        process = processes.get(int(speaker[Cell.AGE]))
+        if process is not None and process.resident_bytes is not None:
+            resident.add_metric(labels, process.resident_bytes)
+        if process is not None and process.proportional_bytes is not None:
+            proportional.add_metric(labels, process.proportional_bytes)
+    return info, slots, busy, connections, lag, resident, proportional
+
+
+def _server_families(mapping: reading.Reading) -> Iterable[Family]:
+    server = mapping.server
+    states = [cells[Cell.STATE] for cells in mapping.records]
+    workers = _gauge(names.WORKERS)
+    for state, name in _STATE_NAMES.items():
+        workers.add_metric([name], states.count(state))
+    yield workers
+    yield _fixed_counter(names.WORKER_EXITS, names.EXIT_REASONS, server[Server.EXITS :])
+    whole = [sum(column) for column in zip(*mapping.totals.values(), strict=True)] or [0.0] * len(COUNTERS)
+    for cells in mapping.records:
+        whole = [total + cells[cell] for total, cell in zip(whole, COUNTERS, strict=True)]
+    yield _histogram(names.REQUEST_DURATION_SECONDS, whole, Cell.DURATION_BUCKETS, Cell.DURATION_SECONDS)
+    yield _histogram(names.REQUEST_QUEUE_SECONDS, whole, Cell.QUEUE_BUCKETS, Cell.QUEUE_SECONDS)
+    yield _gauge(names.LISTEN_BACKLOG, server[Server.BACKLOG])
+    yield _gauge(names.LISTEN_BACKLOG_LIMIT, server[Server.BACKLOG_LIMIT])
+    modules = _gauge(names.BLOCKING_MODULE_INFO)
+    loaded = 0
+    for cells in mapping.records:
+        loaded |= int(cells[Cell.BLOCKING_MODULES])
+    for module in blocking_modules.names(loaded):
+        modules.add_metric([module], 1)
+    yield modules
+
+
+def _settings_families(mapping: reading.Reading) -> Iterable[Family]:
+    server = mapping.server
+    numbers, classes = _gauge(names.SETTING), _gauge(names.SETTING_WORKER_CLASS_INFO)
+    for kind, start in zip(names.SETTING_KINDS, (Server.DESIRED, Server.ACTIVE), strict=True):
+        place, *counts = server[start : start + 4]
+        for name, count in zip(_SETTING_NAMES, counts, strict=True):
+            numbers.add_metric([name, kind], count)
+        worker_class = _class_name(place)
+        if worker_class is not None and counts[0]:  # without workers the master has not written them yet
+            classes.add_metric([worker_class, kind], 1)
+    yield numbers
+    yield classes
+    available = _gauge(names.AVAILABLE_WORKER_CLASS_INFO)
+    bitmap = int(server[Server.AVAILABLE_CLASSES])
+    for place, each in enumerate(_CLASSES):
+        if bitmap & 1 << place:
+            available.add_metric([each.value], 1)
+    yield available
+    yield _gauge(names.GENERATION, server[Server.GENERATION])
+    yield _fixed_counter(names.GENERATION_SWITCHES, names.SWITCH_OUTCOMES, server[Server.SWITCHES :])
+
+
+def _indexes(mapping: reading.Reading) -> list[int]:
+    """Return the worker indexes to show: those that should have a process, and those that still do."""
+    living = {int(cells[Cell.INDEX]) for cells in mapping.records}
+    return sorted(living.union(range(int(mapping.server[Server.WORKERS]))))
+
+
+def _sums(mapping: reading.Reading, index: int, records: Sequence[list[float]]) -> dict[int, float]:
+    """Return the counters of an index by their Cell: what its ended processes left, and what the living ones count."""
+    totals = mapping.totals.get(index)
+    return {
+        cell: (totals[place] if totals else 0.0) + sum(cells[cell] for cells in records)
+        for place, cell in enumerate(COUNTERS)
+    }
+
+
+def _class_name(place: float) -> str | None:
+    return _CLASSES[int(place)].value if 0 <= place < len(_CLASSES) else None
+
+
+def _gauge(metric: names.Metric, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.help, value=value, labels=metric.labels or None)
+
+
+def _counter(metric: names.Metric) -> CounterMetricFamily:
+    return CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+
+
+def _fixed_counter(metric: names.Metric, values: Sequence[str], cells: Sequence[float]) -> CounterMetricFamily:
+    family = _counter(metric)
+    for value, count in zip(values, cells, strict=False):
+        family.add_metric([value], count)
+    return family
+
+
+def _histogram(metric: names.Metric, counters: Sequence[float], buckets: int, seconds: int) -> HistogramMetricFamily:
+    first = buckets - COUNTERS.start
+    cumulative = accumulate(counters[first : first + BUCKETS])
+    family = HistogramMetricFamily(metric.name, metric.help)
+    family.add_metric([], list(zip(_BOUNDS, cumulative, strict=True)), counters[seconds - COUNTERS.start])
+    return family

@@ -1,0 +1,145 @@
+"""/metrics, /readyz and /healthz over HTTP."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+
+from stablehand_server.exporter.collector import unready
+from stablehand_server.exporter.reading import MappingBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client.registry import Collector
+
+    from stablehand_server.slots import Slots
+
+_MOST_CONNECTIONS = 32
+_PATIENCE_SECONDS = 5.0
+_TEXT = "text/plain; charset=utf-8"
+
+
+class MetricsServer(ThreadingHTTPServer):
+    """A thread for each connection, and a bound on their number: beyond it the oldest connection is closed.
+
+    So a client that says nothing, or reads nothing, never keeps a probe from its answer.
+
+    Raises:
+        OSError: when the address cannot be listened on.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], slots: Slots, collector: Collector) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        self.slots = slots
+        self.collector = collector
+        self._open: dict[socket.socket, None] = {}  # in the order of their coming
+        self._lock = threading.Lock()
+        super().__init__((address[0].strip("[]"), address[1]), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server for this host's name, as the base class would."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # of TCP: text, number
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handle a connection in a thread of its own."""
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > _MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection that was handled."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away half-way; anything else is a fault, and is printed."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: MetricsServer
+    timeout = _PATIENCE_SECONDS
+    server_version = "stablehand-server"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        answer = _ANSWERS.get(self.path.partition("?")[0])
+        if answer is None:
+            known = ", ".join(_ANSWERS)
+            self._send(HTTPStatus.NOT_FOUND, f"no such path; known are {known}\n".encode())
+            return
+        answer(self)
+
+    def metrics(self) -> None:
+        """Send the metrics, in the format that the client asks for."""
+        encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+        try:
+            body = encode(self.server.collector)
+        except MappingBusy as error:
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode())
+            return
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        if gzip_accepted(self.headers.get("Accept-Encoding", "")):
+            body = gzip.compress(body, compresslevel=1)
+            headers["Content-Encoding"] = "gzip"
+        self._send(HTTPStatus.OK, body, content_type, headers)
+
+    def readiness(self) -> None:
+        """Say whether the server should get requests."""
+        reason = unready(self.server.slots)
+        status = HTTPStatus.OK if reason is None else HTTPStatus.SERVICE_UNAVAILABLE
+        self._send(status, f"{reason or 'ready'}\n".encode())
+
+    def health(self) -> None:
+        """Say that this process answers, which it does as long as the master lives."""
+        self._send(HTTPStatus.OK, b"ok\n")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class names it so)
+        """Log no requests: probes and scrapes would be all that the log says."""
+
+    def _send(
+        self, status: HTTPStatus, body: bytes, content_type: str = _TEXT, headers: dict[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+_ANSWERS: dict[str, Callable[[_Handler], None]] = {
+    "/metrics": _Handler.metrics,
+    "/readyz": _Handler.readiness,
+    "/healthz": _Handler.health,
+}
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the client was faster

@@ -1,0 +1,51 @@
+"""The exporter's main: a child of the master that serves until the master is gone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stablehand_server.slots import Slots
+
+_SECONDS_BETWEEN_LOOKS = 0.5  # for the master
+
+
+def run(slots: Slots, address: tuple[str, int], listeners_to_close: Callable[[], None] | None, parent_pid: int) -> None:
+    """Serve /metrics, /readyz and /healthz; return when the parent has changed.
+
+    Args:
+        slots: the shared mapping.
+        address: host and port.
+        listeners_to_close: closes what the fork has left open here of the server's own listeners.
+        parent_pid: the master's process id.
+
+    Raises:
+        SystemExit: with status 1, and a sentence on stderr, when the address cannot be served.
+    """
+    # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
+    from stablehand_server.exporter.cgroup import Cgroup  # noqa: PLC0415
+    from stablehand_server.exporter.collector import ServerCollector  # noqa: PLC0415
+    from stablehand_server.exporter.http_server import MetricsServer  # noqa: PLC0415
+    from stablehand_server.exporter.processes import Processes  # noqa: PLC0415
+
+    if listeners_to_close is not None:
+        listeners_to_close()
+    collector = ServerCollector(slots, Processes(parent_pid), Cgroup.of_this_process())
+    try:
+        server = MetricsServer(address, slots, collector)
+    except OSError as error:
+        host, port = address
+        sys.stderr.write(
+            f"Cannot serve metrics on {host}:{port}: {error.strerror or error}. "
+            "Choose another address by --metrics-bind, or switch them off by --metrics-bind none.\n"
+        )
+        sys.stderr.flush()
+        raise SystemExit(1) from None
+    server.timeout = _SECONDS_BETWEEN_LOOKS
+    with server:
+        while os.getppid() == parent_pid:
+            server.handle_request()

@@ -1,0 +1,116 @@
+"""What Linux tells of a process under /proc: pure parsers, and readers that answer None for a process that is gone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+_PROC = Path("/proc")
+_NANOSECONDS = 1e9
+_SECONDS_PER_TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+_BYTES_PER_PAGE = os.sysconf("SC_PAGE_SIZE")
+_KIB = 1024
+
+
+class ProcessTimes(NamedTuple):
+    """From /proc/PID/stat: the parent's process id, and the CPU seconds of all threads, ended ones too."""
+
+    parent: int
+    user_seconds: float
+    system_seconds: float
+
+
+def parse_stat(content: bytes) -> ProcessTimes:
+    """Parse /proc/PID/stat (man 5 proc_pid_stat: ppid is field 4, utime 14, stime 15, in clock ticks).
+
+    The name in parentheses may hold anything, parentheses and spaces too: fields count from the last one.
+
+    Raises:
+        ValueError: when it is not that.
+    """
+    fields = content[content.rindex(b")") + 1 :].split()
+    try:
+        parent, user, system = int(fields[1]), int(fields[11]), int(fields[12])
+    except IndexError:
+        raise ValueError(f"/proc/PID/stat has only {len(fields)} fields after the name") from None
+    return ProcessTimes(parent, user * _SECONDS_PER_TICK, system * _SECONDS_PER_TICK)
+
+
+def parse_schedstat(content: bytes) -> float:
+    """Parse /proc/PID/task/TID/schedstat: return the seconds for which the thread was runnable without a core.
+
+    The three numbers are nanoseconds on a core, nanoseconds waiting for one, and time slices
+    (Documentation/scheduler/sched-stats.rst).
+
+    Raises:
+        ValueError: when it is not that.
+    """
+    _, waiting, _ = content.split()
+    return int(waiting) / _NANOSECONDS
+
+
+def parse_statm(content: bytes) -> int:
+    """Parse /proc/PID/statm: return the resident bytes, its second field in pages.
+
+    Raises:
+        ValueError: when it is not that.
+    """
+    _, resident, *_ = content.split()
+    return int(resident) * _BYTES_PER_PAGE
+
+
+def parse_smaps_rollup(content: bytes) -> int:
+    """Parse /proc/PID/smaps_rollup: return the proportional bytes (Pss).
+
+    Raises:
+        ValueError: when there is no such line.
+    """
+    for line in content.splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * _KIB
+    raise ValueError("/proc/PID/smaps_rollup has no line Pss")
+
+
+def process_times(pid: int) -> ProcessTimes | None:
+    """Return the CPU seconds of a process; it may have ended, but not yet been waited for."""
+    content = _read(_PROC / str(pid) / "stat")
+    return parse_stat(content) if content else None
+
+
+def run_delays(pid: int) -> dict[int, float] | None:
+    """Return the run delay of each living thread by its id, in seconds."""
+    try:
+        threads = [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
+    except OSError:
+        return None
+    delays = {}
+    for thread in threads:
+        content = _read(_PROC / str(pid) / "task" / str(thread) / "schedstat")
+        if content:
+            delays[thread] = parse_schedstat(content)
+    return delays
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return the resident memory (RSS); None also for a process that has ended and holds none."""
+    content = _read(_PROC / str(pid) / "statm")
+    return (parse_statm(content) or None) if content else None
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Return the memory with shared pages divided (PSS): costly, since the kernel walks every page.
+
+    None where the kernel does not tell it, or not to this user.
+    """
+    content = _read(_PROC / str(pid) / "smaps_rollup")
+    return parse_smaps_rollup(content) if content else None
+
+
+def _read(path: Path) -> bytes | None:
+    # A process may vanish before the file is opened (ENOENT) or before it is read (ESRCH); one of another user says
+    # EACCES. Each time there is nothing to tell, and a scrape goes on.
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
