@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from typing import TYPE_CHECKING, Any
 
 import kopf
@@ -119,6 +120,8 @@ async def _watch(configuration: Configuration, registry: kopf.OperatorRegistry) 
     await kopf.operator(
         registry=registry,
         settings=kopf_settings(),
+        # Else kopf would look for the user's name, and a container's user has none.
+        identity=platform.node(),  # type: ignore[arg-type]  # a str of kopf's own, by a private name
         clusterwide=not configuration.namespaces,
         namespaces=configuration.namespaces,
     )

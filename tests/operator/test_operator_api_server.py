@@ -60,6 +60,12 @@ def namespace(server, request):
     return name
 
 
+NAMELESS_USER = (
+    "import pwd; pwd.getpwuid = {}.__getitem__; import os; [os.environ.pop(n, 0) for n in ('USER', 'LOGNAME')]; "
+)
+"""A container runs as a bare number: there is no user of that number, and no variable that names one."""
+
+
 class Operator:
     """A running `stablehand run`."""
 
@@ -70,7 +76,7 @@ class Operator:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        command = [sys.executable, "-c", "from stablehand_operator.cli import main; main()", "run"]
+        command = [sys.executable, "-c", NAMELESS_USER + "from stablehand_operator.cli import main; main()", "run"]
         environment = {**os.environ, "KUBECONFIG": str(self.server.operator_kubeconfig)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
