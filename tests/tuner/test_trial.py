@@ -86,6 +86,23 @@ def test_a_longer_tail_inside_that_ends_the_wait_outside_is_a_gain(window):
     assert outcome(window(bucket=0.1, demand=64.0), window(bucket=0.5, demand=40.0)).passed
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "passed"),
+    [
+        ({"backlog": 63.0}, {"backlog": 62.0}, False),
+        ({"backlog": 63.0}, {"backlog": 62.0, "rate": 106.0}, True),
+        ({"backlog": 63.0}, {"backlog": 0.0}, True),
+        ({"backlog": 0.0}, {"backlog": 0.0}, True),
+    ],
+    ids=["no more", "more", "the queue is gone", "nobody waited"],
+)
+def test_more_slots_that_serve_no_more_go_back_only_if_requests_waited_for_them(window, before, after, passed):
+    was = Settings(WorkerClass.SYNC, 2)
+    judged = outcome(window(demand=2.0, settings=was, **before), window(demand=2.0, **after))
+
+    assert judged.reason is (Reason.TRIAL_PASSED if passed else Reason.TRIAL_NO_GAIN)
+
+
 def test_errors_end_a_trial_before_its_time(window):
     before, after = window(errors=0.0), window(errors=100.0)
 

@@ -184,10 +184,13 @@ def _keep(
 def _roll_back(
     policy: Policy, state: TunerState, now: float, reason: Reason, message: str, *, target: Settings
 ) -> Outcome:
-    """Go back to what ran before; a class that failed is not tried again for this image."""
+    """Go back to what ran before; a class that failed is not tried again for this image.
+
+    One that only gained nothing is: the machine's neighbours may have had their part in that.
+    """
     before = target if state.settings is None else state.settings
     banned = dict(state.banned)
-    if target.worker_class is not before.worker_class:
+    if target.worker_class is not before.worker_class and reason is not Reason.TRIAL_NO_GAIN:
         banned[target.worker_class] = reason
     refused = state.refused
     if reason in {Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT}:

@@ -51,6 +51,7 @@ class Reason(str, enum.Enum):
     TRIAL_ERRORS = "TrialErrors", "Errors rose clearly after the change."
     TRIAL_LAG = "TrialLag", "Something blocks the event loop of the new workers."
     TRIAL_MEMORY = "TrialMemory", "The new workers exceed the memory, or were killed for it."
+    TRIAL_NO_GAIN = "TrialNoGain", "More slots served no more, though requests waited for them."
     SERVER_REFUSED = "ServerRefused", "A server refused the settings, or rolled them back."
     APPLY_TIMED_OUT = "ApplyTimedOut", "Not every server ran the settings in time."
 

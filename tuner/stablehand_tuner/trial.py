@@ -1,7 +1,8 @@
 """Did it help? The time after a change against the time before it, on the same pods.
 
-A change stays unless it clearly harms: the model had its reasons, and load is never the same twice. So every test here
-asks for more than chance gives: a ratio that matters, and three standard deviations of a Poisson process.
+A change stays unless it clearly harms: the model had its reasons, and load is never the same twice. So every test of
+harm asks for more than chance gives: a ratio that matters, and standard deviations of a Poisson process. But more
+slots that serve no more, while requests wait for slots, go back: whatever is short, it is not slots.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ LOST_BY_LESS = 0.92  # the same for a change to fewer slots: it promises no gain
 SAME_DEMAND = 0.9
 DEVIATIONS = 3.0
 GAIN = 1.1
+LEAST_GAIN = 1.05
+QUEUED_SHARE = 0.25  # so many requests wait for each slot, and more slots have to show in the throughput
 MORE_ERRORS = 0.01  # of all requests
 ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: to lose requests costs more than to go back for nothing
 EARLY_LOST_THROUGHPUT = 0.5
@@ -81,6 +84,12 @@ def conclude(before: Observation, after: Observation, settings: Settings, *, min
         return harm
     if after.requests < minimum:
         return None
+    if _gained_nothing(before, after, settings):
+        return Outcome(
+            Reason.TRIAL_NO_GAIN,
+            f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, though "
+            f"{before.waiting:.0f} requests waited for a slot: slots are not what is short",
+        )
     return Outcome(
         Reason.TRIAL_PASSED,
         f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
@@ -143,6 +152,14 @@ def _throughput_fell(before: Observation, after: Observation, share: float) -> b
     lost = before.requests_per_second - after.requests_per_second
     deviation = math.sqrt(before.requests / before.seconds**2 + after.requests / after.seconds**2)
     return after.requests_per_second < share * before.requests_per_second and lost > DEVIATIONS * deviation
+
+
+def _gained_nothing(before: Observation, after: Observation, settings: Settings) -> bool:
+    was = before.settings_active
+    if was is None or settings.slots <= was.slots or before.waiting < QUEUED_SHARE * was.slots * before.pods:
+        return False
+    same_demand = SAME_DEMAND * before.demand <= after.demand <= before.demand / SAME_DEMAND
+    return same_demand and after.requests_per_second < LEAST_GAIN * before.requests_per_second
 
 
 def _tail_worse(before: Observation, after: Observation) -> bool:
