@@ -1,0 +1,60 @@
+"""What --autotune may do: the user's policy from the environment, over defaults that suit one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner.policy import InvalidPolicy, Policy, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLE = "STABLEHAND_AUTOTUNE_POLICY"
+
+# One machine, watched by somebody who waits for it: no rollout, no image to pull, no other pods to agree with. So the
+# windows are as short as still holds some tens of requests of a slow app.
+WINDOWS = Windows(
+    warm_up_seconds=3.0,
+    warm_up_requests=20.0,
+    decision_seconds=4.0,
+    minimum_requests=30.0,
+    trial_seconds=6.0,
+    cool_down_seconds=5.0,
+    apply_seconds=60.0,
+    shrink_seconds=120.0,
+)
+DEFAULT = Policy(windows=WINDOWS)
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
+    """Return the policy that STABLEHAND_AUTOTUNE_POLICY gives: a path, or the JSON object itself.
+
+    It is the object that a WSGIApp has as spec.tuning; what it leaves out takes the default of --autotune.
+
+    Raises:
+        RuntimeError: naming the variable and the fault; gunicorn ends with its text.
+    """
+    value = environ.get(VARIABLE, "").strip()
+    if not value:
+        return DEFAULT
+    try:
+        fields = json.loads(value if value.startswith("{") else Path(value).read_text())
+        return _over_defaults(fields)
+    except OSError as error:
+        raise RuntimeError(f"{VARIABLE} is neither a JSON object nor a file: {value}: {error.strerror}") from error
+    except InvalidPolicy as error:
+        raise RuntimeError(f"{VARIABLE}: {error}") from error
+    except ValueError as error:
+        raise RuntimeError(f"{VARIABLE} is not JSON, or cut short: {error}") from error
+
+
+def _over_defaults(fields: Any) -> Policy:
+    if not isinstance(fields, dict):
+        raise InvalidPolicy(f"a JSON object is needed, not {type(fields).__name__}")
+    windows = fields.get("windows", {})
+    if isinstance(windows, dict):  # if not, the policy says so
+        fields = {**fields, "windows": {**DEFAULT.to_mapping()["windows"], **windows}}
+    return Policy.from_mapping(fields)

@@ -1,0 +1,67 @@
+"""One scrape of this machine's own server, over loopback."""
+
+from __future__ import annotations
+
+import http.client
+from typing import TYPE_CHECKING
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from stablehand_tuner.snapshot import IncompleteSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PATIENCE_SECONDS = 2.0
+_LARGEST_BYTES = 4 * 1024 * 1024
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+class ScrapeFailed(Exception):  # noqa: N818 (an event that is expected, not a fault of the program)
+    """A scrape that yields nothing; its text is one sentence."""
+
+
+def scrape(address: tuple[str, int], at: float) -> Snapshot:
+    """Scrape the server's metrics.
+
+    Args:
+        address: where the exporter listens; of "every address" the loopback is asked.
+        at: the moment of the scrape, in seconds.
+
+    Raises:
+        ScrapeFailed: whatever went wrong.
+    """
+    host, port = address[0].strip("[]"), address[1]
+    host = _EVERY_ADDRESS.get(host, host)
+    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE_SECONDS)
+    try:
+        connection.request("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4"})
+        response = connection.getresponse()
+        content = response.read(_LARGEST_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise ScrapeFailed(f"{host}:{port} does not answer: {str(error) or type(error).__name__}") from error
+    finally:
+        connection.close()
+    text = content.decode(errors="replace")
+    if response.status != http.HTTPStatus.OK:
+        raise ScrapeFailed(f"{host}:{port} answers with status {response.status}: {text.strip()[:200]}")
+    if len(content) > _LARGEST_BYTES:
+        raise ScrapeFailed(f"{host}:{port} answers with more than {_LARGEST_BYTES} bytes")
+    return _parse(text, f"{host}:{port}", at)
+
+
+def _parse(text: str, source: str, at: float) -> Snapshot:
+    try:
+        samples = list(_samples(text))
+    except Exception as error:
+        raise ScrapeFailed(f"{source} answers with what are no metrics: {error}") from error
+    try:
+        return Snapshot.from_samples(samples, at)
+    except IncompleteSnapshot as error:
+        raise ScrapeFailed(f"{source}: {error}") from error
+
+
+def _samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
