@@ -6,6 +6,8 @@ from pathlib import Path
 
 from stablehand_dev.cluster.one_node.layout import Layout
 
+_API = ("kube-apiserver",)
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -31,10 +33,17 @@ class Programs:
 
 @dataclass(frozen=True)
 class Component:
-    """One process of the node: its name (also its log's and pid file's), and its command line."""
+    """One process of the node.
+
+    Attributes:
+        name: also its log's and pid file's.
+        command: its command line.
+        needs: names of those that have to answer before it starts; others it waits for by itself.
+    """
 
     name: str
     command: tuple[str, ...]
+    needs: tuple[str, ...] = ()
 
 
 def components(layout: Layout, programs: Programs) -> list[Component]:
@@ -110,7 +119,9 @@ def _controller_manager(layout: Layout, programs: Programs) -> Component:
         "service-cluster-ip-range": layout.services,
         "allocate-node-cidrs": "false",
     }
-    return Component("kube-controller-manager", (str(programs.kubernetes / "kube-controller-manager"), *_flags(flags)))
+    return Component(
+        "kube-controller-manager", (str(programs.kubernetes / "kube-controller-manager"), *_flags(flags)), _API
+    )
 
 
 def _scheduler(layout: Layout, programs: Programs) -> Component:
@@ -119,12 +130,12 @@ def _scheduler(layout: Layout, programs: Programs) -> Component:
         "bind-address": "127.0.0.1",
         "leader-elect": "false",
     }
-    return Component("kube-scheduler", (str(programs.kubernetes / "kube-scheduler"), *_flags(flags)))
+    return Component("kube-scheduler", (str(programs.kubernetes / "kube-scheduler"), *_flags(flags)), _API)
 
 
 def _proxy(layout: Layout, programs: Programs) -> Component:
     flags = {"config": layout.configuration / "proxy.yaml"}
-    return Component("kube-proxy", (str(programs.kubernetes / "kube-proxy"), *_flags(flags)))
+    return Component("kube-proxy", (str(programs.kubernetes / "kube-proxy"), *_flags(flags)), _API)
 
 
 def _kubelet(layout: Layout, programs: Programs) -> Component:
@@ -136,7 +147,7 @@ def _kubelet(layout: Layout, programs: Programs) -> Component:
         "hostname-override": layout.name,
         "node-ip": layout.node_address,
     }
-    return Component("kubelet", (str(programs.kubernetes / "kubelet"), *_flags(flags)))
+    return Component("kubelet", (str(programs.kubernetes / "kubelet"), *_flags(flags)), ("containerd", *_API))
 
 
 def _flags(flags: Mapping[str, object]) -> tuple[str, ...]:

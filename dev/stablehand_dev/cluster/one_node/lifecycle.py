@@ -2,6 +2,8 @@
 
 import platform
 import subprocess
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from stablehand_dev import commands
@@ -31,8 +33,7 @@ _SYSTEM_PROGRAMS = {
     "nsenter": "util-linux",
     "mount": "mount",
 }
-_API_TIMEOUT_S = 120.0
-_NODE_TIMEOUT_S = 120.0
+_READY_TIMEOUT_S = 120.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -129,9 +130,7 @@ def _heal(layout: Layout, programs: Programs, init: ProcessIdentity) -> bool:
         return True
     names = ", ".join(part.name for part in dead) or "nothing has died, but it does not answer yet"
     with step(f"Healing the one-node cluster ({names})"):
-        for part in dead:
-            processes.start(layout, init, part)
-        _wait_until_ready(layout, programs)
+        _start_parts(layout, programs, init, dead)
     return True
 
 
@@ -145,27 +144,37 @@ def _start(layout: Layout, programs: Programs) -> None:
         init = sandbox.find_init(layout)
         if init is None:
             raise DevelopmentError(f"The node's first process has ended:\n{commands.tail(layout.logs / 'sandbox.log')}")
-        for part in components(layout, programs):
-            processes.start(layout, init, part)
-        _load_pause_image(layout, programs)
-        _wait_until_ready(layout, programs)
+        _start_parts(layout, programs, init, components(layout, programs))
     say(f"The one-node cluster is up; kubeconfig: {layout.kubeconfig}")
 
 
-def _wait_until_ready(layout: Layout, programs: Programs) -> None:
-    parts = components(layout, programs)
+def _start_parts(layout: Layout, programs: Programs, init: ProcessIdentity, parts: Sequence[Component]) -> None:
+    """Start components in order, each when those that it needs answer, and wait until pods can run."""
+    every = components(layout, programs)
+    answers = {"containerd": partial(_containerd_ready, layout), "kube-apiserver": partial(_api_ready, layout)}
+    for part in every:
+        if part not in parts:
+            continue
+        earlier = every[: every.index(part)]
+        for need in part.needs:
+            _wait_for(layout, answers[need], f"{need} answering", earlier)
+        if part.name == "kubelet":
+            _load_pause_image(layout, programs)
+        processes.start(layout, init, part)
+    _wait_for(layout, partial(_api_ready, layout), "the API server ready", every)
+    _wait_for(layout, partial(_node_ready, layout), "the node ready", every)
+
+
+def _wait_for(layout: Layout, condition: Callable[[], bool], what: str, parts: Sequence[Component]) -> None:
+    """Wait for a condition that cannot come true once one of the components has ended."""
 
     def still_possible() -> None:
         for part in parts:
             if not processes.runs(layout, part.name):
                 raise DevelopmentError(_death_notice(layout, part))
 
-    wait_until(
-        lambda: _api_ready(layout), what="the API server ready", timeout=_API_TIMEOUT_S, still_possible=still_possible
-    )
-    wait_until(
-        lambda: _node_ready(layout), what="the node ready", timeout=_NODE_TIMEOUT_S, still_possible=still_possible
-    )
+    logs = f"{what} (logs: {layout.logs})"
+    wait_until(condition, what=logs, timeout=_READY_TIMEOUT_S, still_possible=still_possible)
 
 
 def _death_notice(layout: Layout, part: Component) -> str:
@@ -176,12 +185,11 @@ def _death_notice(layout: Layout, part: Component) -> str:
 def _load_pause_image(layout: Layout, programs: Programs) -> None:
     archive = layout.run / "pause.tar"
     pause_image.write(archive, programs.pause, _ARCHITECTURES.get(platform.machine(), platform.machine()))
-    wait_until(
-        lambda: _succeeds(containerd_command(layout, "version")),
-        what=f"containerd listening (its log: {processes.log_of(layout, 'containerd')})",
-        timeout=30,
-    )
     commands.run(containerd_command(layout, "images", "import", str(archive)))
+
+
+def _containerd_ready(layout: Layout) -> bool:
+    return _succeeds(containerd_command(layout, "version"))
 
 
 def _api_ready(layout: Layout) -> bool:
