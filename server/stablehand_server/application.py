@@ -5,15 +5,55 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.app.wsgiapp import WSGIApplication
-from gunicorn.config import Config
 
-from stablehand_server import flags, workers
+from stablehand_server import flags  # noqa: F401 (defining the flags registers them)
 from stablehand_server.arbiter import LiveArbiter
-from stablehand_server.termination import write_termination_message
 
-if TYPE_CHECKING:
-    from stablehand_tuner.settings import Settings
+_MEMORY_FILES = Path("/dev/shm")  # noqa: S108 (not for secrets: gunicorn's heartbeats, which must not wait for a disk)
+
+
+class _RunByLiveArbiter(BaseApplication):
+    """Stands behind gunicorn's own applications, whose run() ends in that of their base."""
+
+    def run(self) -> None:
+        try:
+            LiveArbiter(self).run()
+        except RuntimeError as error:
+            sys.stderr.write(f"\nError: {error}\n")
+            sys.stderr.flush()
+            sys.exit(1)
+
+
+class LiveApplication(WSGIApplication, _RunByLiveArbiter):
+    """What `gunicorn module:app` is, with live settings and metrics."""
+
+    def load_default_config(self) -> None:
+        """Take gunicorn's defaults, but for two that do not suit containers."""
+        super().load_default_config()
+        # A socket in a home directory that a container has not, or may not write to; here settings have their own way.
+        self.cfg.set("control_socket_disable", True)
+        if _MEMORY_FILES.is_dir() and os.access(_MEMORY_FILES, os.W_OK):
+            self.cfg.set("worker_tmp_dir", str(_MEMORY_FILES))
+
+    def load_config(self) -> None:
+        """Read flags, environment and configuration file; whoever names a control socket gets one."""
+        unnamed = self.cfg.control_socket
+        super().load_config()
+        if self.cfg.control_socket != unnamed:
+            self.cfg.set("control_socket_disable", False)
+
+    def reloaded(self) -> LiveApplication:
+        """Return this application as its configuration is now, without changing the one that runs.
+
+        Raises:
+            Exception: whatever is wrong with the configuration; SystemExit where gunicorn says so itself.
+        """
+        scratch = copy.copy(self)
+        scratch.load_default_config()
+        scratch.load_config()
+        scratch.cfg.validate()
+        return scratch

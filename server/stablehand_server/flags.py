@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gunicorn import util
-from gunicorn.config import Setting, validate_bool, validate_string
+from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
+
 from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
 
 SECTION = "Stablehand"
@@ -97,4 +98,19 @@ class AutotuneState(Setting):  # noqa: D101
     default = None
     desc = """\
         A file in which the tuner of --autotune keeps what it has learnt over a restart.
+        """
+
+
+class BootTimeout(Setting):  # noqa: D101
+    name = "boot_timeout"
+    section = SECTION
+    cli = ("--boot-timeout",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 120
+    desc = """\
+        How long a worker may take to load the app before it is given up; 0 is for ever.
+
+        A change of settings whose first worker hangs is undone then; the workers that serve are not touched.
         """

@@ -8,13 +8,14 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from _thread import allocate_lock  # bound before gevent patches it: the lock is held for microseconds, never over a wait
+from _thread import (
+    allocate_lock,
+)  # bound before gevent patches it: the lock is held for microseconds, never over a wait
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
-from stablehand_tuner.metric_names import DURATION_BUCKETS, STATUS_CODES
-
 from stablehand_server.slots import Cell
+from stablehand_tuner.metric_names import DURATION_BUCKETS, STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +40,7 @@ _LONGEST_QUEUE_SECONDS = 3600.0  # an older X-Request-Start is a wrong clock or 
 class RequestRecorder:
     """Writes a worker's request counters; many threads of the worker may use it at once."""
 
-    def __init__(self, cells: memoryview) -> None:
+    def __init__(self, cells: memoryview[float]) -> None:
         self._cells = cells
         self._lock = allocate_lock()  # `+=` on a memoryview is a read and a write: threads would lose updates
 

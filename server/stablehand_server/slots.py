@@ -101,7 +101,7 @@ _TEXTS_START = _CELLS * _BYTES_PER_CELL
 class Record:
     """One worker process's cells, as a view into the mapping, and the text of its failed boot."""
 
-    def __init__(self, cells: memoryview, text: memoryview) -> None:
+    def __init__(self, cells: memoryview[float], text: memoryview) -> None:
         self.cells = cells
         self._text = text
 
@@ -128,7 +128,7 @@ class Slots:
         self.server = self._cells[: Server.END]
         self._next_record = 0
 
-    def totals(self, index: int) -> memoryview:
+    def totals(self, index: int) -> memoryview[float]:
         """Return the counters of a worker index, in the order of COUNTERS."""
         start = _TOTALS_START + index * len(COUNTERS)
         return self._cells[start : start + len(COUNTERS)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
-
-from gunicorn.config import Config
-from stablehand_tuner.settings import WorkerClass
+from typing import TYPE_CHECKING, Any
 
 from stablehand_server.workers.base import MeasuredWorker
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+from stablehand_tuner.settings import WorkerClass
 
 # gunicorn's class → ours. Settings may ask for these classes; others run, but only by gunicorn's own flags.
 _OURS = {

@@ -15,8 +15,6 @@ from stablehand_server.instrument import InstrumentedApp, RequestRecorder
 from stablehand_server.slots import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gunicorn.config import Config
 
     from stablehand_server.slots import Record
@@ -32,12 +30,11 @@ LAG_TICK_SECONDS = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """What the master gives a worker to take with it: its place, and what to let go of after the fork."""
+    """What the master gives a worker to take with it: its place."""
 
     index: int
     generation: int
     record: Record
-    after_fork: Callable[[], None]
 
 
 class MeasuredWorker(Worker):
@@ -62,7 +59,6 @@ class MeasuredWorker(Worker):
 
     def init_process(self) -> None:
         """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
-        self.assignment.after_fork()
         try:
             super().init_process()
         except BaseException as error:

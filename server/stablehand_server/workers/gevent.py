@@ -38,12 +38,15 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
     def run(self) -> None:
         """Serve until told to retire, then let every connection have its last request."""
         self._idle: set[Any] = set()
+        self._listener_names: dict[Any, Any] = {}
         self._beat_at = 0.0
         tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
         servers = []
         for listener in self.sockets:
             listener.setblocking(True)  # gevent's own notion: the descriptor itself stays non-blocking
             pool = Pool(self.worker_connections)
+            # Asked for now: when the worker retires, the listener is closed before the last requests are served.
+            self._listener_names[listener] = listener.getsockname()
             server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **tls)
             if self.cfg.workers > 1:
                 server.max_accept = 1  # leave something to the siblings
@@ -100,13 +103,13 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
             proxy_protocol: dict[str, Any] = {}
             while self._request_comes(client, parser, patience):
                 request = None
-                with gevent.Timeout(_HEADER_SECONDS, False):  # noqa: FBT003 (gevent's way to say: raise nothing)
+                with gevent.Timeout(_HEADER_SECONDS, False):
                     request = next(parser)
                 if not request:
                     break
                 proxy_protocol = request.proxy_protocol_info or proxy_protocol
                 request.proxy_protocol_info = proxy_protocol
-                self.handle_request(listener.getsockname(), request, client, address)
+                self.handle_request(self._listener_names[listener], request, client, address)
                 if not parser.finish_body(deadline=time.monotonic() + _DRAIN_SECONDS):
                     break
                 patience = self.cfg.keepalive

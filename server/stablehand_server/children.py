@@ -1,0 +1,80 @@
+"""What runs beside the workers: the exporter, the tuner of --autotune, and a probe of the worker classes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stablehand_server import worker_class_probe
+from stablehand_server.child_process import ChildProcess
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+
+    from stablehand_server.arbiter import LiveArbiter
+
+__all__ = ["ChildProcess", "beside_workers", "settings_files"]
+
+
+def settings_files(config: Config) -> tuple[str, ...]:
+    """Return the settings files to watch; --autotune needs one to write, and gets a private one if none is named."""
+    files = tuple(config.settings_file)
+    if config.autotune and not files:
+        return (str(Path(tempfile.mkdtemp(prefix="stablehand-")) / "settings.json"),)
+    return files
+
+
+def beside_workers(arbiter: LiveArbiter, files: tuple[str, ...]) -> list[ChildProcess]:
+    """Return the children to start, none of them started yet.
+
+    Raises:
+        RuntimeError: when the metrics' port is taken, or --autotune has no metrics to go by.
+    """
+    config, log, slots = arbiter.cfg, arbiter.log, arbiter.slots
+    found = [ChildProcess("probe", lambda: worker_class_probe.probe(slots), log, supervised=False)]
+    address = config.metrics_bind
+    if address is None:
+        if config.autotune:
+            raise RuntimeError("--autotune reads the server's metrics: give --metrics-bind an address, not none")
+        return found
+    _refuse_taken(address)
+    found.append(ChildProcess("exporter", functools.partial(_export, arbiter, address, os.getpid()), log))
+    if config.autotune:
+        found.append(ChildProcess("tuner", _tuner(config, address, Path(files[-1])), log))
+    return found
+
+
+def _export(arbiter: LiveArbiter, address: tuple[str, int], parent: int) -> None:
+    from stablehand_server.exporter import process  # noqa: PLC0415 (prometheus-client stays out of the master)
+
+    def close_listeners() -> None:
+        for listener in arbiter.LISTENERS:
+            listener.close()
+
+    process.run(arbiter.slots, address, close_listeners, parent)
+
+
+def _tuner(config: Config, address: tuple[str, int], settings_file: Path) -> functools.partial[None]:
+    from stablehand_server import autotune, autotune_policy  # noqa: PLC0415 (only --autotune pays for them)
+
+    state = Path(config.autotune_state) if config.autotune_state else None
+    policy = autotune_policy.from_environment()
+    return functools.partial(autotune.run, address, settings_file, state, policy, os.getpid())
+
+
+def _refuse_taken(address: tuple[str, Any]) -> None:
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RuntimeError(
+                f"the metrics cannot be served at {host}:{port} ({error.strerror}): "
+                "choose another address with --metrics-bind, or none"
+            ) from error
