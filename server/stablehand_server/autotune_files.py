@@ -7,6 +7,7 @@ import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from stablehand_tuner.state import TunerState
 
@@ -38,7 +39,7 @@ def read_state(path: Path | None) -> TunerState:
     if path is None:
         return TunerState()
     try:
-        fields = json.loads(path.read_text())
+        fields = _object(path.read_text())
     except FileNotFoundError:
         return TunerState()
     except (OSError, ValueError) as error:
@@ -48,6 +49,13 @@ def read_state(path: Path | None) -> TunerState:
     if state.note:
         logger.warning("The tuner begins anew: its state in %s is damaged: %s", path, state.note)
     return state
+
+
+def _object(text: str) -> dict[str, Any]:
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise ValueError(f"a JSON object is needed, not {type(fields).__name__}")  # noqa: TRY004 (a fault of the text)
+    return fields
 
 
 def write_state(path: Path | None, state: TunerState) -> None:

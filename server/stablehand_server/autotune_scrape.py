@@ -44,7 +44,8 @@ def scrape(address: tuple[str, int], at: float) -> Snapshot:
         connection.close()
     text = content.decode(errors="replace")
     if response.status != http.HTTPStatus.OK:
-        raise ScrapeFailed(f"{host}:{port} answers with status {response.status}: {text.strip()[:200]}")
+        first_line, _, _ = text.strip().partition("\n")
+        raise ScrapeFailed(f"{host}:{port} answers with status {response.status}: {first_line[:200]}")
     if len(content) > _LARGEST_BYTES:
         raise ScrapeFailed(f"{host}:{port} answers with more than {_LARGEST_BYTES} bytes")
     return _parse(text, f"{host}:{port}", at)

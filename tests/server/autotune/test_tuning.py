@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from stablehand_server import autotune, autotune_files, autotune_policy
+from stablehand_server.autotune_scrape import ScrapeFailed, scrape
+from stablehand_tuner.decision import Action
+from stablehand_tuner.reasons import Reason
+from stablehand_tuner.settings import Settings
+
+START = 1_800_000_000.0  # Unix time
+
+
+class Run:
+    """A tuner, its fake server, and a clock that nobody waits for."""
+
+    def __init__(self, fake, address, directory):
+        self.fake = fake
+        self.address = address
+        self.settings_path = directory / "settings.json"
+        self.state_path = directory / "state.json"
+        self.seconds = 0.0
+        self.views = []
+        self.restart()
+
+    def restart(self):
+        """Begin with another tuner, that knows only what the files say."""
+        self.tuning = autotune.Tuning(
+            autotune_policy.DEFAULT,
+            self.settings_path,
+            self.state_path,
+            lambda at: scrape(self.address, at),
+            ScrapeFailed,
+        )
+
+    def tick(self):
+        """Let the server follow its file, time pass, and the tuner go one round."""
+        if self.settings_path.is_file():
+            self.fake.settings = Settings.from_json(self.settings_path.read_text())
+        interval = autotune.scrape_interval(autotune_policy.DEFAULT)
+        self.fake.pass_time(interval)
+        self.seconds += interval
+        view = self.tuning.tick(self.seconds, START + self.seconds)
+        self.views.append(view)
+        return view
+
+    def until(self, condition, seconds):
+        """Tick until a view is as wanted."""
+        until = self.seconds + seconds
+        while self.seconds < until:
+            view = self.tick()
+            if view is not None and condition(view):
+                return view
+        decisions = [view and (view.decision.action, view.decision.message) for view in self.views]
+        raise AssertionError(f"not within {seconds} s: {decisions}")
+
+
+@pytest.fixture
+def run(fake, address, tmp_path):
+    return Run(fake, address, tmp_path)
+
+
+def test_an_app_that_waits_is_tuned_within_25_seconds_of_load(run):
+    kept = run.until(lambda view: view.decision.action is Action.KEEP, 25)
+
+    assert kept.decision.settings.worker_class == "gthread"
+    assert kept.decision.settings.slots >= 50
+    assert run.fake.settings == kept.decision.settings
+    assert kept.observation.requests_per_second > 10 * 10
+
+
+def test_once_tuned_it_stays_so(run):
+    run.until(lambda view: view.decision.action is Action.KEEP, 25)
+    settled = run.fake.settings
+    for _ in range(100):
+        view = run.tick()
+        assert view.decision.action is Action.HOLD
+
+    assert run.fake.settings == settled
+
+
+def test_the_state_is_kept_before_the_settings_are_written(run, monkeypatch):
+    order = []
+    real = autotune_files.replace
+
+    def replace(path, text):
+        order.append((path.name, json.loads(text).get("phase")))
+        real(path, text)
+
+    monkeypatch.setattr(autotune_files, "replace", replace)
+    run.until(lambda view: view.decision.action is Action.APPLY, 25)
+
+    assert order[-2:] == [("state.json", "applying"), ("settings.json", None)]
+
+
+def test_nothing_is_written_to_the_server_while_the_state_cannot_be_kept(run, caplog):
+    run.state_path.mkdir()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(30):
+            assert run.tick() is None
+
+    assert not run.settings_path.exists()
+    assert "state cannot be written" in caplog.text
+
+
+def test_a_successor_finishes_the_change_that_was_begun(run):
+    applied = run.until(lambda view: view.decision.action is Action.APPLY, 25)
+    run.settings_path.unlink()  # as if the end had come between state and settings
+    run.restart()
+    run.until(lambda view: view.decision.action is Action.KEEP, 25)
+
+    assert run.fake.settings == applied.decision.settings
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"version": 99}', "\0"])
+def test_a_damaged_state_is_said_and_the_tuner_begins_anew(run, caplog, damage):
+    run.state_path.write_text(damage)
+    with caplog.at_level(logging.WARNING):
+        run.restart()
+
+    assert str(run.state_path) in caplog.text
+    assert "begins anew" in caplog.text
+    run.until(lambda view: view.decision.action is Action.KEEP, 25)
+
+
+def test_a_failing_scrape_is_missing_data_and_said_once(run, caplog):
+    run.until(lambda view: view.decision.reason is Reason.COLLECTING, 10)
+    run.fake.status = 500
+    with caplog.at_level(logging.INFO):
+        views = [run.tick() for _ in range(10)]
+        assert {view.decision.reason for view in views} == {Reason.DATA_MISSING}
+        assert caplog.text.count("No metrics to tune by") == 1
+        assert "answers with status 500" in caplog.text
+        assert not run.settings_path.exists()
+        run.fake.status = 200
+        run.until(lambda view: view.decision.action is Action.APPLY, 25)
+
+    assert "metrics to tune by again" in caplog.text
+
+
+def test_a_server_that_rejects_the_settings_gets_the_old_ones_back(run):
+    before = run.fake.settings
+    run.until(lambda view: view.decision.action is Action.APPLY, 25)
+    run.fake.rejected = 1
+    run.fake.pass_time(1.0)
+    run.tuning.tick(run.seconds + 1.0, START + run.seconds + 1.0)
+
+    assert Settings.from_json(run.settings_path.read_text()) == before
+
+
+def test_a_decision_that_is_repeated_until_it_is_done_is_news_once(run, monkeypatch):
+    applied = run.until(lambda view: view.decision.action is Action.APPLY, 25)
+    assert applied.is_news
+    again = run.tuning.tick(run.seconds + 0.5, START + run.seconds + 0.5)  # the server has not followed yet
+
+    assert again.decision.action is Action.APPLY
+    assert not again.is_news
+
+
+def test_the_log_has_one_line_for_each_decision_with_settings_reason_and_numbers(run, caplog):
+    log = autotune.Log()
+    with caplog.at_level(logging.INFO):
+        for _ in range(40):
+            view = run.tick()
+            if view is not None:
+                log.show(view)
+    lines = [record.getMessage() for record in caplog.records]
+
+    (applied,) = [line for line in lines if line.startswith("apply")]
+    assert applied.startswith("apply gthread 2 × ")
+    assert applied.endswith(("[Backlog]", "[WaitingDominates]"))
+    assert len([line for line in lines if line.startswith("keep")]) == 1
+    assert len(lines) <= 10
+
+
+def test_settings_that_cannot_be_written_are_said_and_tried_again(run, caplog):
+    run.settings_path.mkdir()
+    with caplog.at_level(logging.ERROR):
+        for _ in range(20):
+            view = run.tuning.tick(run.seconds, START + run.seconds)
+            run.seconds += 1.0
+            run.fake.pass_time(1.0)
+        assert view.decision.action is Action.APPLY
+    assert "cannot be written" in caplog.text
+    run.settings_path.rmdir()
+    run.tuning.tick(run.seconds, START + run.seconds)
+
+    assert Settings.from_json(run.settings_path.read_text()) == view.decision.settings
+
+
+def test_the_windows_decide_how_often_is_scraped():
+    assert autotune.scrape_interval(autotune_policy.DEFAULT) == 1.0
+    slow = autotune_policy.from_environment({autotune_policy.VARIABLE: '{"windows": {"decisionSeconds": 60}}'})
+    assert autotune.scrape_interval(slow) == 2.0
