@@ -233,12 +233,15 @@ class TuningLoop:
 def _observations(
     record: AppRecord, pods: Sequence[Pod], snapshots: Sequence[Snapshot | None]
 ) -> dict[str, Observation | None]:
-    """Return what happened in each pod since its last good scrape; None where that cannot be told."""
+    """Return what happened in each pod since its last good scrape; None where that cannot be told.
+
+    A pod that is scraped for the first time is left out: nothing of it is missing, there is just no pair yet.
+    """
     observations: dict[str, Observation | None] = {}
     kept: dict[str, Snapshot] = {}
     for pod, snapshot in zip(pods, snapshots, strict=True):
-        observations[pod.name] = None
         if snapshot is None:
+            observations[pod.name] = None
             if pod.uid in record.snapshots:
                 kept[pod.uid] = record.snapshots[pod.uid]
             continue
@@ -249,6 +252,7 @@ def _observations(
         try:
             observations[pod.name] = observe(earlier, snapshot)
         except CounterReset as reset:
+            observations[pod.name] = None
             logger.info("%s/%s: %s", pod.namespace, pod.name, reset)
     record.snapshots = kept
     present = {pod.uid for pod in pods}
