@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import logging
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -41,7 +42,7 @@ _DECISIONS_KEPT = 5
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What there is to show after a tick: `decisions` are the last that were news, the newest first."""
+    """What there is to show after a tick: `decisions` are the last that were no hold, the newest first."""
 
     settings: Settings | None
     observation: Observation | None
@@ -112,7 +113,7 @@ class Tuning:
         decision = decisions[-1]
         is_news = self._is_news(decision)
         self._last = decision
-        if is_news:
+        if is_news and decision.action is not Action.HOLD:
             self._decisions.appendleft(decision)
         running = None if observation is None else observation.settings_active
         return View(running, observation, decision, tuple(self._decisions), is_news)
@@ -176,6 +177,8 @@ def run(
     # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
     from stablehand_server.autotune_scrape import ScrapeFailed, scrape  # noqa: PLC0415
 
+    # A service manager signals the whole group: the end of the master is ours, and nothing that it has to report.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _log_to_stderr()
     reporter = _reporter()
     tuning = Tuning(policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed)

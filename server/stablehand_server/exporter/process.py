@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def run(slots: Slots, address: tuple[str, int], listeners_to_close: Callable[[],
     from stablehand_server.exporter.http_server import MetricsServer  # noqa: PLC0415
     from stablehand_server.exporter.processes import Processes  # noqa: PLC0415
 
+    # A service manager signals the whole group. The master's shutdown is to be seen here until its end, which is ours.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if listeners_to_close is not None:
         listeners_to_close()
     collector = ServerCollector(slots, Processes(parent_pid), Cgroup.of_this_process())

@@ -19,12 +19,14 @@ from stablehand_server.slots import Slots
 
 assert "prometheus_client" not in sys.modules
 slots = Slots()
-if os.fork() == 0:
+child = os.fork()
+if child == 0:
     try:
         process.run(slots, ("127.0.0.1", int(sys.argv[1])), lambda: None, os.getppid())
     except SystemExit as end:
         os._exit(end.code)
     os._exit(0)
+print(child, flush=True)
 _, status = os.wait()
 sys.exit(os.waitstatus_to_exitcode(status))
 """
@@ -62,6 +64,20 @@ def test_the_exporter_serves_while_its_master_lives_and_ends_soon_after_it():
     finally:
         os.kill(master.pid, signal.SIGKILL)
         master.wait()
+    until(lambda: not healthy(port), seconds=5.0)
+
+
+def test_a_service_managers_signal_to_all_processes_leaves_the_exporter_to_its_master():
+    port = free_port()
+    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        until(lambda: healthy(port))
+        os.kill(int(master.stdout.readline()), signal.SIGTERM)
+        assert healthy(port)
+        assert master.poll() is None
+    finally:
+        os.kill(master.pid, signal.SIGKILL)
+        master.communicate()
     until(lambda: not healthy(port), seconds=5.0)
 
 
