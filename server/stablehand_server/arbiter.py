@@ -117,7 +117,7 @@ class LiveArbiter(Arbiter):
         self.cfg = target.config
         self.worker_class = functools.partial(target.worker_class, assignment=Assignment(place, target.number, record))
         try:
-            super().spawn_worker()
+            record.cells[Cell.PID] = super().spawn_worker()
         except OSError as error:  # no process, or no file for its heartbeat: what serves goes on
             self.slots.release(record)
             self._pause_respawning()
@@ -220,23 +220,18 @@ class LiveArbiter(Arbiter):
             self._switch_to(wanted)
 
     def _candidate(self, reading: Reading, *, anew: bool = False) -> Generation | None:
-        """Return the generation that a reading asks for; one of those at hand where its processes would do."""
+        """Return the generation that a reading asks for, with the number of one whose processes would do for it."""
         try:
             settings = reading.settings()
-            if not anew:
-                at_hand = [each for each in (self._target, self._serving) if each and each.runs_in_place(settings)]
-                if at_hand:
-                    self._file_reading = reading
-                    found = at_hand[0]
-                    return found if found.settings == settings else found.with_workers(settings.workers)
-            wanted = candidate.from_settings(
-                self.app.cfg, settings, self._generations + 1, f"the file {reading.path}", self.log
-            )
+            at_hand = () if anew else (self._target, self._serving)
+            in_place = (each.number for each in at_hand if each is not None and each.runs_in_place(settings))
+            number = next(in_place, self._generations + 1)
+            wanted = candidate.from_settings(self.app.cfg, settings, number, f"the file {reading.path}", self.log)
         except (InvalidSettings, Unusable) as fault:
             self._reject(f"{reading.path}: {fault}")
             return None
         self._file_reading = reading
-        self._generations = wanted.number
+        self._generations = max(self._generations, number)
         return wanted
 
     def _reject(self, fault: str) -> None:
@@ -245,7 +240,7 @@ class LiveArbiter(Arbiter):
 
     def _switch_to(self, wanted: Generation, *, anew: bool = False) -> None:
         self._write_settings(Server.DESIRED, wanted)
-        if wanted is self._target and not anew:
+        if not anew and (wanted.number, wanted.settings) == (self._target.number, self._target.settings):
             return
         self.log.info("Switching from %s to %s, as %s says", self._target, wanted, wanted.origin)
         self._replaced = sum(

@@ -19,7 +19,7 @@ def test_throughput_is_ten_times_the_start_within_three_minutes_without_a_restar
     app.apply(io_bound)
     app.wait_until_ready()
     identity = app.identity()
-    assert app.active() == START
+    waiting("the start to be seen", lambda: app.active() == START, 30)
 
     with BackgroundLoad(Load(app.url(), connections=64, duration=600)) as load:
         waiting("ten seconds of load at the start", lambda: len(load.series) >= 10 and app.active() == START, 30)
