@@ -28,6 +28,8 @@ from stablehand_server.workers.base import Assignment
 from stablehand_tuner.settings import InvalidSettings, WorkerClass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stablehand_server.workers.base import MeasuredWorker
 
 _PASS_SECONDS = 0.5  # between two looks at the settings file
@@ -44,6 +46,13 @@ class LiveArbiter(Arbiter):
     `_target` is the generation that is wanted, `_serving` the last one that was all there: the same, or, while a switch
     goes on, the one to go back to. `_serving` is None until the first has come.
     """
+
+    # gunicorn's own attributes, which have no types there
+    LISTENERS: list[Any]
+    cfg: Any
+    pidfile: Any
+    reexec_pid: int
+    worker_class: Any
 
     def __init__(self, app: Any) -> None:
         self.slots = Slots()
@@ -115,7 +124,8 @@ class LiveArbiter(Arbiter):
             slots=self._slots_of(target),
         )
         self.cfg = target.config
-        self.worker_class = functools.partial(target.worker_class, assignment=Assignment(place, target.number, record))
+        build: Callable[..., Any] = target.worker_class
+        self.worker_class = functools.partial(build, assignment=Assignment(place, target.number, record))
         try:
             record.cells[Cell.PID] = super().spawn_worker()
         except OSError as error:  # no process, or no file for its heartbeat: what serves goes on
@@ -192,7 +202,7 @@ class LiveArbiter(Arbiter):
             wanted = candidate.from_configuration(reloaded.cfg, self._generations + 1, self.log)
             sockets = listeners.rebound(self.LISTENERS, reloaded.cfg, self.log)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a configuration file does)
-            self._reject(f"the configuration cannot be reloaded: {error or type(error).__name__}")
+            self._reject(f"the configuration cannot be reloaded: {str(error) or type(error).__name__}")
             return
         self._restore_environment()
         self.app.cfg, self.app.app_uri = reloaded.cfg, reloaded.app_uri

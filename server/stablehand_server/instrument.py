@@ -95,7 +95,7 @@ class InstrumentedApp:
         file_wrapper = environ.get("wsgi.file_wrapper")
         if isinstance(file_wrapper, type) and isinstance(iterable, file_wrapper):
             # The server recognises the wrapper by its class and sends the file itself: only its end can be hooked.
-            iterable.close = _finishing(request, getattr(iterable, "close", None))
+            setattr(iterable, "close", _finishing(request, getattr(iterable, "close", None)))  # noqa: B010 (any class)
             return iterable
         return _MeasuredIterable(iterable, request)
 

@@ -51,8 +51,8 @@ def _dashboard() -> dashboard.Dashboard:
         .with_variable(_choice("app", "App", f'label_values({names.GENERATION.name}{{namespace="$namespace"}}, app)'))
         .with_variable(
             _choice("pod", "Pod", f'label_values({names.GENERATION.name}{{namespace="$namespace",app="$app"}}, pod)')
-            .multi(True)  # noqa: FBT003 (the library's own signature)
-            .include_all(True)  # noqa: FBT003
+            .multi(True)
+            .include_all(True)
             .all_value(".*")
             .current(models.VariableOption(selected=True, text="All", value="$__all"))
         )
@@ -191,7 +191,7 @@ def _panel(
             common.VizLegendOptions()
             .display_mode(common_models.LegendDisplayMode.LIST)
             .placement(common_models.LegendPlacement.BOTTOM)
-            .show_legend(True)  # noqa: FBT003 (the library's own signature)
+            .show_legend(True)
         )
         .tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
     )

@@ -28,7 +28,7 @@ def implementation(config: Config) -> type[Any]:
     Raises:
         Exception: whatever the import of the class raises, mostly RuntimeError.
     """
-    chosen = config.worker_class
+    chosen: type[Any] = config.worker_class
     ours = _OURS.get(f"{chosen.__module__}.{chosen.__qualname__}")
     if ours is not None:
         module, _, name = ours.rpartition(".")

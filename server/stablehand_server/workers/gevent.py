@@ -103,7 +103,7 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
             proxy_protocol: dict[str, Any] = {}
             while self._request_comes(client, parser, patience):
                 request = None
-                with gevent.Timeout(_HEADER_SECONDS, False):
+                with gevent.Timeout(_HEADER_SECONDS, False):  # type: ignore[arg-type] # gevent's way to raise nothing
                     request = next(parser)
                 if not request:
                     break
