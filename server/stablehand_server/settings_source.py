@@ -64,10 +64,10 @@ def _read(path: str) -> Reading | None:
         return None
     except OSError as error:
         return Reading(path, fault=f"cannot be read: {error.strerror}")
-    if not content.strip():
-        return None
     if len(content) > _LONGEST_FILE_BYTES:
         return Reading(path, fault=f"longer than {_LONGEST_FILE_BYTES} bytes")
+    if not content.strip():
+        return None
     try:
         return Reading(path, text=content.decode())
     except UnicodeDecodeError as error:
