@@ -1,0 +1,20 @@
+"""The app of the integration tests: waits as long as the query says, and fails to boot as a file says."""
+
+import os
+import time
+from pathlib import Path
+
+_FAULT = Path("boot-fault")  # in the server's working directory
+
+if _FAULT.exists():
+    if _FAULT.read_text() == "hang":
+        time.sleep(600)
+    raise RuntimeError(_FAULT.read_text())
+
+
+def app(environ, start_response):
+    """Wait for the query's seconds, 20 ms by default, and say which process answers."""
+    time.sleep(float(environ["QUERY_STRING"] or 0.02))
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]

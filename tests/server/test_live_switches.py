@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+SWITCHES = (
+    ("gthread", 2, 8),
+    ("gthread", 3, 8),
+    ("gevent", 1, 1),
+    ("gevent", 2, 1),
+    ("sync", 3, 1),
+    ("sync", 4, 1),
+    ("gthread", 1, 16),
+    ("gthread", 1, 4),
+    ("sync", 2, 1),
+    ("gevent", 3, 1),
+    ("gthread", 2, 4),
+    ("sync", 4, 1),
+)
+
+
+def test_no_request_fails_through_two_dozen_switches_among_classes_and_numbers(launch, until):
+    server = launch("--workers", "4")
+    server.configure("sync", 4)
+    with server.load(32) as kept, server.load(8, keep_alive=False) as fresh:
+        until(lambda: kept.last().completed and fresh.last().completed)
+        done = server.switches("done")
+        for settings in SWITCHES * 2:
+            server.configure(*settings)
+            served = len(kept.series)
+            until(lambda served=served: len(kept.series) > served)  # keep-alive connections have settled
+        results = kept.stop(), fresh.stop()
+
+    assert [result.failures for result in results] == [{}, {}], [result.examples for result in results]
+    assert all(result.completed > 500 for result in results)
+    assert server.switches("done") == done + 24
+    assert server.switches("rolled_back") == server.switches("rejected") == 0
+    assert server.metric("worker_requests_total", worker="0", code="error") == 0
+
+
+def test_the_same_settings_have_the_same_series_processes_and_open_files_however_often_they_change(launch, until):
+    server = launch()
+    series_of = {}
+    for settings in (("sync", 4), ("gthread", 2, 4), ("gevent", 1)) * 2:
+        server.configure(*settings)
+        until(lambda workers=settings[1]: len(server.children()) == workers + 1)  # and the exporter
+        until(lambda workers=settings[1]: labelled(server, "worker_proportional_memory_bytes") == names(workers))
+        assert labelled(server, "worker_requests_total") == names(settings[1])
+        series_of.setdefault(settings, []).append((server.scrape().keys(), server.open_files()))
+
+    for settings, (first, second) in series_of.items():
+        assert first == second, settings
+
+
+def test_another_number_of_workers_touches_no_process_that_stays(launch, until):
+    server = launch()
+    server.configure("gthread", 2, 4)
+    first = server.workers()
+    server.configure("gthread", 4, 4)
+    assert first < server.workers()
+    server.configure("gthread", 2, 4)
+    until(lambda: server.workers() == first)
+
+
+def test_each_worker_has_an_index_and_none_shows_a_process_id(launch):
+    server = launch()
+    for workers, worker_class in itertools.product((3, 1), ("gthread", "sync")):
+        server.configure(worker_class, workers)
+        assert labelled(server, "worker_info") == names(workers)
+
+
+def names(workers):
+    return {str(index) for index in range(workers)}
+
+
+def labelled(server, metric):
+    """Return the values of the label `worker` of a metric."""
+    return {dict(labels)["worker"] for name, labels in server.scrape() if name == f"stablehand_{metric}"}
