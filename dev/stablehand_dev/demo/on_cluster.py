@@ -1,0 +1,105 @@
+"""The demonstration's parts on a cluster: the release, the app, what its resource says, and their removal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from stablehand_dev.demo.reading import Reading, from_status
+from stablehand_dev.errors import CommandFailedError
+from stablehand_dev.paths import REPOSITORY
+
+if TYPE_CHECKING:
+    from stablehand_dev.cluster import Cluster
+
+NAMESPACE = "stablehand-demo"
+RELEASE = "stablehand-demo"
+APP = "io-bound"
+DEFINITION = "wsgiapps.stablehand.dev"
+_CHART = REPOSITORY / "charts" / "stablehand"
+_EXAMPLE = REPOSITORY / "examples" / "io_bound" / "wsgiapp.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Demonstration:
+    """What the demonstration makes on a cluster, all of it in a namespace of its own but the definition of WSGIApp."""
+
+    cluster: Cluster
+
+    def install(self, operator_image: str) -> None:
+        """Install the chart, or upgrade it; the operator serves the demonstration's namespace alone.
+
+        So it can stand beside another operator on the same cluster.
+        """
+        repository, _, tag = operator_image.rpartition(":")
+        command = [
+            "upgrade", "--install", RELEASE, str(_CHART), "--namespace", NAMESPACE, "--create-namespace",
+            "--set-string", f"image.repository={repository},image.tag={tag}",
+            "--set", f"watchNamespaces={{{NAMESPACE}}}",
+            "--wait", "--timeout", "180s",
+        ]  # fmt: skip
+        if self.cluster.kind != "existing":
+            # On a cluster for development the definition is that of these sources, whoever brought an older one.
+            command += ["--set", "crds.adopt=true", "--take-ownership"]
+        self.cluster.helm(*command, timeout=240)
+
+    def apply(self, image: str) -> None:
+        """Apply the example anew, from its bad start, and wait until it serves."""
+        self._kubectl("delete", "wsgiapp", APP, "--ignore-not-found", "--timeout=60s")
+        self._kubectl("wait", "--for=delete", "pod", f"--selector=app.kubernetes.io/instance={APP}", "--timeout=60s")
+        body = yaml.safe_load(_EXAMPLE.read_text(encoding="utf-8"))
+        body["spec"]["image"] = image
+        self._kubectl("apply", "-f", "-", stdin=yaml.safe_dump(body))
+        try:
+            self._kubectl("wait", "--for=condition=Ready", f"wsgiapp/{APP}", "--timeout=120s")
+        except CommandFailedError as error:
+            said = self._kubectl("describe", "wsgiapp", APP)
+            raise CommandFailedError(f"{APP} does not become ready: {error}\n{said}") from error
+
+    def read(self) -> Reading:
+        """Look at the resource's status once."""
+        return from_status(self._get("wsgiapp", APP).get("status") or {})
+
+    def pods(self) -> set[tuple[str, int]]:
+        """Return each pod's UID and how often its containers restarted."""
+        listed = self._get("pods", f"--selector=app.kubernetes.io/instance={APP}")["items"]
+        return {
+            (pod["metadata"]["uid"], sum(each["restartCount"] for each in pod["status"].get("containerStatuses", [])))
+            for pod in listed
+        }
+
+    def table(self) -> str:
+        """Return what `kubectl get wsgiapps` prints."""
+        return self._kubectl("get", "wsgiapps")
+
+    def remove(self) -> bool:
+        """Remove the app, the release and the namespace; the definition too, unless somebody else uses it.
+
+        Returns whether the definition was removed.
+        """
+        if self._definition() is not None:
+            self._kubectl("delete", "wsgiapps", "--all", "--ignore-not-found", "--timeout=60s")
+        self.cluster.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", timeout=120)
+        removable = self._owns_definition() and not self._get("wsgiapps", "--all-namespaces")["items"]
+        if removable:
+            self.cluster.kubectl("delete", "crd", DEFINITION, "--ignore-not-found", "--timeout=60s")
+        self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+        return removable
+
+    def _owns_definition(self) -> bool:
+        annotations = (self._definition() or {}).get("metadata", {}).get("annotations", {})
+        owner = (annotations.get("meta.helm.sh/release-name"), annotations.get("meta.helm.sh/release-namespace"))
+        return owner == (RELEASE, NAMESPACE)
+
+    def _definition(self) -> dict[str, Any] | None:
+        text = self.cluster.kubectl("get", "crd", DEFINITION, "--ignore-not-found", "-o", "json")
+        return dict(json.loads(text)) if text.strip() else None
+
+    def _get(self, *arguments: str) -> dict[str, Any]:
+        return dict(json.loads(self._kubectl("get", *arguments, "-o", "json")))
+
+    def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.cluster.kubectl(*arguments, "--namespace", NAMESPACE, input=stdin)

@@ -1,0 +1,33 @@
+"""When the demonstration has shown what there is to show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stablehand_dev.demo.reading import Reading
+
+_UNDER_WAY = "apply"
+"""After this action the settings are on trial: `keep` or `roll_back` ends it."""
+
+
+class Settling:
+    """Tells when the app has settled: the last change was kept or taken back, and nothing was decided since then.
+
+    Args:
+        quiet: for how many seconds nothing must have been decided.
+    """
+
+    def __init__(self, quiet: float) -> None:
+        self._quiet = quiet
+        self._decisions = 0
+        self._since: float | None = None
+
+    def settled(self, now: float, reading: Reading) -> bool:
+        """Take in one reading at a time in seconds, and tell."""
+        if len(reading.decisions) != self._decisions:
+            self._decisions = len(reading.decisions)
+            self._since = now
+        if self._since is None or not reading.decisions or reading.decisions[-1].action == _UNDER_WAY:
+            return False
+        return now - self._since >= self._quiet
