@@ -146,6 +146,8 @@ class Settings:
             fields = json.loads(text)
         except ValueError as error:
             raise InvalidSettings(f"not JSON, or cut short: {error}") from error
+        except RecursionError as error:
+            raise InvalidSettings("not JSON of settings: nested too deeply") from error
         if not isinstance(fields, dict):
             raise InvalidSettings(f"a JSON object is needed, not {type(fields).__name__}")
         return cls.from_mapping(fields)
