@@ -45,11 +45,14 @@ def test_each_settings_keep_a_row_of_their_own_and_the_last_one_moves():
         assert expected in shown
 
 
-def test_settings_that_cannot_be_read_for_a_moment_make_no_row():
+def test_what_is_measured_in_the_midst_of_a_change_belongs_to_no_row_but_its_decision_is_shown():
     display = Display(console(terminal=False))
-    for settings in (None, SYNC, None, SYNC):
-        display.show(1, Reading(settings=settings), load(9), 0)
-    assert len(display._rows) == 1
+    display.show(0, Reading(), load(8), 0)
+    display.show(1, Reading(settings=SYNC, slots=1), load(10), 0)
+    display.show(2, Reading(settings=None, slots=99, decisions=(APPLY,)), load(200), 0)
+    (row,) = display._rows
+    assert (row.since, row.reading.settings, row.reading.slots, row.load.completed) == (0, SYNC, 1, 10)
+    assert row.reading.decisions == (APPLY,)
 
 
 def test_without_a_terminal_a_line_comes_every_few_seconds_and_each_decision_once_and_at_once():

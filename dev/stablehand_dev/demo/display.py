@@ -112,10 +112,17 @@ class Display:
 
     def _take(self, elapsed: float, reading: Reading, load: LoadResult, failed: int) -> None:
         """Move the last row, or begin a new one when the app runs other settings."""
-        before = self._rows[-1].reading.settings if self._rows else None
-        if self._rows and (reading.settings is None or before is None or reading.settings == before):
-            reading = reading if reading.settings else dataclasses.replace(reading, settings=before)
-            self._rows[-1] = Row(self._rows[-1].since, reading, load, failed)
+        last = self._rows[-1] if self._rows else None
+        if last is None or last.reading.settings is None:
+            self._rows[-1:] = [Row(last.since if last else elapsed, reading, load, failed)]
+        elif reading.settings is None:
+            # In the midst of a change what is measured belongs to no row: only the story goes on.
+            kept = dataclasses.replace(
+                last.reading, reason=reading.reason, message=reading.message, decisions=reading.decisions
+            )
+            self._rows[-1] = dataclasses.replace(last, reading=kept, failed=failed)
+        elif reading.settings == last.reading.settings:
+            self._rows[-1] = Row(last.since, reading, load, failed)
         else:
             self._rows.append(Row(elapsed, reading, load, failed))
 
