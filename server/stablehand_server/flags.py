@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
 from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
 
 from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
 
+if TYPE_CHECKING:
+    import argparse
+
 SECTION = "Stablehand"
 _OFF = frozenset({"", "none", "off"})
+_HIGHEST_PORT = 65535
 
 
 def validate_paths(value: Any) -> list[str]:
@@ -40,12 +44,23 @@ def validate_address(value: Any) -> tuple[str, int] | None:
         return value
     try:
         host, port = util.parse_address(value, default_port=str(DEFAULT_METRICS_PORT))
+        if not 0 < port <= _HIGHEST_PORT:
+            raise ValueError(f"no port: {port}")  # noqa: TRY301 (told below like all else that is no address)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{value!r} is no address: HOST:PORT is needed, or none") from error
     return host or "0.0.0.0", port
 
 
-class SettingsFile(Setting):  # noqa: D101 (desc is its documentation, and gunicorn prints it)
+class _InOwnSection:
+    """A mixin that shows a setting under the heading Stablehand; gunicorn's own parser has one list for all."""
+
+    def add_option(self, parser: argparse.ArgumentParser) -> None:
+        groups = parser._action_groups  # noqa: SLF001 (argparse has no public way to find a group again)
+        group = next((each for each in groups if each.title == SECTION), None)
+        Setting.add_option(self, group or parser.add_argument_group(SECTION))
+
+
+class SettingsFile(_InOwnSection, Setting):  # noqa: D101 (desc is its documentation, and gunicorn prints it)
     name = "settings_file"
     section = SECTION
     cli = ("--settings-file",)
@@ -61,7 +76,7 @@ class SettingsFile(Setting):  # noqa: D101 (desc is its documentation, and gunic
         """
 
 
-class MetricsBind(Setting):  # noqa: D101
+class MetricsBind(_InOwnSection, Setting):  # noqa: D101
     name = "metrics_bind"
     section = SECTION
     cli = ("--metrics-bind",)
@@ -75,7 +90,7 @@ class MetricsBind(Setting):  # noqa: D101
         """
 
 
-class Autotune(Setting):  # noqa: D101
+class Autotune(_InOwnSection, Setting):  # noqa: D101
     name = "autotune"
     section = SECTION
     cli = ("--autotune",)
@@ -89,7 +104,7 @@ class Autotune(Setting):  # noqa: D101
         """
 
 
-class AutotuneState(Setting):  # noqa: D101
+class AutotuneState(_InOwnSection, Setting):  # noqa: D101
     name = "autotune_state"
     section = SECTION
     cli = ("--autotune-state",)
@@ -101,7 +116,7 @@ class AutotuneState(Setting):  # noqa: D101
         """
 
 
-class BootTimeout(Setting):  # noqa: D101
+class BootTimeout(_InOwnSection, Setting):  # noqa: D101
     name = "boot_timeout"
     section = SECTION
     cli = ("--boot-timeout",)
