@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from stablehand_dev.cluster import binaries
-from stablehand_dev.dashboard import queries, scrape_config
+from stablehand_dev.dashboard import queries, static_scrape_config
+from stablehand_dev.dashboard.scraping import pod_target
 from stablehand_dev.load import BackgroundLoad, Load
 
 LOAD_SECONDS = 60
@@ -34,21 +35,30 @@ def running(command, log):
 
 
 @pytest.fixture
-def prometheus(cluster, tmp_path, waiting):
-    """A Prometheus that finds the pods by the cluster's API, as the dashboard expects it."""
-    config = tmp_path / "prometheus.yml"
-    config.write_text(yaml.safe_dump(scrape_config(cluster.kubeconfig, interval="5s")))
-    base = f"http://127.0.0.1:{free_port()}"
-    command = [
-        binaries.prometheus(),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address={base.removeprefix('http://')}",
-    ]
-    log = tmp_path / "prometheus.log"
-    with running(command, log) as process:
-        waiting("Prometheus", lambda: ready(process, base, log), 60)
-        yield base
+def prometheus_for(tmp_path, waiting):
+    """Start a Prometheus that scrapes the pods of an app, labelled as the dashboard expects."""
+    with contextlib.ExitStack() as stack:
+
+        def start(app):
+            targets = [
+                pod_target(pod["status"]["podIP"], app.namespace, pod["metadata"]["name"], app.name)
+                for pod in app.pods()
+            ]
+            config = tmp_path / "prometheus.yml"
+            config.write_text(yaml.safe_dump(static_scrape_config(targets, interval="5s")))
+            base = f"http://127.0.0.1:{free_port()}"
+            command = [
+                binaries.prometheus(),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={tmp_path / 'data'}",
+                f"--web.listen-address={base.removeprefix('http://')}",
+            ]
+            log = tmp_path / "prometheus.log"
+            process = stack.enter_context(running(command, log))
+            waiting("Prometheus", lambda: ready(process, base, log), 60)
+            return base
+
+        yield start
 
 
 def ready(process, base, log):
@@ -65,12 +75,13 @@ def ask(base, expression):
     return [each for each in answer["data"]["result"] if each["value"][1] != "NaN"]
 
 
-def test_every_query_returns_data_after_a_minute_of_load(new_app, io_bound, prometheus, waiting):
+def test_every_query_returns_data_after_a_minute_of_load(new_app, io_bound, prometheus_for, waiting):
     app = new_app("graphs")
     app.apply(
         {**io_bound, "settings": {"workerClass": "gthread", "workers": 2, "threads": 8, "workerConnections": 1000}}
     )
     app.wait_until_ready()
+    prometheus = prometheus_for(app)
     wanted = [each for each in queries(namespace=app.namespace, app=app.name) if each.kind == "panel"]
     assert wanted
 

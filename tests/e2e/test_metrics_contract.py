@@ -75,6 +75,7 @@ def test_a_bad_settings_file_changes_nothing_and_is_told(new_app, io_bound, wait
     app = new_app("refused")
     app.apply({**io_bound, "tuning": {"mode": "Off"}})
     app.wait_until_ready()
+    waiting("the operator to know the pod", lambda: app.condition("SettingsAccepted").get("status") == "True", 60)
     (pod,) = app.pods()
 
     app.kubectl("annotate", "pod", pod["metadata"]["name"], 'stablehand.dev/settings={"workerClass": "sync", "wor')
