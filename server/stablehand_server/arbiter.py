@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _PASS_SECONDS = 0.5  # between two looks at the settings file
 _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
 _SECONDS_BETWEEN_SIGNALS = 1.0
+_ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to go before its first heartbeat
 _SHORTEST_RESPAWN_SECONDS = 1.0
 _LONGEST_RESPAWN_SECONDS = 30.0
 _CLASSES = list(WorkerClass)
@@ -158,6 +159,8 @@ class LiveArbiter(Arbiter):
         for pid, worker in list(self.WORKERS.items()):
             if self._is_overdue(worker, now):
                 self._abort(pid, worker, now)
+            elif self._hangs_in_an_abandoned_boot(worker, now):
+                self.kill_worker(pid, signal.SIGKILL)
             elif worker.retiring_since is not None and now - worker.told_to_retire_at > _SECONDS_BETWEEN_SIGNALS:
                 # A signal that comes before the worker has its handlers is lost.
                 worker.told_to_retire_at = now
@@ -202,7 +205,7 @@ class LiveArbiter(Arbiter):
             wanted = candidate.from_configuration(reloaded.cfg, self._generations + 1, self.log)
             sockets = listeners.rebound(self.LISTENERS, reloaded.cfg, self.log)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a configuration file does)
-            self._reject(f"the configuration cannot be reloaded: {str(error) or type(error).__name__}")
+            self._reject(f"the configuration cannot be reloaded: {candidate.fault_in_words(error)}")
             return
         self._restore_environment()
         self.app.cfg, self.app.app_uri = reloaded.cfg, reloaded.app_uri
@@ -333,6 +336,11 @@ class LiveArbiter(Arbiter):
             patience = float(self.cfg.boot_timeout)
             return bool(patience) and now - worker.spawned_at > patience
         return bool(self.timeout) and now - worker.tmp.last_update() > self.timeout
+
+    def _hangs_in_an_abandoned_boot(self, worker: MeasuredWorker, now: float) -> bool:
+        # It has accepted nothing, and never will: once told to retire, no class accepts. So nobody loses a request.
+        told_at = worker.retiring_since
+        return told_at is not None and not worker.ready and now - told_at > _ABANDONED_BOOT_SECONDS
 
     def _abort(self, pid: int, worker: MeasuredWorker, now: float) -> None:
         if not worker.aborted:

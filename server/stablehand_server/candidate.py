@@ -110,6 +110,16 @@ def copied(config: Config) -> Config:
     return twin
 
 
+def fault_in_words(error: BaseException) -> str:
+    """Return why a configuration could not be loaded."""
+    if isinstance(error, SystemExit):
+        # gunicorn prints what it met and exits: the exit itself is only a number.
+        if error.__context__ is not None:
+            return fault_in_words(error.__context__)
+        return f"it ends the process by SystemExit({error.code!r})"
+    return str(error) or type(error).__name__
+
+
 def _usable(load: Callable[[], type[Any]], config: Config, log: Any) -> type[Any]:
     try:
         worker_class = load()

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+from gunicorn.config import Config
+
+from stablehand_server import candidate
+from stablehand_server.candidate import Unusable
+from stablehand_server.workers.sync import SyncWorker
+from stablehand_tuner.settings import Settings
+
+LOG = logging.getLogger(__name__)
+GTHREAD = Settings("gthread", 2, 8, 500)
+
+
+def configured(**settings):
+    config = Config()
+    for name, value in settings.items():
+        config.set(name, value)
+    return config
+
+
+def from_settings(settings, base=None):
+    return candidate.from_settings(base or configured(), settings, 7, "a file", LOG)
+
+
+def test_settings_are_laid_over_the_configuration_and_leave_it_as_it_was():
+    base = configured(workers=5, keepalive=9)
+    generation = from_settings(GTHREAD, base)
+    config = generation.config
+
+    assert (config.worker_class_str, config.workers, config.threads) == ("gthread", 2, 8)
+    assert (config.worker_connections, config.keepalive) == (500, 9)
+    assert (base.worker_class_str, base.workers, base.threads) == ("sync", 5, 1)
+    assert generation.base is base
+    assert (generation.number, generation.workers, generation.origin) == (7, 2, "a file")
+
+
+@pytest.mark.parametrize("unsupported", ["eventlet", "tornado", "asgi"])
+def test_a_class_that_this_server_does_not_support_is_refused_with_those_that_it_does(unsupported):
+    with pytest.raises(Unusable) as refusal:
+        from_settings(Settings(unsupported, 2))
+    assert str(refusal.value) == (
+        f"workerClass {unsupported} is not supported by this server; supported are sync, gthread, gevent"
+    )
+
+
+def test_a_class_whose_library_is_missing_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gevent", None)
+    monkeypatch.delitem(sys.modules, "gunicorn.workers.ggevent", raising=False)
+    with pytest.raises(Unusable, match=r"^workerClass gevent cannot be used: .*gevent") as refusal:
+        from_settings(Settings("gevent", 2))
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_class_in_the_configuration_is_refused_in_one_line():
+    with pytest.raises(Unusable, match=r"^workerClass nonsense cannot be used: ") as refusal:
+        candidate.from_configuration(configured(worker_class="nonsense"), 1, LOG)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_class_that_refuses_its_configuration_is_refused_here():
+    class Picky(SyncWorker):
+        @classmethod
+        def check_config(cls, *_):
+            raise SystemExit("needs a licence")
+
+    with pytest.raises(Unusable, match="needs a licence"):
+        candidate.from_configuration(configured(worker_class=Picky), 1, LOG)
+
+
+def test_gunicorns_own_classes_are_run_by_ours():
+    assert candidate.from_configuration(configured(), 1, LOG).worker_class is SyncWorker
+    threaded = candidate.from_configuration(configured(threads=4), 1, LOG)
+    assert threaded.settings == Settings("gthread", 1, 4)
+    assert threaded.worker_class.__module__ == "stablehand_server.workers.gthread"
+
+
+def test_numbers_beyond_the_contract_run_by_flags_but_are_no_settings():
+    generation = candidate.from_configuration(configured(workers=1000), 1, LOG)
+
+    assert generation.settings is None
+    assert generation.workers == 1000
+    assert str(generation) == "sync 1000"
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted", "in_place"),
+    [
+        (GTHREAD, Settings("gthread", 9, 8, 500), True),
+        (GTHREAD, Settings("gthread", 2, 4, 500), False),
+        (GTHREAD, Settings("gthread", 2, 8, 501), False),
+        (GTHREAD, Settings("sync", 2, 1, 500), False),
+        (Settings("sync", 2, 1, 500), Settings("sync", 3, 1, 1000), True),
+        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 8, 500), True),
+        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 600), False),
+    ],
+)
+def test_processes_stay_where_the_settings_differ_only_in_what_they_make_no_use_of(running, wanted, in_place):
+    assert from_settings(running).runs_in_place(wanted) is in_place
+
+
+def test_a_class_of_the_users_own_never_runs_settings_in_place():
+    class Own(SyncWorker):
+        pass
+
+    assert not candidate.from_configuration(configured(worker_class=Own), 1, LOG).runs_in_place(Settings("sync", 1))
+
+
+def test_another_number_of_workers_is_the_same_generation():
+    generation = from_settings(GTHREAD)
+    more = generation.with_workers(3)
+
+    assert (more.number, more.workers, more.config.workers, more.settings.workers) == (7, 3, 3, 3)
+    assert (generation.workers, generation.config.workers) == (2, 2)
+
+
+def test_a_fault_is_told_by_what_gunicorn_met_not_by_the_exit_with_which_it_says_so():
+    exit_ = SystemExit(1)
+    exit_.__context__ = SyntaxError("'(' was never closed")
+
+    assert candidate.fault_in_words(exit_) == "'(' was never closed"
+
+
+def test_an_exit_without_a_fault_is_told_by_its_code():
+    assert candidate.fault_in_words(SystemExit(3)) == "it ends the process by SystemExit(3)"
+
+
+def test_a_fault_without_a_text_is_told_by_its_kind():
+    assert candidate.fault_in_words(KeyError()) == "KeyError"
