@@ -118,18 +118,18 @@ class RunningServer:
         """Return the samples that never fall."""
         return {key: value for key, value in self.scrape().items() if key[0].endswith(COUNTER_SUFFIXES)}
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, metric: str, /, **labels: str) -> float:
         """Return one sample of a fresh scrape."""
-        return self.scrape()[f"stablehand_{name}", frozenset(labels.items())]
+        return self.scrape()[f"stablehand_{metric}", frozenset(labels.items())]
 
     def switches(self, outcome: str) -> float:
         """Return how many changes of settings ended so."""
         return self.metric("generation_switches_total", outcome=outcome)
 
     def active(self) -> tuple[str, int, int]:
-        """Return class, workers and threads that run."""
+        """Return class, workers and threads that run; no class before the first generation is all there."""
         samples = self.scrape()
-        (worker_class,) = (
+        classes = (
             dict(labels)["worker_class"]
             for name, labels in samples
             if name == "stablehand_setting_worker_class_info" and ("kind", "active") in labels
@@ -138,7 +138,7 @@ class RunningServer:
             samples["stablehand_setting", frozenset({("name", name), ("kind", "active")})]
             for name in ("workers", "threads")
         )
-        return (worker_class, *map(int, numbers))
+        return (next(classes, ""), *map(int, numbers))
 
     def settled(self, workers: int) -> bool:
         """Tell whether so many workers are ready, and no other process boots or retires."""
