@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from stablehand_dev.cluster import binaries
 from stablehand_dev.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CHART = REPOSITORY / "charts" / "stablehand"
@@ -83,3 +84,20 @@ def refusal(helm: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Pat
         return done.stderr
 
     return run
+
+
+@pytest.fixture(scope="module")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real API server without nodes: the one of the operator's tests, started anew and with nothing in it."""
+    path = REPOSITORY / "tests" / "operator" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("operator_tests_conftest", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    server = module.ApiServer(tmp_path_factory.mktemp("apiserver"), binaries.kube(), binaries.etcd())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

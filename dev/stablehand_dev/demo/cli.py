@@ -81,6 +81,6 @@ def _clean_up() -> None:
     if cluster is None:
         raise DevelopmentError("No cluster is up, so nothing of a demonstration is left")
     with step("Removing the demonstration"):
-        removed = Demonstration(cluster).remove()
-    if not removed:
+        gone = Demonstration(cluster).remove()
+    if not gone:
         say("The definition of WSGIApp stays: it is not the demonstration's, or other WSGIApps are there")

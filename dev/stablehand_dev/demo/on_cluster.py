@@ -78,21 +78,18 @@ class Demonstration:
     def remove(self) -> bool:
         """Remove the app, the release and the namespace; the definition too, unless somebody else uses it.
 
-        Returns whether the definition was removed.
+        Returns whether the definition is gone.
         """
-        if self._definition() is not None:
+        definition = self._definition()
+        if definition is not None:
             self._kubectl("delete", "wsgiapps", "--all", "--ignore-not-found", "--timeout=60s")
         self.cluster.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", timeout=120)
-        removable = self._owns_definition() and not self._get("wsgiapps", "--all-namespaces")["items"]
-        if removable:
+        gone = definition is None
+        if definition is not None and _is_ours(definition) and not self._get("wsgiapps", "--all-namespaces")["items"]:
             self.cluster.kubectl("delete", "crd", DEFINITION, "--ignore-not-found", "--timeout=60s")
+            gone = True
         self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
-        return removable
-
-    def _owns_definition(self) -> bool:
-        annotations = (self._definition() or {}).get("metadata", {}).get("annotations", {})
-        owner = (annotations.get("meta.helm.sh/release-name"), annotations.get("meta.helm.sh/release-namespace"))
-        return owner == (RELEASE, NAMESPACE)
+        return gone
 
     def _definition(self) -> dict[str, Any] | None:
         text = self.cluster.kubectl("get", "crd", DEFINITION, "--ignore-not-found", "-o", "json")
@@ -103,3 +100,9 @@ class Demonstration:
 
     def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return self.cluster.kubectl(*arguments, "--namespace", NAMESPACE, input=stdin)
+
+
+def _is_ours(definition: dict[str, Any]) -> bool:
+    annotations = definition["metadata"].get("annotations", {})
+    owner = (annotations.get("meta.helm.sh/release-name"), annotations.get("meta.helm.sh/release-namespace"))
+    return owner == (RELEASE, NAMESPACE)
