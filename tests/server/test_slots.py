@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 import pytest
 
@@ -126,6 +127,42 @@ def test_many_threads_lose_no_update(slots):
     assert cells[Cell.QUEUE_SECONDS] == served * 0.5
     assert sum(cells[Cell.DURATION_BUCKETS : Cell.DURATION_SECONDS]) == served
     assert sum(cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == served
+
+
+class Interrupted:
+    """Cells that let other threads run between the read and the write of an update, where that is rarest."""
+
+    def __init__(self, cells):
+        self.cells = cells
+
+    def __getitem__(self, place):
+        value = self.cells[place]
+        time.sleep(0.0)
+        return value
+
+    def __setitem__(self, place, value):
+        self.cells[place] = value
+
+
+def test_an_update_that_other_threads_interrupt_is_not_lost(slots):
+    record = allocate(slots)
+    recorder = RequestRecorder(Interrupted(record.cells))
+
+    def serve():
+        for _ in range(50):
+            recorder.enter(0.5)
+            recorder.leave(0.25, OK)
+
+    crowd = [threading.Thread(target=serve) for _ in range(8)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+
+    assert record.cells[Cell.BUSY] == 0
+    assert record.cells[Cell.REQUESTS + OK] == 400
+    assert record.cells[Cell.DURATION_SECONDS] == 100.0
+    assert record.cells[Cell.QUEUE_SECONDS] == 200.0
 
 
 def test_a_failed_boot_leaves_its_last_line(slots):
