@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from gunicorn.app.base import BaseApplication
@@ -12,6 +13,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 
 from stablehand_server import flags  # noqa: F401 (defining the flags registers them)
 from stablehand_server.arbiter import LiveArbiter
+from stablehand_server.termination import write_termination_message
 
 _MEMORY_FILES = Path("/dev/shm")  # noqa: S108 (not for secrets: gunicorn's heartbeats, which must not wait for a disk)
 
@@ -23,9 +25,13 @@ class _RunByLiveArbiter(BaseApplication):
         try:
             LiveArbiter(self).run()
         except RuntimeError as error:
+            write_termination_message(str(error))
             sys.stderr.write(f"\nError: {error}\n")
             sys.stderr.flush()
             sys.exit(1)
+        except Exception as error:  # an app that is preloaded, and does not import
+            write_termination_message(traceback.format_exception_only(error)[-1].strip())
+            raise
 
 
 class LiveApplication(WSGIApplication, _RunByLiveArbiter):

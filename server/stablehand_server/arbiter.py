@@ -25,7 +25,7 @@ from stablehand_server.slots import Cell, Server, Slots, State
 from stablehand_server.termination import write_termination_message
 from stablehand_server.workers import class_of
 from stablehand_server.workers.base import Assignment
-from stablehand_tuner.settings import InvalidSettings, WorkerClass
+from stablehand_tuner.settings import WORKERS, InvalidSettings, WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _PASS_SECONDS = 0.5  # between two looks at the settings file
 _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
 _SECONDS_BETWEEN_SIGNALS = 1.0
+_SECONDS_AFTER_GRACE = 2.0  # a worker ends itself after graceful_timeout; this much later it cannot
 _ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to go before its first heartbeat
 _SHORTEST_RESPAWN_SECONDS = 1.0
 _LONGEST_RESPAWN_SECONDS = 30.0
@@ -61,6 +62,7 @@ class LiveArbiter(Arbiter):
         self._serving: Generation | None = None
         self._generations = 1
         self._replaced = 0
+        self._loaded: tuple[str | None, Any] = (None, None)  # what the serving generation's app is, and, preloaded, has
         self._file_reading: Reading | None = None  # the last one that was valid
         self._respawn_at = 0.0
         self._respawn_pause = _SHORTEST_RESPAWN_SECONDS
@@ -183,8 +185,9 @@ class LiveArbiter(Arbiter):
         super().halt(reason, exit_status)
 
     def handle_ttin(self) -> None:
-        """SIGTTIN: one worker more."""
-        self._switch_to(self._target.with_workers(self._target.workers + 1))
+        """SIGTTIN: one worker more, up to as many as settings may ask for."""
+        if self._target.workers < WORKERS.highest:
+            self._switch_to(self._target.with_workers(self._target.workers + 1))
 
     def handle_ttou(self) -> None:
         """SIGTTOU: one worker fewer, but never none."""
@@ -267,6 +270,7 @@ class LiveArbiter(Arbiter):
 
     def _switched(self) -> None:
         first, self._serving = self._serving is None, self._target
+        self._loaded = (self.app.app_uri, self.app.callable)
         self._respawn_pause = _SHORTEST_RESPAWN_SECONDS
         self.cfg = self._target.config
         self.slots.server[Server.GENERATION] += 1.0
@@ -280,10 +284,15 @@ class LiveArbiter(Arbiter):
             return
         self.slots.count_switch("rolled_back")
         self.log.error("%s did not boot, back to %s: %s", self._target, self._serving, why)
+        if self._target.base is not self._serving.base:  # a reload: also the app, the log and the environment go back
+            self._restore_environment()
+            self.app.cfg = self._serving.base
+            self.app.app_uri, self.app.callable = self._loaded
+            self.setup(self.app)
         self._target = self._serving
         self._replaced = 0
         self.cfg = self._serving.config
-        self.app.cfg = self._serving.base
+        self.worker_class = self._serving.worker_class
         self.num_workers = self._serving.workers
 
     # Target → workers -------------------------------------------------------------------------------------------------
@@ -335,6 +344,9 @@ class LiveArbiter(Arbiter):
         if not worker.ready:
             patience = float(self.cfg.boot_timeout)
             return bool(patience) and now - worker.spawned_at > patience
+        longest = float(self.cfg.graceful_timeout) + _SECONDS_AFTER_GRACE
+        if worker.retiring_since is not None and now - worker.retiring_since > longest:
+            return True
         return bool(self.timeout) and now - worker.tmp.last_update() > self.timeout
 
     def _hangs_in_an_abandoned_boot(self, worker: MeasuredWorker, now: float) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.config import Config
 
+from stablehand_server.slots import INDEXES
 from stablehand_server.workers import SUPPORTED, class_of, implementation
 from stablehand_tuner.settings import InvalidSettings, Settings, WorkerClass
 
@@ -58,8 +59,10 @@ def from_configuration(base: Config, number: int, log: Any) -> Generation:
     """Return the generation of gunicorn's own flags, environment and configuration file.
 
     Raises:
-        Unusable: when its worker class cannot run.
+        Unusable: when its worker class cannot run, or it asks for more workers than can be measured.
     """
+    if base.workers > INDEXES:
+        raise Unusable(f"workers is {base.workers}, but must be at most {INDEXES}")
     return Generation(
         number=number,
         base=base,
