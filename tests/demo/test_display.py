@@ -49,7 +49,8 @@ def test_what_is_measured_in_the_midst_of_a_change_belongs_to_no_row_but_its_dec
     display = Display(console(terminal=False))
     display.show(0, Reading(), load(8), 0)
     display.show(1, Reading(settings=SYNC, slots=1), load(10), 0)
-    display.show(2, Reading(settings=None, slots=99, decisions=(APPLY,)), load(200), 0)
+    display.show(2, Reading(settings=SYNC, slots=99, decisions=(APPLY,)), load(370), 0)
+    display.show(3, Reading(settings=None, slots=99, decisions=(APPLY,)), load(200), 0)
     (row,) = display._rows
     assert (row.since, row.reading.settings, row.reading.slots, row.load.completed) == (0, SYNC, 1, 10)
     assert row.reading.decisions == (APPLY,)

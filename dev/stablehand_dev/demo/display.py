@@ -115,7 +115,7 @@ class Display:
         last = self._rows[-1] if self._rows else None
         if last is None or last.reading.settings is None:
             self._rows[-1:] = [Row(last.since if last else elapsed, reading, load, failed)]
-        elif reading.settings is None:
+        elif reading.settings is None or _leaving(reading):
             # In the midst of a change what is measured belongs to no row: only the story goes on.
             kept = dataclasses.replace(
                 last.reading, reason=reading.reason, message=reading.message, decisions=reading.decisions
@@ -125,6 +125,12 @@ class Display:
             self._rows[-1] = Row(last.since, reading, load, failed)
         else:
             self._rows.append(Row(elapsed, reading, load, failed))
+
+
+def _leaving(reading: Reading) -> bool:
+    """Whether other settings than those that run were decided on: what the status tells lags behind the load."""
+    last = reading.decisions[-1] if reading.decisions else None
+    return last is not None and last.action in {"apply", "roll_back"} and last.settings != str(reading.settings)
 
 
 def latency(seconds: float | None) -> str:
