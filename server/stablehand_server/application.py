@@ -59,6 +59,7 @@ class LiveApplication(WSGIApplication, _RunByLiveArbiter):
             Exception: whatever is wrong with the configuration; SystemExit where gunicorn says so itself.
         """
         scratch = copy.copy(self)
+        scratch.callable = None
         scratch.load_default_config()
         scratch.load_config()
         scratch.cfg.validate()

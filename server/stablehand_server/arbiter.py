@@ -205,6 +205,9 @@ class LiveArbiter(Arbiter):
         self._stats["reloads"] += 1
         try:
             reloaded = self.app.reloaded()
+            _ = reloaded.cfg.env  # raises where one is no NAME=VALUE
+            if reloaded.cfg.preload_app and not self.cfg.preload_app:
+                reloaded.wsgi()
             wanted = candidate.from_configuration(reloaded.cfg, self._generations + 1, self.log)
             sockets = listeners.rebound(self.LISTENERS, reloaded.cfg, self.log)
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a configuration file does)
@@ -213,12 +216,15 @@ class LiveArbiter(Arbiter):
         self._restore_environment()
         self.app.cfg, self.app.app_uri = reloaded.cfg, reloaded.app_uri
         if not self.cfg.preload_app:
-            self.app.callable = None
+            self.app.callable = reloaded.callable
         self.setup(self.app)
         self.log.reopen_files()
         self.LISTENERS = sockets
-        self.cfg.on_reload(self)
-        self._renew_pidfile()
+        try:
+            self.cfg.on_reload(self)
+            self._renew_pidfile()
+        except Exception:  # a hook of the user's, a folder without rights: no reason to stop serving
+            self.log.exception("Part of the reload failed")
         util._setproctitle(f"master [{self.proc_name}]")  # noqa: SLF001 (gunicorn's own module, as its arbiter does)
         if self._file_reading is not None:
             wanted = self._candidate(self._file_reading, anew=True) or wanted
