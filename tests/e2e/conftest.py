@@ -80,6 +80,7 @@ class Operator:
             "--namespace", OPERATOR_NAMESPACE, "--create-namespace",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
             "--set", "image.pullPolicy=IfNotPresent",
+            "--set", "crds.adopt=true", "--take-ownership",  # a definition left by another release may be an older one
             "--wait", "--timeout", "120s",
         )  # fmt: skip
 
