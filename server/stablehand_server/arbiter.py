@@ -90,7 +90,7 @@ class LiveArbiter(Arbiter):
         self.worker_class = self._target.worker_class
         self.cfg = self._target.config
         self.num_workers = self._target.workers
-        self._children = children.beside_workers(self, files)
+        self._children = children.beside_workers(self.cfg, self.log, self.slots, files, self._close_listeners)
         super().start()
         self.log.info("Settings: %s, from %s", self._target, self._target.origin)
         for child in self._children:
@@ -407,6 +407,10 @@ class LiveArbiter(Arbiter):
         worker_class = class_of(config)
         number = -1 if worker_class is None else _CLASSES.index(worker_class)
         self.slots.write_server(start, [number, generation.workers, config.threads, config.worker_connections])
+
+    def _close_listeners(self) -> None:
+        for listener in self.LISTENERS:
+            listener.close()
 
     def _restore_environment(self) -> None:
         for name in self.cfg.env:

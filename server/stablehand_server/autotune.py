@@ -7,7 +7,6 @@ scrapes.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from stablehand_server import autotune_files
+from stablehand_server.autotune_view import View
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observation import CounterReset, observe
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
-    from stablehand_tuner.settings import Settings
     from stablehand_tuner.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -38,17 +37,6 @@ _SHORTEST_INTERVAL_SECONDS, _LONGEST_INTERVAL_SECONDS = 0.5, 2.0
 _SECONDS_BETWEEN_LOOKS = 0.25  # for the master
 _FAILURES_BEFORE_A_WORD = 3  # the exporter, too, needs a moment to start, and to start again
 _DECISIONS_KEPT = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """What there is to show after a tick: `decisions` are the last that were no hold, the newest first."""
-
-    settings: Settings | None
-    observation: Observation | None
-    decision: Decision
-    decisions: tuple[Decision, ...]
-    is_news: bool
 
 
 class Reporter(Protocol):

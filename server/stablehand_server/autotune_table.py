@@ -15,7 +15,7 @@ from stablehand_tuner.decision import Action
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from stablehand_server.autotune import View
+    from stablehand_server.autotune_view import View
     from stablehand_tuner.decision import Decision
 
 _UNKNOWN = "–"

@@ -13,9 +13,11 @@ from stablehand_server import worker_class_probe
 from stablehand_server.child_process import ChildProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gunicorn.config import Config
 
-    from stablehand_server.arbiter import LiveArbiter
+    from stablehand_server.slots import Slots
 
 __all__ = ["ChildProcess", "beside_workers", "settings_files"]
 
@@ -28,34 +30,42 @@ def settings_files(config: Config) -> tuple[str, ...]:
     return files
 
 
-def beside_workers(arbiter: LiveArbiter, files: tuple[str, ...]) -> list[ChildProcess]:
+def beside_workers(
+    config: Config, log: Any, slots: Slots, files: tuple[str, ...], close_listeners: Callable[[], None]
+) -> list[ChildProcess]:
     """Return the children to start, none of them started yet.
+
+    `close_listeners` closes what a fork has left open in the child of the server's listeners: a child that kept them
+    would hold the port after the master's end.
 
     Raises:
         RuntimeError: when the metrics' port is taken, or --autotune has no metrics to go by.
     """
-    config, log, slots = arbiter.cfg, arbiter.log, arbiter.slots
-    found = [ChildProcess("probe", lambda: worker_class_probe.probe(slots), log, supervised=False)]
+
+    def child(name: str, main: Callable[[], None], *, supervised: bool = True) -> ChildProcess:
+        def without_listeners() -> None:
+            close_listeners()
+            main()
+
+        return ChildProcess(name, without_listeners, log, supervised=supervised)
+
+    found = [child("probe", functools.partial(worker_class_probe.probe, slots), supervised=False)]
     address = config.metrics_bind
     if address is None:
         if config.autotune:
             raise RuntimeError("--autotune reads the server's metrics: give --metrics-bind an address, not none")
         return found
     _refuse_taken(address)
-    found.append(ChildProcess("exporter", functools.partial(_export, arbiter, address, os.getpid()), log))
+    found.append(child("exporter", functools.partial(_export, slots, address, os.getpid())))
     if config.autotune:
-        found.append(ChildProcess("tuner", _tuner(config, address, Path(files[-1])), log))
+        found.append(child("tuner", _tuner(config, address, Path(files[-1]))))
     return found
 
 
-def _export(arbiter: LiveArbiter, address: tuple[str, int], parent: int) -> None:
+def _export(slots: Slots, address: tuple[str, int], parent: int) -> None:
     from stablehand_server.exporter import process  # noqa: PLC0415 (prometheus-client stays out of the master)
 
-    def close_listeners() -> None:
-        for listener in arbiter.LISTENERS:
-            listener.close()
-
-    process.run(arbiter.slots, address, close_listeners, parent)
+    process.run(slots, address, parent)
 
 
 def _tuner(config: Config, address: tuple[str, int], settings_file: Path) -> functools.partial[None]:

@@ -8,20 +8,17 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from stablehand_server.slots import Slots
 
 _SECONDS_BETWEEN_LOOKS = 0.5  # for the master
 
 
-def run(slots: Slots, address: tuple[str, int], listeners_to_close: Callable[[], None] | None, parent_pid: int) -> None:
+def run(slots: Slots, address: tuple[str, int], parent_pid: int) -> None:
     """Serve /metrics, /readyz and /healthz; return when the parent has changed.
 
     Args:
         slots: the shared mapping.
         address: host and port.
-        listeners_to_close: closes what the fork has left open here of the server's own listeners.
         parent_pid: the master's process id.
 
     Raises:
@@ -35,8 +32,6 @@ def run(slots: Slots, address: tuple[str, int], listeners_to_close: Callable[[],
 
     # A service manager signals the whole group. The master's shutdown is to be seen here until its end, which is ours.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if listeners_to_close is not None:
-        listeners_to_close()
     collector = ServerCollector(slots, Processes(parent_pid), Cgroup.of_this_process())
     try:
         server = MetricsServer(address, slots, collector)

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from stablehand_server import autotune
 from stablehand_server.autotune_scrape import scrape
 from stablehand_server.autotune_table import LiveTable, render
+from stablehand_server.autotune_view import View
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.observation import observe
 from stablehand_tuner.reasons import Reason
@@ -27,7 +27,7 @@ def view(fake, address):
     fake.pass_time(10.0)
     observation = observe(earlier, scrape(address, 10.0))
     applied = Decision(Action.APPLY, Reason.BACKLOG, "connections wait", Settings("gthread", 2, 32))
-    return autotune.View(observation.settings_active, observation, applied, (applied,), is_news=True)
+    return View(observation.settings_active, observation, applied, (applied,), is_news=True)
 
 
 def test_the_table_shows_what_runs_how_it_does_and_why(view):
@@ -39,7 +39,7 @@ def test_the_table_shows_what_runs_how_it_does_and_why(view):
 
 
 def test_a_missing_scrape_is_shown_as_unknown(view):
-    missing = autotune.View(None, None, view.decision, (), is_news=False)
+    missing = View(None, None, view.decision, (), is_news=False)
 
     assert text(render(missing)).splitlines()[3].split() == [*["–"] * 8, "Backlog"]
 

@@ -22,7 +22,7 @@ slots = Slots()
 child = os.fork()
 if child == 0:
     try:
-        process.run(slots, ("127.0.0.1", int(sys.argv[1])), lambda: None, os.getppid())
+        process.run(slots, ("127.0.0.1", int(sys.argv[1])), os.getppid())
     except SystemExit as end:
         os._exit(end.code)
     os._exit(0)
