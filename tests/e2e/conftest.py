@@ -53,7 +53,7 @@ def waiting() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The running cluster; one that the session had to start goes away with it."""
-    was_up = clusters.current() is not None
+    was_up = clusters.running() is not None
     yield clusters.up()
     if not was_up:
         clusters.down()
