@@ -30,6 +30,7 @@ from stablehand_tuner.settings import WORKERS, InvalidSettings, WorkerClass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stablehand_server.child_process import ChildProcess
     from stablehand_server.workers.base import MeasuredWorker
 
 _PASS_SECONDS = 0.5  # between two looks at the settings file
@@ -68,7 +69,7 @@ class LiveArbiter(Arbiter):
         self._respawn_pause = _SHORTEST_RESPAWN_SECONDS
         self._stopping = False
         self._out_of_memory = exits.OutOfMemoryKills()
-        self._children: list[children.ChildProcess] = []
+        self._children: list[ChildProcess] = []
         self._source = SettingsSource(())
         super().__init__(app)
 
@@ -119,12 +120,11 @@ class LiveArbiter(Arbiter):
         taken = {worker.assignment.index for worker in self.WORKERS.values()}
         place = min(set(range(len(taken) + 1)) - taken) if index is None else index
         target = self._target
-        worker_class = class_of(target.config)
         record = self.slots.allocate(
             index=place,
             age=self.worker_age + 1,
-            worker_class=-1 if worker_class is None else _CLASSES.index(worker_class),
-            slots=self._slots_of(target),
+            worker_class=_class_number(target),
+            slots=target.worker_class.slots(target.config),
         )
         self.cfg = target.config
         build: Callable[..., Any] = target.worker_class
@@ -342,10 +342,6 @@ class LiveArbiter(Arbiter):
             return Phase.RETIRING
         return Phase.READY if worker.ready else Phase.BOOTING
 
-    def _slots_of(self, generation: Generation) -> int:
-        slots: int = generation.worker_class.slots(generation.config)
-        return slots
-
     def _is_overdue(self, worker: MeasuredWorker, now: float) -> bool:
         if not worker.ready:
             patience = float(self.cfg.boot_timeout)
@@ -404,9 +400,8 @@ class LiveArbiter(Arbiter):
 
     def _write_settings(self, start: Server, generation: Generation) -> None:
         config = generation.config
-        worker_class = class_of(config)
-        number = -1 if worker_class is None else _CLASSES.index(worker_class)
-        self.slots.write_server(start, [number, generation.workers, config.threads, config.worker_connections])
+        numbers = [_class_number(generation), generation.workers, config.threads, config.worker_connections]
+        self.slots.write_server(start, numbers)
 
     def _close_listeners(self) -> None:
         for listener in self.LISTENERS:
@@ -425,3 +420,9 @@ class LiveArbiter(Arbiter):
         if self.cfg.pidfile is not None:
             self.pidfile = Pidfile(self.cfg.pidfile)
             self.pidfile.create(self.pid)
+
+
+def _class_number(generation: Generation) -> int:
+    """Return the place of a generation's class in the contract, or -1 for a class of the user's own."""
+    worker_class = class_of(generation.config)
+    return -1 if worker_class is None else _CLASSES.index(worker_class)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from stablehand_server.slots import Slots
 
-__all__ = ["ChildProcess", "beside_workers", "settings_files"]
-
 
 def settings_files(config: Config) -> tuple[str, ...]:
     """Return the settings files to watch; --autotune needs one to write, and gets a private one if none is named."""
