@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv fmt lint test test-fast test-integration test-e2e demo local cluster cluster-down images \
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e soak demo local cluster cluster-down images \
 	generate pins hooks changelog clean
 
 BIN := .venv/bin
@@ -46,10 +46,13 @@ test-fast: venv ## Runs the fast tests: seconds, no network, no root
 	$(PYTEST) -m "not integration and not e2e"
 
 test-integration: venv ## Runs the tests with real servers under load and a real API server
-	$(PYTEST) -m integration
+	$(PYTEST) -m "integration and not soak"
 
 test-e2e: venv ## Runs the tests on a real cluster, starting one if none is up
-	$(PYTEST) -m e2e
+	$(PYTEST) -m "e2e and not soak"
+
+soak: venv ## Runs the tests that take long, and leaves what they measured in docs/soak/
+	$(PYTEST) -m soak
 
 generate: venv ## Regenerates the CRD, the dashboard and the golden files
 	$(BIN)/stablehand crd > charts/stablehand/files/wsgiapps.yaml

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stablehand_dev.load import BackgroundLoad, Load
 
-STEADY_SECONDS = 60  # `make soak` watches for five minutes
 
-
-def test_it_ends_at_a_process_for_each_core_without_threads_and_stays_there(new_app, cpu_bound, waiting):
+@pytest.mark.parametrize("steady_seconds", [60, pytest.param(300, marks=pytest.mark.soak)])
+def test_it_ends_at_a_process_for_each_core_without_threads_and_stays_there(
+    new_app, cpu_bound, waiting, steady_seconds, record_soak
+):
     app = new_app("cpu")
     app.apply(cpu_bound)
     app.wait_until_ready()
@@ -17,10 +20,18 @@ def test_it_ends_at_a_process_for_each_core_without_threads_and_stays_there(new_
         waiting("the trial to be kept", lambda: "keep" in [each["action"] for each in app.status()["history"]], 120)
         settled = len(load.series)
         generation = changes(app)
-        waiting("a steady time", lambda: len(load.series) >= settled + STEADY_SECONDS, STEADY_SECONDS + 30)
+        waiting("a steady time", lambda: len(load.series) >= settled + steady_seconds, steady_seconds + 30)
         active = app.active()
         result = load.stop()
 
+    record_soak(
+        steady_seconds=steady_seconds,
+        settings=active,
+        settled_after_seconds=settled,
+        later_changes=len(changes(app)) - len(generation),
+        requests=result.requests,
+        failed=result.failed,
+    )
     assert active["workers"] * active["threads"] == 2, active
     assert changes(app) == generation
     assert not result.failures, result.examples
