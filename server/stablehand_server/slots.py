@@ -55,7 +55,8 @@ class Server(enum.IntEnum):
     AVAILABLE_CLASSES = 6  # bitmap over WorkerClass
     DESIRED = 7  # class, workers, threads, worker_connections
     ACTIVE = DESIRED + 4
-    SWITCHES = ACTIVE + 4
+    REFUSED = ACTIVE + 4  # 1 while the newest settings are refused, or were rolled back
+    SWITCHES = REFUSED + 1
     EXITS = SWITCHES + len(SWITCH_OUTCOMES)
     END = EXITS + len(EXIT_REASONS)
 
@@ -63,21 +64,23 @@ class Server(enum.IntEnum):
 class Cell(enum.IntEnum):
     """The cells of one worker's record; from REQUESTS on they are counters, which the totals of an index have too."""
 
-    # the master says who it is
+    # the master says who it is, and how much it should serve
     STATE = 0
     PID = 1
     INDEX = 2
     AGE = 3  # grows with every spawned worker: the newest of an index speaks for it
     WORKER_CLASS = 4  # place in WorkerClass, or -1 for a class of the user's own
-    SLOTS = 5
+    THREADS = 5  # wanted: the worker grows to them without a new process where its class can
+    WORKER_CONNECTIONS = 6
     # the worker says what it does
-    BUSY = 6
-    CONNECTIONS = 7
-    LAG_SECONDS = 8
-    BLOCKING_MODULES = 9  # bitmap over blocking_modules.MODULES
-    REACHED_MAX_REQUESTS = 10
+    SLOTS = 7  # the master's word until the worker has one
+    BUSY = 8
+    CONNECTIONS = 9
+    LAG_SECONDS = 10
+    BLOCKING_MODULES = 11  # bitmap over blocking_modules.MODULES
+    REACHED_MAX_REQUESTS = 12
     # counters: the worker's
-    REQUESTS = 11
+    REQUESTS = 13
     DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
     DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
     QUEUE_BUCKETS = DURATION_SECONDS + 1
@@ -145,7 +148,9 @@ class Slots:
             if self._cells[_RECORDS_START + number * Cell.END + Cell.STATE] != State.FREE:
                 yield self.record(number)
 
-    def allocate(self, *, index: int, age: int, worker_class: int, slots: int) -> Record:
+    def allocate(
+        self, *, index: int, age: int, worker_class: int, slots: int, threads: int = 1, worker_connections: int = 1
+    ) -> Record:
         """Take a free record for a worker that is about to be forked (master only).
 
         Records are taken in turn, so that a late write of the exporter never meets a new process.
@@ -164,6 +169,8 @@ class Slots:
         record.cells[Cell.INDEX] = index
         record.cells[Cell.AGE] = age
         record.cells[Cell.WORKER_CLASS] = worker_class
+        record.cells[Cell.THREADS] = threads
+        record.cells[Cell.WORKER_CONNECTIONS] = worker_connections
         record.cells[Cell.SLOTS] = slots
         record.cells[Cell.STATE] = State.BOOTING
         return record

@@ -84,6 +84,9 @@ GENERATION = Metric("stablehand_generation", "gauge", "Counts the settings that 
 GENERATION_SWITCHES = Metric(
     "stablehand_generation_switches", "counter", "Changes of settings by outcome.", ("outcome",)
 )
+SETTINGS_REFUSED = Metric(
+    "stablehand_settings_refused", "gauge", "1 while the newest settings are refused, or were rolled back, else 0."
+)
 
 # What the machine gives
 CPU_LIMIT_CORES = Metric("stablehand_cpu_limit_cores", "gauge", "Cores that the cgroup grants; absent without a limit.")

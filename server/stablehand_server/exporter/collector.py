@@ -174,6 +174,7 @@ def _settings_families(mapping: reading.Reading) -> Iterable[Family]:
             available.add_metric([each.value], 1)
     yield available
     yield _gauge(names.GENERATION, server[Server.GENERATION])
+    yield _gauge(names.SETTINGS_REFUSED, server[Server.REFUSED])
     yield _fixed_counter(names.GENERATION_SWITCHES, names.SWITCH_OUTCOMES, server[Server.SWITCHES :])
 
 

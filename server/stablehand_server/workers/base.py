@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.workers.base import Worker
 
@@ -23,27 +24,39 @@ if TYPE_CHECKING:
 RETIRE_LINGER_SECONDS = 5.0
 # How long a new connection may stay silent before its first request.
 FIRST_REQUEST_SECONDS = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.25  # at what the master wants; beats are far more frequent under load
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
 _LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second
 LAG_TICK_SECONDS = 0.1
+# What may grow while a worker serves, and the cell in which the master says how far.
+_GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
 
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """What the master gives a worker to take with it: its place."""
+    """What the master gives a worker to take with it: its place.
+
+    `foreign_listeners` are sockets of another generation, open in the master during a reload: a worker that kept them
+    would hold an address at which nobody answers.
+    """
 
     index: int
     generation: int
     record: Record
+    foreign_listeners: tuple[Any, ...] = ()
 
 
 class MeasuredWorker(Worker):
     """A mixin that goes before one of gunicorn's worker classes."""
 
+    # Which of threads and worker_connections this class takes up while it serves, when they have become more.
+    grows_in_place: ClassVar[frozenset[str]] = frozenset()
+
     def __init__(self, *args: Any, assignment: Assignment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.assignment = assignment
         self._cells = assignment.record.cells
+        self._next_look = 0.0
         self._next_module_check = 0.0
         # What the master notes of its worker.
         self.spawned_at = time.monotonic()
@@ -59,6 +72,8 @@ class MeasuredWorker(Worker):
 
     def init_process(self) -> None:
         """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
+        for listener in self.assignment.foreign_listeners:
+            listener.close()
         try:
             super().init_process()
         except BaseException as error:
@@ -67,6 +82,18 @@ class MeasuredWorker(Worker):
             raise
         finally:
             self._cells[Cell.REACHED_MAX_REQUESTS] = float(self.nr >= self.max_requests)
+
+    def init_signals(self) -> None:
+        """Set gunicorn's handlers; what is meant for the master does not end a worker.
+
+        gunicorn leaves HUP and USR2 at their default, which is death: a signal to the whole group, as a terminal that
+        closes sends it, would kill every worker. A handler that does nothing, instead of SIG_IGN: programs that the app
+        starts do not inherit it.
+        """
+        super().init_signals()
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, _leave_to_the_master)
+            signal.siginterrupt(number, False)
 
     def load_wsgi(self) -> None:
         """Load the app, and measure it."""
@@ -77,12 +104,29 @@ class MeasuredWorker(Worker):
             self.wsgi = InstrumentedApp(app, RequestRecorder(self._cells), already_handled)
 
     def notify(self) -> None:
-        """Beat, and look now and then which modules the app has loaded."""
+        """Beat, grow if the master says so, and look now and then which modules the app has loaded."""
         super().notify()
         now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _SECONDS_BETWEEN_LOOKS
+        self._grow_if_wanted()
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
+
+    def grow(self, threads: int, worker_connections: int) -> None:
+        """Take up more threads or connections while serving, of those that `grows_in_place` names."""
+
+    def _grow_if_wanted(self) -> None:
+        wanted = {name: int(self._cells[_GROWING[name]]) for name in self.grows_in_place}
+        if all(number <= getattr(self.cfg, name) for name, number in wanted.items()):
+            return
+        for name, number in wanted.items():
+            self.cfg.set(name, max(number, getattr(self.cfg, name)))
+        self.grow(self.cfg.threads, self.cfg.worker_connections)
+        self._cells[Cell.SLOTS] = float(self.slots(self.cfg))
+        self.log.info("Worker (pid:%s) serves %d requests at once from now on", self.pid, self.slots(self.cfg))
 
     def note_connections(self, count: int) -> None:
         """Publish how many client connections are open."""
@@ -95,3 +139,7 @@ class MeasuredWorker(Worker):
     def linger_seconds(self) -> float:
         """Return how long this worker, when it retires, waits for requests that are on their way."""
         return min(RETIRE_LINGER_SECONDS, float(self.cfg.graceful_timeout) / 2.0)
+
+
+def _leave_to_the_master(_number: int, _frame: Any) -> None:
+    """Handle a signal by doing nothing."""

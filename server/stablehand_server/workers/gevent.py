@@ -6,7 +6,7 @@ import socket as blocking_socket
 import ssl
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gevent
 from gevent.pool import Pool
@@ -29,6 +29,9 @@ _DRAIN_SECONDS = 5.0  # for what the app left unread of a request's body
 
 class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
     """A greenlet for each connection."""
+
+    grows_in_place: ClassVar[frozenset[str]] = frozenset({"worker_connections"})
+    _pools: tuple[Any, ...] = ()  # one for each listener, from run() on
 
     @classmethod
     def slots(cls, config: Config) -> int:
@@ -53,12 +56,22 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
             server.start()
             servers.append(server)
         pools = [server.pool for server in servers]
+        self._pools = tuple(pools)
 
         while self.alive:
             self._tick(pools)
         for server in servers:
             server.close()
         self._retire(pools)
+
+    def grow(self, threads: int, worker_connections: int) -> None:
+        """Let each listener's pool have more greenlets."""
+        del threads
+        for pool in self._pools:
+            for _ in range(worker_connections - pool.size):
+                pool._semaphore.release()  # noqa: SLF001 (there is no public way to let a pool grow)
+            pool.size = worker_connections
+        self.worker_connections = worker_connections
 
     def _tick(self, pools: list[Any]) -> None:
         planned = time.monotonic() + LAG_TICK_SECONDS

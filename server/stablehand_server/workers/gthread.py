@@ -7,7 +7,7 @@ import selectors
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.workers import gthread
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
     """A pool of threads for requests, and one loop for accepting and idle connections."""
 
+    grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
     _lingering: LingeringCloses  # from run() on, and so in all that its loop calls
 
     @classmethod
@@ -36,6 +37,15 @@ class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
         self._lingering = LingeringCloses(self.poller, self._forget_connection)
         threading.Thread(target=self._measure_lag, name="stablehand-lag", daemon=True).start()
         super().run()
+
+    def grow(self, threads: int, worker_connections: int) -> None:
+        """Let the pool start more threads, and the loop keep more connections."""
+        more = threads - self.tpool._max_workers  # noqa: SLF001 (there is no public way to let a pool grow)
+        self.tpool._max_workers = threads  # noqa: SLF001
+        for _ in range(more):
+            self.tpool.submit(int)  # a pool looks whether it needs a thread only when it is given something
+        self.worker_connections = worker_connections
+        self.max_keepalived = worker_connections - threads
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection, and wait on the selector for its first request: gunicorn would wait in a thread."""
