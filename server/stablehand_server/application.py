@@ -18,10 +18,16 @@ from stablehand_server.termination import write_termination_message
 _MEMORY_FILES = Path("/dev/shm")  # noqa: S108 (not for secrets: gunicorn's heartbeats, which must not wait for a disk)
 
 
-class _RunByLiveArbiter(BaseApplication):
-    """Stands behind gunicorn's own applications, whose run() ends in that of their base."""
+class LiveBaseApplication(BaseApplication):
+    """What `gunicorn.app.base.BaseApplication` is to a program that starts gunicorn by itself, with live settings.
+
+    It also stands behind gunicorn's own applications, whose run() ends in that of their base.
+    """
+
+    app_uri: str | None = None  # where load() takes the app from; a program may have other ways
 
     def run(self) -> None:
+        """Serve until a signal ends it."""
         try:
             LiveArbiter(self).run()
         except RuntimeError as error:
@@ -33,8 +39,21 @@ class _RunByLiveArbiter(BaseApplication):
             write_termination_message(traceback.format_exception_only(error)[-1].strip())
             raise
 
+    def reloaded(self) -> LiveBaseApplication:
+        """Return this application as its configuration is now, without changing the one that runs.
 
-class LiveApplication(WSGIApplication, _RunByLiveArbiter):
+        Raises:
+            Exception: whatever is wrong with the configuration; SystemExit where gunicorn says so itself.
+        """
+        scratch = copy.copy(self)
+        scratch.callable = None
+        scratch.load_default_config()
+        scratch.load_config()
+        scratch.cfg.validate()
+        return scratch
+
+
+class LiveApplication(WSGIApplication, LiveBaseApplication):
     """What `gunicorn module:app` is, with live settings and metrics."""
 
     def load_default_config(self) -> None:
@@ -51,16 +70,3 @@ class LiveApplication(WSGIApplication, _RunByLiveArbiter):
         super().load_config()
         if self.cfg.control_socket != unnamed:
             self.cfg.set("control_socket_disable", False)
-
-    def reloaded(self) -> LiveApplication:
-        """Return this application as its configuration is now, without changing the one that runs.
-
-        Raises:
-            Exception: whatever is wrong with the configuration; SystemExit where gunicorn says so itself.
-        """
-        scratch = copy.copy(self)
-        scratch.callable = None
-        scratch.load_default_config()
-        scratch.load_config()
-        scratch.cfg.validate()
-        return scratch
