@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv fmt lint test test-fast test-integration test-e2e soak demo local cluster cluster-down images \
-	generate pins hooks changelog clean
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e soak demo local cluster cluster-down \
+	images tools generate pins hooks changelog clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -42,16 +42,19 @@ lint: venv ## Checks style, types, the layers, and that generated files are up t
 
 test: lint test-fast test-integration test-e2e ## Runs every check and every test; 30 minutes at most once caches are warm
 
+tools: venv ## Builds the programs that tests need (Kubernetes, Helm, etcd, Prometheus), once
+	@$(BIN)/stablehand-dev cluster tools > /dev/null
+
 test-fast: venv ## Runs the fast tests: seconds, no network, no root
 	$(PYTEST) -m "not integration and not e2e"
 
-test-integration: venv ## Runs the tests with real servers under load and a real API server
+test-integration: tools ## Runs the tests with real servers under load and a real API server
 	$(PYTEST) -m "integration and not soak"
 
-test-e2e: venv ## Runs the tests on a real cluster, starting one if none is up
+test-e2e: tools ## Runs the tests on a real cluster, starting one if none is up
 	$(PYTEST) -m "e2e and not soak"
 
-soak: venv ## Runs the tests that take long, and leaves what they measured in docs/soak/
+soak: tools ## Runs the tests that take long, and leaves what they measured in docs/soak/
 	$(PYTEST) -m soak
 
 generate: venv ## Regenerates the CRD, the dashboard and the golden files

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from stablehand_dev.cluster import lifecycle, one_node
+from stablehand_dev.cluster import binaries, lifecycle, one_node
 from stablehand_dev.cluster.choice import Wish
 from stablehand_dev.cluster.model import Cluster
 from stablehand_dev.errors import CommandFailedError, DevelopmentError, MissingPrerequisiteError
@@ -61,6 +61,13 @@ def status() -> None:
 def kubeconfig() -> None:
     """Print the kubeconfig's path, as in: export KUBECONFIG=$(stablehand-dev cluster kubeconfig)."""
     print(_current().kubeconfig)
+
+
+@app.command()
+def tools() -> None:
+    """Build, or unpack, the programs that tests run without a cluster, so that no test has to wait for them."""
+    for program in (binaries.kube, binaries.etcd, binaries.helm, binaries.prometheus):
+        print(program())
 
 
 @app.command()

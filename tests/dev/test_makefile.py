@@ -1,0 +1,17 @@
+"""What `make` promises to whoever has just cloned the repository."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from stablehand_dev.paths import REPOSITORY
+
+
+@pytest.mark.parametrize("target", ["test-integration", "test-e2e", "soak"])
+def test_the_programs_that_tests_need_are_built_before_a_test_with_a_time_limit_asks_for_them(target):
+    planned = subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+
+    tools, tests = planned.stdout.find("cluster tools"), planned.stdout.find("pytest -m")
+    assert 0 <= tools < tests, planned.stdout
