@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from stablehand_operator.kubernetes_types import Model
-from stablehand_tuner.policy import Policy
+from stablehand_tuner.policy import CHANGES_PER_HOUR, Policy
 from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Range
 
 
@@ -74,7 +74,9 @@ class Windows(Model):
     minimum_requests: _Seconds | None = None
     """How many requests a window needs to be judged."""
     trial_seconds: _Seconds | None = None
-    """How long a change is compared with the time before."""
+    """How long a change is compared with the time before; a canary with its siblings, at least."""
+    canary_seconds: _Seconds | None = None
+    """How long a canary that neither helps nor harms may last."""
     cool_down_seconds: _SecondsOrZero | None = None
     """How long the tuner rests after a change."""
     apply_seconds: _Seconds | None = None
@@ -103,6 +105,8 @@ class TuningSpec(Model):
 
     mode: Literal["Off", "Recommend", "Auto"] | None = None
     """Off: the settings stay as the spec says. Recommend: say what would be better, don't do it. Auto (the default)."""
+    objective: Literal["latency", "throughput", "cost"] | None = None
+    """What to make of the resources: short responses, most requests (the default), or fewest processes and memory."""
     workers: WorkersBounds | None = None
     """Bounds of the number of workers."""
     threads: ThreadsBounds | None = None
@@ -111,6 +115,10 @@ class TuningSpec(Model):
     """Bounds of the connections of a gevent worker."""
     worker_classes: list[Literal["sync", "gthread", "gevent"]] | None = Field(default=None, min_length=1, max_length=3)
     """The worker classes that the tuner may choose; sync, gthread and gevent if absent."""
+    changes_per_hour: int | None = Field(default=None, ge=CHANGES_PER_HOUR.lowest, le=CHANGES_PER_HOUR.highest)
+    """So many changes may begin within any hour; 20 if absent."""
+    freeze: bool | None = None
+    """Whether the tuner leaves everything as it is for now."""
     windows: Windows | None = None
     """How long the tuner looks before it acts."""
 

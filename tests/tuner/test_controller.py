@@ -285,7 +285,7 @@ def test_a_clock_that_was_put_back_does_not_stop_the_tuner_for_long(drive):
 
 
 def test_a_damaged_state_begins_anew_and_says_so(make_observation):
-    state = TunerState.from_mapping({"version": 1, "phase": "dancing"})
+    state = TunerState.from_mapping({"version": 2, "phase": "dancing"})
     state, decisions = step(Policy(), state, {"pod": make_observation()}, 0.0)
 
     assert [each.reason for each in decisions] == [Reason.STATE_DISCARDED, Reason.WARMING_UP]

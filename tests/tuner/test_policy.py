@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablehand_tuner.policy import InvalidPolicy, Mode, Policy
+from stablehand_tuner.policy import InvalidPolicy, Mode, Objective, Policy
 from stablehand_tuner.settings import Range, Settings, WorkerClass
 
 
@@ -20,6 +20,9 @@ def test_a_policy_survives_its_json():
     policy = Policy.from_mapping(
         {
             "mode": "Recommend",
+            "objective": "cost",
+            "changesPerHour": 3,
+            "freeze": True,
             "workers": {"min": 2, "max": 8},
             "threads": {"max": 16},
             "workerConnections": {"min": 100},
@@ -30,6 +33,7 @@ def test_a_policy_survives_its_json():
 
     assert Policy.from_mapping(policy.to_mapping()) == policy
     assert policy.worker_classes == (WorkerClass.SYNC, WorkerClass.GTHREAD)
+    assert (policy.objective, policy.changes_per_hour, policy.frozen) == (Objective.COST, 3, True)
     assert policy.threads == Range(1, 16)
     assert policy.worker_connections == Range(100, 1000)
 
@@ -46,6 +50,10 @@ def test_a_default_never_contradicts_the_bound_that_the_user_wrote():
     [
         ({"mode": "auto"}, "mode is 'auto'; known are Off, Recommend, Auto"),
         ({"mode": ["Auto"]}, r"mode is \['Auto'\]"),
+        ({"objective": "Cost"}, "objective is 'Cost'; known are latency, throughput, cost"),
+        ({"changesPerHour": 0}, "changesPerHour is 0, but must be 1 to 1000"),
+        ({"changesPerHour": 2.5}, "changesPerHour must be a whole number, not 2.5"),
+        ({"freeze": "yes"}, "freeze must be true or false, not 'yes'"),
         ({"speed": 3}, "unknown field 'speed'"),
         ({"workers": {"low": 3}}, "unknown field 'workers.low'"),
         ({"workers": 3}, "workers must be an object, not 3"),

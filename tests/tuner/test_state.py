@@ -79,7 +79,7 @@ def test_a_missing_field_begins_anew_with_a_note(in_trial, field):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"version": 2}, {"target": None}, {"phase": "watching"}, {"since": None}, {"change": None}]
+    "changes", [{"version": 1}, {"target": None}, {"phase": "watching"}, {"since": None}, {"change": None}]
 )
 def test_a_state_that_contradicts_itself_begins_anew_with_a_note(in_trial, changes):
     assert TunerState.from_mapping({**in_trial.to_mapping(), **changes}).note

@@ -18,6 +18,8 @@ class Action(str, enum.Enum):
 
     HOLD = "hold"
     RECOMMEND = "recommend"
+    CANARY = "canary"
+    PROMOTE = "promote"
     APPLY = "apply"
     KEEP = "keep"
     ROLL_BACK = "roll_back"
@@ -31,9 +33,11 @@ class Action(str, enum.Enum):
 class Decision:
     """One decision of one step.
 
-    `settings` is what every server should run from now on (`apply`, `roll_back`), what stays (`keep`), or what is
-    advised (`recommend`); None for `hold`. `evidence` has the numbers of `message`, by the names of `Observation`'s
-    fields where they are such.
+    `settings` is what every server should run from now on (`apply`, `promote`, `roll_back`), what `pod` alone should
+    run (`canary`), what stays (`keep`), or what is advised (`recommend`); None for `hold`. `pod` is the canary of
+    `canary` and `promote`, and of the `roll_back` that ends one: there `settings` is what the others never ceased to
+    run. `evidence` has the numbers of `message`, by the names of `Observation`'s fields where they are such. `needs`
+    says what the tuner would have to know to be surer, a sentence each.
     """
 
     action: Action
@@ -41,11 +45,13 @@ class Decision:
     message: str
     settings: Settings | None = None
     evidence: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    pod: str | None = None
+    needs: tuple[str, ...] = ()
 
     @property
     def changes_settings(self) -> bool:
-        """Whether the settings have to be written."""
-        return self.action in {Action.APPLY, Action.ROLL_BACK}
+        """Whether the settings have to be written for every server; a canary's are not: see `TunerState.canary`."""
+        return self.action in {Action.APPLY, Action.PROMOTE, Action.ROLL_BACK}
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the decision as plain JSON."""
@@ -55,6 +61,8 @@ class Decision:
             "message": self.message,
             "settings": None if self.settings is None else self.settings.to_mapping(),
             "evidence": dict(self.evidence),
+            "pod": self.pod,
+            "needs": list(self.needs),
         }
 
     @classmethod
@@ -71,4 +79,6 @@ class Decision:
             message=str(fields["message"]),
             settings=None if settings is None else Settings.from_mapping(settings),
             evidence={str(name): float(value) for name, value in fields["evidence"].items()},
+            pod=None if fields["pod"] is None else str(fields["pod"]),
+            needs=tuple(str(each) for each in fields["needs"]),
         )

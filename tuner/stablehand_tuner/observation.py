@@ -144,6 +144,11 @@ class Observation:
         return self.in_app + self.waiting
 
     @property
+    def response_seconds(self) -> float | None:
+        """Mean seconds of a request from its wait for a slot to its end (demand ÷ X); None without requests."""
+        return self.demand / self.requests_per_second if self.requests else None
+
+    @property
     def cores_used(self) -> float:
         """CPU seconds of the workers per second."""
         return self.cpu_seconds_total / self.seconds

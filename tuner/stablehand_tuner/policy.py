@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stablehand_tuner import settings as contract
 from stablehand_tuner.settings import Range, Settings, WorkerClass
@@ -33,21 +33,38 @@ class Mode(str, enum.Enum):
         return self.value
 
 
+class Objective(str, enum.Enum):
+    """What the tuner makes of the resources: among settings that serve the demand, which are the best."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    COST = "cost"
+
+    def __str__(self) -> str:
+        """Return the name as the resource writes it."""
+        return self.value
+
+
 TUNABLE_CLASSES = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT)
 DEFAULT_THREADS = Range(1, 64)
 DEFAULT_WORKER_CONNECTIONS = Range(10, 1000)
+CHANGES_PER_HOUR = Range(1, 1000)
 MOST_PROCESSES = 64  # what the computed upper bound of workers never exceeds
 
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """How long the tuner looks before it acts; seconds, except the numbers of requests and connections."""
+    """How long the tuner looks before it acts; seconds, except the numbers of requests and connections.
+
+    A canary is compared for `trial_seconds` at least and `canary_seconds` at most.
+    """
 
     warm_up_seconds: float = 20.0
     warm_up_requests: float = 100.0
     decision_seconds: float = 15.0
     minimum_requests: float = 100.0
     trial_seconds: float = 20.0
+    canary_seconds: float = 120.0
     cool_down_seconds: float = 30.0
     apply_seconds: float = 120.0
     shrink_seconds: float = 600.0
@@ -56,18 +73,25 @@ class Windows:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """The mode, the bounds, the allowed classes and the windows.
+    """The mode, the objective, the bounds, the allowed classes and the windows.
+
+    `changes_per_hour` is the budget: so many changes may begin within any hour, those for memory or broken bounds
+    aside. `frozen` stops the tuner where it is: whatever it had not finished, it takes back or leaves as it is; the
+    operator sets it while the resource has the annotation `stablehand.dev/freeze`.
 
     `workers_highest` is None where the user sets no upper bound: then it is computed from cores and memory, and never
     exceeds 64.
     """
 
     mode: Mode = Mode.AUTO
+    objective: Objective = Objective.THROUGHPUT
     workers_lowest: int = 1
     workers_highest: int | None = None
     threads: Range = DEFAULT_THREADS
     worker_connections: Range = DEFAULT_WORKER_CONNECTIONS
     worker_classes: tuple[WorkerClass, ...] = TUNABLE_CLASSES
+    changes_per_hour: int = 20
+    frozen: bool = False
     windows: Windows = dataclasses.field(default_factory=Windows)
 
     def workers_within(self, computed_highest: int) -> Range:
@@ -98,10 +122,13 @@ class Policy:
             workers["max"] = self.workers_highest
         return {
             "mode": self.mode.value,
+            "objective": self.objective.value,
             "workers": workers,
             "threads": {"min": self.threads.lowest, "max": self.threads.highest},
             "workerConnections": {"min": self.worker_connections.lowest, "max": self.worker_connections.highest},
             "workerClasses": [each.value for each in self.worker_classes],
+            "changesPerHour": self.changes_per_hour,
+            "freeze": self.frozen,
             "windows": {name: getattr(self.windows, attribute) for attribute, name in _WINDOW_NAMES.items()},
         }
 
@@ -112,11 +139,11 @@ class Policy:
         Raises:
             InvalidPolicy: on an unknown field, an impossible number, or bounds that contradict each other.
         """
-        known = ("mode", "workers", "threads", "workerConnections", "workerClasses", "windows")
-        _refuse_unknown(fields, known, "")
+        _refuse_unknown(fields, _FIELDS, "")
         lowest, highest = _bounds(fields, "workers", contract.WORKERS)
         policy = cls(
-            mode=_mode(fields.get("mode", Mode.AUTO.value)),
+            mode=_one_of(Mode, fields, "mode", Mode.AUTO),
+            objective=_one_of(Objective, fields, "objective", Objective.THROUGHPUT),
             workers_lowest=1 if lowest is None else lowest,
             workers_highest=highest,
             threads=_range(fields, "threads", contract.THREADS, DEFAULT_THREADS),
@@ -124,6 +151,8 @@ class Policy:
                 fields, "workerConnections", contract.WORKER_CONNECTIONS, DEFAULT_WORKER_CONNECTIONS
             ),
             worker_classes=_classes(fields.get("workerClasses")),
+            changes_per_hour=_budget(fields.get("changesPerHour", 20)),
+            frozen=_flag(fields, "freeze"),
             windows=_windows(fields.get("windows")),
         )
         if policy.worker_classes == (WorkerClass.SYNC,) and policy.threads.lowest > 1:
@@ -133,17 +162,30 @@ class Policy:
         return policy
 
 
+_FIELDS = (
+    "mode",
+    "objective",
+    "workers",
+    "threads",
+    "workerConnections",
+    "workerClasses",
+    "changesPerHour",
+    "freeze",
+    "windows",
+)
 _WINDOW_NAMES = {
     "warm_up_seconds": "warmUpSeconds",
     "warm_up_requests": "warmUpRequests",
     "decision_seconds": "decisionSeconds",
     "minimum_requests": "minimumRequests",
     "trial_seconds": "trialSeconds",
+    "canary_seconds": "canarySeconds",
     "cool_down_seconds": "coolDownSeconds",
     "apply_seconds": "applySeconds",
     "shrink_seconds": "shrinkSeconds",
     "backlog_alarm": "backlogAlarm",
 }
+_Choice = TypeVar("_Choice", Mode, Objective)
 _MAY_BE_ZERO = frozenset({"warm_up_seconds", "warm_up_requests", "cool_down_seconds"})
 _LONGEST = 1_000_000.0
 
@@ -160,12 +202,28 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
     return value
 
 
-def _mode(value: Any) -> Mode:
+def _one_of(kind: type[_Choice], fields: Mapping[str, Any], name: str, default: _Choice) -> _Choice:
+    value = fields.get(name, default.value)
     try:
-        return Mode(value)
+        return kind(value)
     except ValueError:
-        known = ", ".join(each.value for each in Mode)
-        raise InvalidPolicy(f"mode is {value!r}; known are {known}") from None
+        known = ", ".join(each.value for each in kind)
+        raise InvalidPolicy(f"{name} is {value!r}; known are {known}") from None
+
+
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidPolicy(f"{name} must be true or false, not {value!r}")
+    return value
+
+
+def _budget(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidPolicy(f"changesPerHour must be a whole number, not {value!r}")
+    if value not in CHANGES_PER_HOUR:
+        raise InvalidPolicy(f"changesPerHour is {value}, but must be {CHANGES_PER_HOUR}")
+    return value
 
 
 def _bounds(fields: Mapping[str, Any], name: str, possible: Range) -> tuple[int | None, int | None]:

@@ -7,6 +7,7 @@ import enum
 import math
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.canary import Canary
 from stablehand_tuner.decision import Decision
 from stablehand_tuner.observation import Observation
 from stablehand_tuner.reasons import Reason
@@ -15,7 +16,7 @@ from stablehand_tuner.settings import Settings, WorkerClass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VERSION = 1
+VERSION = 2
 MOST_REFUSED = 8  # settings that a server refused and that are remembered
 
 
@@ -23,9 +24,14 @@ class Phase(str, enum.Enum):
     """Where in the life of a change the app is; there is never more than one change."""
 
     WATCHING = "watching"
+    CANARY_APPLYING = "canary_applying"
+    CANARY = "canary"
     APPLYING = "applying"
     TRIAL = "trial"
     ROLLING_BACK = "rolling_back"
+
+
+CANARY_PHASES = frozenset({Phase.CANARY_APPLYING, Phase.CANARY})  # in which one pod runs other settings than the rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +39,10 @@ class TunerState:
     """The tuner's memory of one app.
 
     `settings` is what every pod should run when no change is under way, and what a change falls back to; `target` is
-    what the change under way leads to. `since` is when the phase began. `window` is what was observed since the last
-    verdict, with `window_pods_missing` scrapes that failed; `baseline` is the window before the change. `banned` holds
+    what the change under way leads to. `canary` is the pod that should run settings of its own, if one should: from the
+    beginning of a canary until it is rolled back, or promoted and every pod runs its settings. `since` is when the
+    phase began. `window` is what was observed since the last verdict (of the canary alone, while there is one), with
+    `window_missing` scrapes that failed; `baseline` is the window before the change. `banned` holds
     the classes that failed, and why; `refused` the settings that a server refused. `verdict` is the last decision of a
     full window: it stands until the next one.
     """
@@ -44,6 +52,7 @@ class TunerState:
     settings: Settings | None = None
     target: Settings | None = None
     change: Decision | None = None
+    canary: Canary | None = None
     baseline: Observation | None = None
     window: Observation | None = None
     window_missing: int = 0
@@ -62,8 +71,11 @@ class TunerState:
 
     @property
     def desired(self) -> Settings | None:
-        """What every server of the app should run from now on; None until the tuner has seen what they run."""
-        return self.target or self.settings
+        """What every server of the app should run from now on; None until the tuner has seen what they run.
+
+        A canary's settings are not meant: one pod alone runs them.
+        """
+        return self.settings if self.phase in CANARY_PHASES else self.target or self.settings
 
     @property
     def recommended(self) -> Settings | None:
@@ -94,6 +106,7 @@ class TunerState:
             "settings": _mapping(self.settings),
             "target": _mapping(self.target),
             "change": _mapping(self.change),
+            "canary": _mapping(self.canary),
             "baseline": _mapping(self.baseline),
             "window": _mapping(self.window),
             "windowMissing": self.window_missing,
@@ -134,6 +147,7 @@ class TunerState:
             settings=_settings(fields["settings"]),
             target=_settings(fields["target"]),
             change=_decision(fields["change"]),
+            canary=None if fields["canary"] is None else Canary.from_mapping(fields["canary"]),
             baseline=_observation(fields["baseline"]),
             window=_observation(fields["window"]),
             window_missing=_count(fields["windowMissing"]),
@@ -157,10 +171,14 @@ class TunerState:
             state.target is not None and (state.settings is None or state.since is None or state.change is None)
         ):
             raise ValueError(f"phase {state.phase.value} does not go with its settings")
+        if (state.phase in CANARY_PHASES and state.canary is None) or (
+            state.canary is not None and state.phase not in CANARY_PHASES | {Phase.APPLYING}
+        ):
+            raise ValueError(f"phase {state.phase.value} does not go with its canary")
         return state
 
 
-def _mapping(value: Settings | Decision | Observation | None) -> dict[str, Any] | None:
+def _mapping(value: Settings | Decision | Observation | Canary | None) -> dict[str, Any] | None:
     return None if value is None else value.to_mapping()
 
 
