@@ -1,6 +1,8 @@
 """Measure every request by wrapping the app callable: the one seam that all worker classes share.
 
 A request is inside the app from the call until its response has been sent and closed: for so long it holds a slot.
+All of this runs once a request, within a few microseconds: hence one object a request, and plain integers and bound
+functions where other code would look up a name.
 """
 
 from __future__ import annotations
@@ -12,18 +14,19 @@ from _thread import (
     allocate_lock,
 )  # bound before gevent patches it: the lock is held for microseconds, never over a wait
 from bisect import bisect_left
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.slots import Cell
 from stablehand_tuner.metric_names import DURATION_BUCKETS, STATUS_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 _CODE_OF_DIGIT = {code[0]: place for place, code in enumerate(STATUS_CODES) if code[0].isdigit()}
 _ERROR = STATUS_CODES.index("error")
+_LOWEST_BUCKET = DURATION_BUCKETS[0]
 
-# Plain integers: looking up a member of an enum costs as much as the write itself.
 _BUSY = int(Cell.BUSY)
 _REQUESTS = int(Cell.REQUESTS)
 _DURATION_BUCKETS = int(Cell.DURATION_BUCKETS)
@@ -32,35 +35,66 @@ _QUEUE_BUCKETS = int(Cell.QUEUE_BUCKETS)
 _QUEUE_SECONDS = int(Cell.QUEUE_SECONDS)
 
 # struct tcp_info (include/uapi/linux/tcp.h): tcpi_last_data_recv, milliseconds since the last data arrived.
-_TCP_INFO_BYTES = 104
-_LAST_DATA_RECEIVED = struct.Struct("=52xI")
+_TCP_INFO = (socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 0), 56)  # up to and with that field
+_last_data_received = struct.Struct("=52xI").unpack
 _LONGEST_QUEUE_SECONDS = 3600.0  # an older X-Request-Start is a wrong clock or a joke
 
 
-class RequestRecorder:
-    """Writes a worker's request counters; many threads of the worker may use it at once."""
+class UnlockedRecorder:
+    """Writes a worker's request counters, for a class whose requests all run in one thread (greenlets and tasks too).
+
+    `+=` on a memoryview is a read and a write, between which neither a greenlet nor a task is switched.
+    """
+
+    __slots__ = ("_cells",)
 
     def __init__(self, cells: memoryview[float]) -> None:
         self._cells = cells
-        self._lock = allocate_lock()  # `+=` on a memoryview is a read and a write: threads would lose updates
 
     def enter(self, queued: float | None) -> None:
         """Record that a request goes inside the app, after having queued for so many seconds (None: unknown)."""
         cells = self._cells
-        with self._lock:
-            cells[_BUSY] += 1.0
-            if queued is not None:
-                cells[_QUEUE_BUCKETS + bisect_left(DURATION_BUCKETS, queued)] += 1.0
-                cells[_QUEUE_SECONDS] += queued
+        cells[_BUSY] += 1.0
+        if queued is not None:
+            bucket = 0 if queued <= _LOWEST_BUCKET else bisect_left(DURATION_BUCKETS, queued)
+            cells[_QUEUE_BUCKETS + bucket] += 1.0
+            cells[_QUEUE_SECONDS] += queued
 
     def leave(self, seconds: float, code: int) -> None:
         """Record that a request left the app after so many seconds; the code is a place in STATUS_CODES."""
         cells = self._cells
-        with self._lock:
-            cells[_BUSY] -= 1.0
-            cells[_REQUESTS + code] += 1.0
-            cells[_DURATION_BUCKETS + bisect_left(DURATION_BUCKETS, seconds)] += 1.0
-            cells[_DURATION_SECONDS] += seconds
+        bucket = 0 if seconds <= _LOWEST_BUCKET else bisect_left(DURATION_BUCKETS, seconds)
+        cells[_BUSY] -= 1.0
+        cells[_REQUESTS + code] += 1.0
+        cells[_DURATION_BUCKETS + bucket] += 1.0
+        cells[_DURATION_SECONDS] += seconds
+
+
+class RequestRecorder(UnlockedRecorder):
+    """Writes a worker's request counters; many threads of the worker may use it at once."""
+
+    __slots__ = ("_acquire", "_release")
+
+    def __init__(self, cells: memoryview[float]) -> None:
+        super().__init__(cells)
+        lock = allocate_lock()
+        self._acquire, self._release = lock.acquire, lock.release  # faster than a with statement
+
+    def enter(self, queued: float | None) -> None:
+        """Record that a request goes inside the app, after having queued for so many seconds (None: unknown)."""
+        self._acquire()
+        try:
+            UnlockedRecorder.enter(self, queued)
+        finally:
+            self._release()
+
+    def leave(self, seconds: float, code: int) -> None:
+        """Record that a request left the app after so many seconds; the code is a place in STATUS_CODES."""
+        self._acquire()
+        try:
+            UnlockedRecorder.leave(self, seconds, code)
+        finally:
+            self._release()
 
 
 class InstrumentedApp:
@@ -70,121 +104,115 @@ class InstrumentedApp:
     taken over the connection themselves.
     """
 
+    __slots__ = ("_already_handled", "_app", "_enter", "_recorder")
+
     def __init__(
         self,
         app: Callable[..., Any],
-        recorder: RequestRecorder,
+        recorder: UnlockedRecorder,
         already_handled: Callable[[Any], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._recorder = recorder
+        self._enter = recorder.enter
         self._already_handled = already_handled
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Call the app; the iterable that comes back ends the measurement when it is closed."""
-        request = _Request(self._recorder, start_response)
-        self._recorder.enter(seconds_queued(environ))
+        self._enter(seconds_queued(environ))
+        response = _MeasuredResponse(self._recorder, start_response)
         try:
-            iterable = self._app(environ, request.start_response)
+            body = self._app(environ, response.start_response)
         except BaseException:
-            request.finish(failed=True)
+            response.finish_failed()
             raise
-        if self._already_handled(iterable):
-            request.finish()
-            return iterable
-        file_wrapper = environ.get("wsgi.file_wrapper")
-        if isinstance(file_wrapper, type) and isinstance(iterable, file_wrapper):
-            # The server recognises the wrapper by its class and sends the file itself: only its end can be hooked.
-            setattr(iterable, "close", _finishing(request, getattr(iterable, "close", None)))  # noqa: B010 (any class)
-            return iterable
-        return _MeasuredIterable(iterable, request)
+        kind = type(body)
+        if kind is not list and kind is not tuple:
+            if self._already_handled(body):
+                response.finish()
+                return body
+            file_wrapper = environ.get("wsgi.file_wrapper")
+            if isinstance(file_wrapper, type) and isinstance(body, file_wrapper):
+                # The server recognises the wrapper by its class and sends the file itself: only its end can be hooked.
+                setattr(body, "close", _finishing(response, getattr(body, "close", None)))  # noqa: B010 (any class)
+                return body
+        response.body = body
+        return response
 
 
-class _Request:
-    """One request inside the app."""
+class _MeasuredResponse:
+    """One request inside the app, and then the app's iterable, whose close() ends the measurement."""
 
-    __slots__ = ("_recorder", "_start_response", "_started", "_status")
+    __slots__ = ("_iterator", "_recorder", "_start_response", "_started", "_status", "body")
 
-    def __init__(self, recorder: RequestRecorder, start_response: Callable[..., Any]) -> None:
-        self._recorder: RequestRecorder | None = recorder
+    def __init__(self, recorder: UnlockedRecorder, start_response: Callable[..., Any]) -> None:
+        self._recorder: UnlockedRecorder | None = recorder
         self._start_response = start_response
         self._status = ""
-        self._started = time.monotonic()
+        self._started = monotonic()
 
     def start_response(self, status: str, headers: Any, *exc_info: Any) -> Any:
         """Stand in for the server's start_response, to learn the status."""
         self._status = status
         return self._start_response(status, headers, *exc_info)
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Record the end, once, however often it is called."""
-        recorder, self._recorder = self._recorder, None
-        if recorder is not None:
-            code = _ERROR if failed else _CODE_OF_DIGIT.get(str(self._status)[:1], _ERROR)
-            recorder.leave(time.monotonic() - self._started, code)
-
-
-class _MeasuredIterable:
-    """The app's iterable, whose close() ends the measurement."""
-
-    __slots__ = ("_failed", "_iterable", "_request")
-
-    def __init__(self, iterable: Iterable[bytes], request: _Request) -> None:
-        self._iterable = iterable
-        self._request = request
-        self._failed = False
+    # No generator: a server that stops half-way, because the client went away, is no failure of the app.
 
     def __iter__(self) -> Iterator[bytes]:
-        # No generator: a server that stops half-way, because the client went away, is no failure of the app.
+        body = self.body
+        if type(body) is list or type(body) is tuple:
+            return iter(body)  # nothing of the app runs any more
         try:
-            return _FailureNotingIterator(iter(self._iterable), self)
+            self._iterator = iter(body)
         except BaseException:
-            self._failed = True
+            self._status = ""
             raise
-
-    def close(self) -> None:
-        close = getattr(self._iterable, "close", None)
-        try:
-            if close is not None:
-                close()
-        except BaseException:
-            self._failed = True
-            raise
-        finally:
-            self._request.finish(failed=self._failed)
-
-    def fail(self) -> None:
-        """Note that the app raised while it was iterated over."""
-        self._failed = True
-
-
-class _FailureNotingIterator:
-    __slots__ = ("_iterator", "_response")
-
-    def __init__(self, iterator: Iterator[bytes], response: _MeasuredIterable) -> None:
-        self._iterator = iterator
-        self._response = response
-
-    def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
-            return next(self._iterator)
+            chunk: bytes = next(self._iterator)
         except StopIteration:
             raise
         except BaseException:
-            self._response.fail()
+            self._status = ""
             raise
+        return chunk
+
+    def close(self) -> None:
+        body = self.body
+        if type(body) is list or type(body) is tuple:
+            self.finish()
+            return
+        close = getattr(body, "close", None)
+        try:
+            if close is not None:
+                close()
+        except BaseException:
+            self._status = ""
+            raise
+        finally:
+            self.finish()
+
+    def finish(self) -> None:
+        """Record the end, once, however often it is called."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.leave(monotonic() - self._started, _CODE_OF_DIGIT.get(str(self._status)[:1], _ERROR))
+
+    def finish_failed(self) -> None:
+        """Record that the app raised."""
+        self._status = ""  # whatever it said before: what is no status counts as an error
+        self.finish()
 
 
-def _finishing(request: _Request, close: Callable[[], None] | None) -> Callable[[], None]:
+def _finishing(response: _MeasuredResponse, close: Callable[[], None] | None) -> Callable[[], None]:
     def close_and_finish() -> None:
         try:
             if close is not None:
                 close()
         finally:
-            request.finish()
+            response.finish()
 
     return close_and_finish
 
@@ -199,14 +227,11 @@ def seconds_queued(environ: dict[str, Any]) -> float | None:
     header = environ.get("HTTP_X_REQUEST_START")
     if header is not None:
         return _seconds_since_request_start(header, time.time())
-    client = environ.get("gunicorn.socket")
-    if client is None:
-        return None
     try:
-        info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        return float(_LAST_DATA_RECEIVED.unpack_from(info)[0]) / 1000.0
-    except (OSError, AttributeError, struct.error):
-        return None  # a Unix socket, or a system without TCP_INFO
+        milliseconds: int = _last_data_received(environ["gunicorn.socket"].getsockopt(*_TCP_INFO))[0]
+    except (KeyError, OSError, AttributeError, struct.error):
+        return None  # another server, a Unix socket, or a system without TCP_INFO
+    return milliseconds / 1000.0
 
 
 def _seconds_since_request_start(header: str, now: float) -> float | None:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
+import threading
 import time
 
 import pytest
 from gunicorn.http.wsgi import FileWrapper
 
-from stablehand_server.instrument import InstrumentedApp, RequestRecorder, seconds_queued
+from stablehand_server.instrument import InstrumentedApp, RequestRecorder, UnlockedRecorder, seconds_queued
 from stablehand_server.slots import Cell, Slots
 from stablehand_tuner.metric_names import STATUS_CODES
 
@@ -259,3 +261,46 @@ def test_a_known_queue_time_goes_into_the_histogram_and_an_unknown_one_does_not(
 
     assert sum(measured.cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == 1
     assert measured.cells[Cell.QUEUE_SECONDS] == pytest.approx(3.0, abs=0.5)
+
+
+def test_a_recorder_without_a_lock_writes_the_same_cells(measured):
+    other = Measured()
+    for recorder in (RequestRecorder(measured.cells), UnlockedRecorder(other.cells)):
+        for seconds in (0.0, 0.005, 0.0051, 3.0, 11.0):
+            recorder.enter(seconds)
+            recorder.enter(None)
+            recorder.leave(seconds, 1)
+
+    assert other.busy == 5
+    assert sum(other.cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == 5
+    assert other.cells.tolist() == measured.cells.tolist()
+
+
+def test_sixty_four_threads_that_serve_at_once_lose_no_update(measured):
+    threads, requests = 64, 100
+    app = InstrumentedApp(answering("200 OK"), RequestRecorder(measured.cells))
+    environ = {"HTTP_X_REQUEST_START": f"{time.time() - 1.0:.3f}"}
+    all_there = threading.Barrier(threads)
+
+    def serve():
+        all_there.wait()
+        for _ in range(requests):
+            response = app(environ, measured.start_response)
+            assert list(response) == [b"body"]
+            response.close()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        crowd = [threading.Thread(target=serve) for _ in range(threads)]
+        for thread in crowd:
+            thread.start()
+        for thread in crowd:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+
+    served = threads * requests
+    assert (measured.busy, measured.finished) == (0, {"2xx": served})
+    assert sum(measured.cells[Cell.DURATION_BUCKETS : Cell.DURATION_SECONDS]) == served
+    assert sum(measured.cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == served
