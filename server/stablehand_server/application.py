@@ -11,7 +11,11 @@ from pathlib import Path
 from gunicorn.app.base import BaseApplication
 from gunicorn.app.wsgiapp import WSGIApplication
 
-from stablehand_server import flags  # noqa: F401 (defining the flags registers them)
+from stablehand_server import (
+    access_log,
+    container_defaults,
+    flags,  # noqa: F401 (defining the flags registers them)
+)
 from stablehand_server.arbiter import LiveArbiter
 from stablehand_server.termination import write_termination_message
 
@@ -29,7 +33,10 @@ class LiveBaseApplication(BaseApplication):
     def run(self) -> None:
         """Serve until a signal ends it."""
         try:
-            LiveArbiter(self).run()
+            access_log.configure(self.cfg)
+            arbiter = LiveArbiter(self)
+            arbiter.log.info("Found %s", container_defaults.of_this_process())
+            arbiter.run()
         except RuntimeError as error:
             write_termination_message(str(error))
             sys.stderr.write(f"\nError: {error}\n")
@@ -50,6 +57,7 @@ class LiveBaseApplication(BaseApplication):
         scratch.load_default_config()
         scratch.load_config()
         scratch.cfg.validate()
+        access_log.configure(scratch.cfg)
         return scratch
 
 

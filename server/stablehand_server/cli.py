@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from stablehand_server.application import LiveApplication
+from stablehand_server import container_defaults, first_process
 
 
 def main() -> None:
     """Run `stablehand-server [OPTIONS] module:app`: gunicorn's flags, and those of `--help`'s section Stablehand."""
+    first_process.end_on_sigterm()
+    container_defaults.resolve_variable()
+    from stablehand_server.application import LiveApplication  # noqa: PLC0415 (gunicorn reads the variable at import)
+
     LiveApplication("%(prog)s [OPTIONS] [APP_MODULE]", prog="stablehand-server").run()
 
 

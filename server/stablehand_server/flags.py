@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gunicorn import config as gunicorn_config
 from gunicorn import util
 from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
 
+from stablehand_server import container_defaults
 from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
 
 if TYPE_CHECKING:
@@ -49,6 +51,17 @@ def validate_address(value: Any) -> tuple[str, int] | None:
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{value!r} is no address: HOST:PORT is needed, or none") from error
     return host or "0.0.0.0", port
+
+
+def number_of_workers(value: Any) -> int:
+    """Return a number of workers; "auto" is as many as this process may use cores and has memory for.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    if isinstance(value, str) and value.strip().lower() == container_defaults.AUTO:
+        return container_defaults.of_this_process().workers
+    return int(validate_pos_int(value))
 
 
 class _InOwnSection:
@@ -128,4 +141,47 @@ class BootTimeout(_InOwnSection, Setting):  # noqa: D101
         How long a worker may take to load the app before it is given up; 0 is for ever.
 
         A change of settings whose first worker hangs is undone then; the workers that serve are not touched.
+        """
+
+
+class Workers(gunicorn_config.Workers):  # noqa: D101
+    validator = number_of_workers
+    type = staticmethod(number_of_workers)
+    meta = "INT|auto"
+    desc = """\
+        The number of worker processes; "auto" is one for each core that the cgroup grants, as far as memory suffices.
+
+        By default the value of WEB_CONCURRENCY, which may be "auto" too; where that is not set, 1.
+        """
+
+
+Workers.order = gunicorn_config.Workers.order  # its place in --help
+
+
+class DrainSeconds(_InOwnSection, Setting):  # noqa: D101
+    name = "drain_seconds"
+    section = SECTION
+    cli = ("--drain-seconds",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 0
+    desc = """\
+        How long to go on serving after SIGTERM, with /readyz failing, until whoever sends requests has noticed.
+
+        Every response closes its connection meanwhile. Then what is in flight has --graceful-timeout to end.
+        """
+
+
+class AccessLogJSON(_InOwnSection, Setting):  # noqa: D101
+    name = "access_log_json"
+    section = SECTION
+    cli = ("--access-log-json",)
+    action = "store_true"
+    validator = validate_bool
+    default = False
+    desc = """\
+        Write the access log as one JSON object a line, to stdout unless --access-logfile names a file.
+
+        Each request has an id: that of the header X-Request-Id, or a new one, which the app finds there.
         """

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.workers.base import Worker
 
-from stablehand_server import blocking_modules
+from stablehand_server import access_log, blocking_modules
 from stablehand_server.instrument import InstrumentedApp, RequestRecorder
 from stablehand_server.slots import Cell
+from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
@@ -28,6 +29,7 @@ _SECONDS_BETWEEN_LOOKS = 0.25  # at what the master wants; beats are far more fr
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
 _LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second
 LAG_TICK_SECONDS = 0.1
+_CLASSES = list(WorkerClass)
 # What may grow while a worker serves, and the cell in which the master says how far.
 _GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
 
@@ -74,6 +76,7 @@ class MeasuredWorker(Worker):
         """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
         for listener in self.assignment.foreign_listeners:
             listener.close()
+        access_log.in_worker(self.log, self.assignment.index, self._class_name())
         try:
             super().init_process()
         except BaseException as error:
@@ -100,6 +103,8 @@ class MeasuredWorker(Worker):
         super().load_wsgi()
         app = getattr(self, "wsgi", None)  # an ASGI worker has none
         if app is not None:
+            if self.cfg.access_log_json:
+                app = access_log.identified(app)
             already_handled = getattr(self, "is_already_handled", lambda _: False)
             self.wsgi = InstrumentedApp(app, RequestRecorder(self._cells), already_handled)
 
@@ -127,6 +132,10 @@ class MeasuredWorker(Worker):
         self.grow(self.cfg.threads, self.cfg.worker_connections)
         self._cells[Cell.SLOTS] = float(self.slots(self.cfg))
         self.log.info("Worker (pid:%s) serves %d requests at once from now on", self.pid, self.slots(self.cfg))
+
+    def _class_name(self) -> str:
+        place = int(self._cells[Cell.WORKER_CLASS])
+        return _CLASSES[place].value if place >= 0 else "custom"
 
     def note_connections(self, count: int) -> None:
         """Publish how many client connections are open."""
