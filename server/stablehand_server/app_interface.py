@@ -1,0 +1,67 @@
+"""Which interface an app speaks, WSGI or ASGI: told by its signature, without calling it."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ASGI_PARAMETERS = 3  # scope, receive, send
+_WSGI_PARAMETERS = 2  # environ, start_response
+
+
+class Interface(enum.Enum):
+    """What an app is called with; ASGI2 apps are called twice, with the scope and then with the channels."""
+
+    WSGI = "WSGI"
+    ASGI = "ASGI"
+    ASGI2 = "ASGI 2"
+
+
+def interface_of(app: Any) -> Interface:
+    """Return the interface of an app; WSGI where nothing speaks for another, as gunicorn assumes it.
+
+    ASGI says that an app is a coroutine callable with scope, receive and send (a callable that returns an awaitable
+    will do), or, up to version 2.0, a callable with the scope alone that returns the coroutine callable:
+    https://asgi.readthedocs.io/en/latest/specs/main.html
+    """
+    if _is_coroutine_callable(app):
+        return Interface.ASGI
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):  # compiled code without a signature, or nothing that can be called
+        return Interface.WSGI
+    if next(iter(signature.parameters), "") == "scope":
+        return Interface.ASGI if _takes(signature, _ASGI_PARAMETERS) else Interface.ASGI2
+    if _takes(signature, _ASGI_PARAMETERS) and not _takes(signature, _WSGI_PARAMETERS):
+        return Interface.ASGI
+    return Interface.WSGI
+
+
+def single_callable(app: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return an ASGI 2 app as what ASGI 3 calls."""
+
+    async def called_once(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope)(receive, send)
+
+    return called_once
+
+
+def _is_coroutine_callable(app: Any) -> bool:
+    while isinstance(app, functools.partial):
+        app = app.func
+    if inspect.isclass(app):
+        return False  # calling it makes an instance
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004 (not whether it can be called, but how)
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,104 @@
+"""Measure every request of an ASGI app by wrapping it, as `instrument` does for WSGI.
+
+A request is inside the app from the call until its response is complete: what the app does after that, in background
+tasks for example, holds no request up and so no slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from stablehand_server.instrument import seconds_queued
+from stablehand_tuner.metric_names import STATUS_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from stablehand_server.instrument import UnlockedRecorder
+
+# Where this server's asgi worker leaves the client's socket in the scope, for the kernel's word on the queue time.
+SOCKET_KEY = "gunicorn.socket"
+
+_SWITCHING_PROTOCOLS = 101
+_FORBIDDEN = 403  # what a server answers when the app refuses a websocket
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before there was one: no fault of the app's
+_ERROR = STATUS_CODES.index("error")
+
+
+class InstrumentedASGIApp:
+    """An ASGI callable that counts and times the requests of another.
+
+    A websocket counts as one request, which ends when the app has accepted or refused it: how long it stays open is
+    its client's choice. The lifespan is none.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], recorder: UnlockedRecorder) -> None:
+        self._app = app
+        self._recorder = recorder
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        """Call the app, and watch what it sends."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        request = _Request(self._recorder, send)
+        self._recorder.enter(_seconds_queued(scope))
+        try:
+            await self._app(scope, receive, request.send)
+        except asyncio.CancelledError:
+            # The server cancels the app when the client has gone.
+            request.finish(request.status or _CLIENT_CLOSED_REQUEST)
+            raise
+        except BaseException:
+            request.finish(0)
+            raise
+        request.finish(request.status)  # an app that says nothing has failed
+
+
+class _Request:
+    """One request inside the app."""
+
+    __slots__ = ("_recorder", "_send", "_started", "_trailers", "status")
+
+    def __init__(self, recorder: UnlockedRecorder, send: Callable[..., Any]) -> None:
+        self._recorder: UnlockedRecorder | None = recorder
+        self._send = send
+        self._trailers = False
+        self.status = 0
+        self._started = time.monotonic()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Stand in for the server's send, to learn the status and the end."""
+        await self._send(message)
+        kind = message["type"]
+        if kind in {"http.response.start", "websocket.http.response.start"}:
+            self.status = message["status"]
+            self._trailers = message.get("trailers", False)
+        elif kind in {"http.response.body", "websocket.http.response.body"}:
+            if not message.get("more_body", False) and not self._trailers:
+                self.finish(self.status)
+        elif kind == "http.response.trailers":
+            if not message.get("more_trailers", False):
+                self.finish(self.status)
+        elif kind == "websocket.accept":
+            self.finish(_SWITCHING_PROTOCOLS)
+        elif kind == "websocket.close":
+            self.finish(_FORBIDDEN)
+
+    def finish(self, status: int) -> None:
+        """Record the end, once, however often it is called; a status that is none counts as an error."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            digit = status // 100
+            code = digit - 1 if 1 <= digit <= _ERROR else _ERROR
+            recorder.leave(time.monotonic() - self._started, code)
+
+
+def _seconds_queued(scope: dict[str, Any]) -> float | None:
+    environ = {SOCKET_KEY: scope.pop(SOCKET_KEY, None)}
+    for name, value in scope["headers"]:
+        if name == b"x-request-start":
+            environ["HTTP_X_REQUEST_START"] = value.decode("latin-1")
+    return seconds_queued(environ)
