@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gunicorn.workers.base import Worker
 
 from stablehand_server import access_log, blocking_modules
-from stablehand_server.instrument import InstrumentedApp, RequestRecorder
+from stablehand_server.instrument import InstrumentedApp, RequestRecorder, UnlockedRecorder
 from stablehand_server.slots import Cell
 from stablehand_tuner.settings import WorkerClass
 
@@ -53,6 +53,8 @@ class MeasuredWorker(Worker):
 
     # Which of threads and worker_connections this class takes up while it serves, when they have become more.
     grows_in_place: ClassVar[frozenset[str]] = frozenset()
+    # Whether requests run in several threads: counting them then takes a lock.
+    threaded: ClassVar[bool] = True
 
     def __init__(self, *args: Any, assignment: Assignment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -106,7 +108,8 @@ class MeasuredWorker(Worker):
             if self.cfg.access_log_json:
                 app = access_log.identified(app)
             already_handled = getattr(self, "is_already_handled", lambda _: False)
-            self.wsgi = InstrumentedApp(app, RequestRecorder(self._cells), already_handled)
+            recorder = (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
+            self.wsgi = InstrumentedApp(app, recorder, already_handled)
 
     def notify(self) -> None:
         """Beat, grow if the master says so, and look now and then which modules the app has loaded."""

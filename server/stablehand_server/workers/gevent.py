@@ -30,6 +30,7 @@ _DRAIN_SECONDS = 5.0  # for what the app left unread of a request's body
 class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
     """A greenlet for each connection."""
 
+    threaded: ClassVar[bool] = False
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"worker_connections"})
     _pools: tuple[Any, ...] = ()  # one for each listener, from run() on
 

@@ -8,7 +8,7 @@ import select
 import selectors
 import ssl
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from gunicorn import http, sock
 from gunicorn.http.errors import NoMoreData
@@ -42,6 +42,8 @@ class SyncWorker(MeasuredWorker, sync.SyncWorker):
     gunicorn's loop reads from a connection as soon as it is accepted, and stands still until the client speaks, and
     once more until the client has closed its side.
     """
+
+    threaded: ClassVar[bool] = False
 
     def run(self) -> None:
         """Serve until told to retire; then serve the connections that were accepted already, and go."""
