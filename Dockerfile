@@ -88,7 +88,12 @@ ENTRYPOINT ["stablehand"]
 CMD ["run"]
 
 
-FROM runtime AS example
+# Where nobody says how many workers to run, the container's limits do.
+FROM runtime AS serving
+ENV WEB_CONCURRENCY=auto
+
+
+FROM serving AS example
 COPY --from=example-dependencies /opt/stablehand /opt/stablehand
 COPY --from=wheels /server/opt/stablehand /opt/stablehand
 COPY examples/ /app/
@@ -98,7 +103,7 @@ ENTRYPOINT ["stablehand-server"]
 CMD ["io_bound.app:app", "--bind=0.0.0.0:8000", "--metrics-bind=0.0.0.0:9464"]
 
 
-FROM runtime AS server
+FROM serving AS server
 COPY --from=server-dependencies /opt/stablehand /opt/stablehand
 COPY --from=wheels /server/opt/stablehand /opt/stablehand
 LABEL org.opencontainers.image.title="stablehand server" org.opencontainers.image.licenses="MIT"

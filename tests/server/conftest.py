@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stablehand_dev.load import BackgroundLoad, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 APPS = Path(__file__).parent / "apps"
 COUNTER_SUFFIXES = ("_total", "_bucket", "_sum", "_count")
@@ -40,9 +40,16 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 class RunningServer:
-    """A real stablehand-server that serves the app of the tests."""
+    """A real stablehand-server that serves the app of the tests; `wrapper` is a command that runs its command."""
 
-    def __init__(self, directory: Path, *flags: str, app: str = "serving:app", **environment: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *flags: str,
+        app: str = "serving:app",
+        wrapper: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
         with contextlib.ExitStack() as stack:
             probes = [stack.enter_context(socket.socket()) for _ in range(2)]
             for probe in probes:
@@ -53,7 +60,8 @@ class RunningServer:
         self.boot_fault = directory / "boot-fault"
         self.termination_log = directory / "termination-log"
         self._log_file = directory / "log"
-        command = [sys.executable, "-m", "stablehand_server.cli", app, "--settings-file", str(self.settings_file)]
+        command = [*wrapper, sys.executable, "-m", "stablehand_server.cli", app]
+        command += ["--settings-file", str(self.settings_file)]
         command += ["--bind", f"127.0.0.1:{self.port}", "--metrics-bind", f"127.0.0.1:{self.metrics_port}", *flags]
         variables = {"PYTHONPATH": str(APPS), "STABLEHAND_TERMINATION_LOG": str(self.termination_log), **environment}
         with self._log_file.open("wb") as output:
@@ -188,7 +196,7 @@ def start(tmp_path) -> Iterator[Callable[..., RunningServer]]:
     """Start a server without awaiting it; it ends with the test."""
     with contextlib.ExitStack() as stack:
 
-        def start_server(*flags: str, **options: str) -> RunningServer:
+        def start_server(*flags: str, **options: Any) -> RunningServer:
             server = RunningServer(tmp_path, *flags, **options)
             stack.callback(server.end)
             return server
@@ -200,7 +208,7 @@ def start(tmp_path) -> Iterator[Callable[..., RunningServer]]:
 def launch(start) -> Callable[..., RunningServer]:
     """Start a server, and return it when it is ready."""
 
-    def launch_server(*flags: str, **options: str) -> RunningServer:
+    def launch_server(*flags: str, **options: Any) -> RunningServer:
         server = start(*flags, **options)
         wait_until(lambda: server.readiness() == 200 or server.process.poll() is not None)
         assert server.process.poll() is None, server.log()
