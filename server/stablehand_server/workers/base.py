@@ -9,10 +9,13 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
 
 from stablehand_server import access_log, blocking_modules
+from stablehand_server.app_interface import Interface, interface_of
 from stablehand_server.instrument import InstrumentedApp, RequestRecorder, UnlockedRecorder
+from stablehand_server.instrument_asgi import InstrumentedASGIApp
 from stablehand_server.slots import Cell
 from stablehand_tuner.settings import WorkerClass
 
@@ -55,6 +58,8 @@ class MeasuredWorker(Worker):
     grows_in_place: ClassVar[frozenset[str]] = frozenset()
     # Whether requests run in several threads: counting them then takes a lock.
     threaded: ClassVar[bool] = True
+    # Whether gunicorn's own attribute `wsgi` may be an ASGI app: classes of the user's own, like uvicorn's, do so.
+    serves_asgi: ClassVar[bool] = False
 
     def __init__(self, *args: Any, assignment: Assignment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,11 +110,25 @@ class MeasuredWorker(Worker):
         super().load_wsgi()
         app = getattr(self, "wsgi", None)  # an ASGI worker has none
         if app is not None:
-            if self.cfg.access_log_json:
-                app = access_log.identified(app)
-            already_handled = getattr(self, "is_already_handled", lambda _: False)
-            recorder = (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
-            self.wsgi = InstrumentedApp(app, recorder, already_handled)
+            self.wsgi = self.measured(app)
+
+    def measured(self, app: Any) -> Any:
+        """Return the app with its measurement around it.
+
+        Raises:
+            AppImportError: when it is an ASGI app, which the class cannot serve.
+        """
+        if interface_of(app) is not Interface.WSGI:
+            if self.serves_asgi:
+                return InstrumentedASGIApp(app, UnlockedRecorder(self._cells))
+            raise AppImportError(
+                f"the app is an ASGI app, which worker class {self.cfg.worker_class_str} cannot serve: use asgi"
+            )
+        if self.cfg.access_log_json:
+            app = access_log.identified(app)
+        already_handled = getattr(self, "is_already_handled", lambda _: False)
+        recorder = (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
+        return InstrumentedApp(app, recorder, already_handled)
 
     def notify(self) -> None:
         """Beat, grow if the master says so, and look now and then which modules the app has loaded."""
