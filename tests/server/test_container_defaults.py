@@ -60,7 +60,7 @@ def test_the_flag_takes_numbers_and_auto(two_workers_suit):
     assert flags.number_of_workers("auto") == flags.number_of_workers(" AUTO ") == 2
     assert flags.number_of_workers("5") == flags.number_of_workers(5) == 5
     for wrong in ("many", "-1", "1.5"):
-        with pytest.raises(ValueError, match="many|positive|1.5"):
+        with pytest.raises(ValueError, match=r"many|positive|1.5"):
             flags.number_of_workers(wrong)
 
 
