@@ -104,10 +104,13 @@ def settings_accepted(
     return Verdict("True", "Active", f"every pod runs {desired}")
 
 
-def tuning(mode: Mode, decision: Decision | None, previous: Condition | None) -> Verdict:
-    """Tell whether the tuner is at work, and what it last decided."""
+def tuning(mode: Mode, decision: Decision | None, previous: Condition | None, *, serving: bool) -> Verdict:
+    """Tell whether the tuner is at work, and what it last decided; `serving` is whether any pod serves."""
     if mode is Mode.OFF:
         return Verdict("False", Reason.MODE_OFF.value, Reason.MODE_OFF.meaning)
+    if serving and decision is not None and decision.reason is Reason.NO_PODS:
+        # Decided before they were ready, or after one scrape of them: two are needed to compare.
+        return Verdict("True", "Starting", "the pods serve, and are being looked at")
     if decision is None:
         return _as_before(previous) or Verdict("True", "Starting", "nothing was decided yet")
     return Verdict("True", decision.reason.value, decision.message)

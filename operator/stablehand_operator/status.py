@@ -55,6 +55,7 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
             Mode(app.spec.tuning.mode or Mode.AUTO),
             sight.decision,
             conditions.find(previous.conditions, conditions.TUNING),
+            serving=any(pod.should_serve for pod in sight.pods),
         ),
     }
     renewed = previous.conditions

@@ -23,8 +23,11 @@ def test_get_and_describe_tell_class_workers_threads_ready_and_why(new_app, io_b
     assert header.split() == ["NAME", "CLASS", "WORKERS", "THREADS", "READY", "REASON", "AGE"]
     assert row.split()[:4] == ["story", "sync", "1", "1"]
 
-    described = app.kubectl("describe", "wsgiapp", app.name)
-    for expected in ("Conditions:", "Ready", app.status()["reason"], "Observed Generation:", "Events:"):
+    described = waiting(
+        "a description with the reason of now",  # which may change between the two looks
+        lambda: app.status()["reason"] in (told := app.kubectl("describe", "wsgiapp", app.name)) and told,
+    )
+    for expected in ("Conditions:", "Ready", "Observed Generation:", "Events:"):
         assert expected in described, expected
 
 

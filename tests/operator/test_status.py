@@ -174,6 +174,14 @@ def test_mode_off_is_told(seen):
     assert condition(told(seen(SYNC, spec={"tuning": {"mode": "Off"}})), "Tuning") == ("False", "ModeOff")
 
 
+def test_pods_that_serve_and_are_not_compared_yet_are_not_called_no_pods(seen, make_pod):
+    nothing_yet = Decision(Action.HOLD, Reason.NO_PODS, "the app has no pods to observe")
+
+    status = told(seen(pods=[Pod.from_object(make_pod())], decision=nothing_yet))
+
+    assert condition(status, "Tuning") == ("True", "Starting")
+
+
 def test_a_condition_s_time_moves_with_its_status_only(seen):
     first = told(seen(SYNC))
     later = told(seen(SYNC), first, NOW + dt.timedelta(hours=1))
