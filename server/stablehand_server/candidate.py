@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.config import Config
 
 from stablehand_server.slots import INDEXES
-from stablehand_server.workers import SUPPORTED, class_of, implementation
+from stablehand_server.workers import class_of, implementation
 from stablehand_tuner.settings import InvalidSettings, Settings, WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Which settings besides their number the processes of a class make use of; asgi's threads run a WSGI app.
+_USED = {
+    WorkerClass.SYNC: (),
+    WorkerClass.GTHREAD: ("threads", "worker_connections"),
+    WorkerClass.GEVENT: ("worker_connections",),
+    WorkerClass.EVENTLET: ("worker_connections",),
+    WorkerClass.TORNADO: ("worker_connections",),
+    WorkerClass.ASGI: ("threads", "worker_connections"),
+}
 
 
 class Unusable(ValueError):  # noqa: N818 (a reader meets it in a sentence: "unusable: ...")
@@ -51,8 +61,17 @@ class Generation:
         return dataclasses.replace(self, config=config, workers=workers, settings=settings)
 
     def runs_in_place(self, settings: Settings) -> bool:
-        """Tell whether the processes of this generation could serve under the settings: only their number differs."""
-        return self.settings is not None and _process_settings(self.settings) == _process_settings(settings)
+        """Tell whether the processes of this generation could serve under the settings.
+
+        They can if only their number differs, or what grows, of that which the class makes use of.
+        """
+        if self.settings is None or self.settings.worker_class is not settings.worker_class:
+            return False
+        for name in _USED[settings.worker_class]:
+            has, wanted = getattr(self.settings, name), getattr(settings, name)
+            if wanted < has or (wanted > has and name not in self.worker_class.grows_in_place):
+                return False
+        return True
 
 
 def from_configuration(base: Config, number: int, log: Any) -> Generation:
@@ -80,11 +99,6 @@ def from_settings(base: Config, settings: Settings, number: int, origin: str, lo
     Raises:
         Unusable: when the worker class cannot run here.
     """
-    if settings.worker_class not in SUPPORTED:
-        supported = ", ".join(each.value for each in SUPPORTED)
-        raise Unusable(
-            f"workerClass {settings.worker_class} is not supported by this server; supported are {supported}"
-        )
     config = copied(base)
     config.set("worker_class", settings.worker_class.value)
     config.set("workers", settings.workers)
@@ -137,10 +151,3 @@ def _last_line(error: BaseException) -> str:
     # gunicorn puts a whole traceback, in brackets, into the text of what it raises.
     lines = [line.strip(" []") for line in str(error).splitlines()]
     return next((line for line in reversed(lines) if line), type(error).__name__)
-
-
-def _process_settings(settings: Settings) -> tuple[WorkerClass, int, int]:
-    if settings.worker_class is WorkerClass.SYNC:  # makes no use of the others
-        return (settings.worker_class, 1, 1)
-    threads = settings.threads if settings.worker_class is WorkerClass.GTHREAD else 1
-    return (settings.worker_class, threads, settings.worker_connections)

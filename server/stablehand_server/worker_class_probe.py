@@ -5,6 +5,8 @@ The master must not do it: gevent, once imported, would be in every process that
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 from gunicorn.config import Config
@@ -16,13 +18,18 @@ from stablehand_tuner.settings import WorkerClass
 if TYPE_CHECKING:
     from stablehand_server.slots import Slots
 
+# What only a worker imports. Not a2wsgi, the bridge for WSGI apps: ASGI apps need none.
+_IMPORTED_LATER = {WorkerClass.EVENTLET: ("eventlet",)}
+
 
 def probe(slots: Slots) -> None:
-    """Import each class that this server supports, and publish those that came: the main of a throwaway child."""
+    """Import each class, and publish those that came: the main of a throwaway child."""
     bitmap = 0
-    for place, worker_class in enumerate(WorkerClass):
-        if worker_class in workers.SUPPORTED and _imports(worker_class):
-            bitmap |= 1 << place
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that eventlet is deprecated, says eventlet
+        for place, worker_class in enumerate(WorkerClass):
+            if _imports(worker_class):
+                bitmap |= 1 << place
     slots.server[Server.AVAILABLE_CLASSES] = float(bitmap)
 
 
@@ -33,6 +40,8 @@ def _imports(worker_class: WorkerClass) -> bool:
         config.set("threads", 2)
     try:
         workers.implementation(config)
+        for module in _IMPORTED_LATER.get(worker_class, ()):
+            importlib.import_module(module)
     except Exception:  # noqa: BLE001 (a package that is missing, too old or broken: the class does not run here)
         return False
     return True

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.workers.base import Worker
 
 from stablehand_server import candidate
 from stablehand_server.candidate import Unusable
 from stablehand_server.workers.sync import SyncWorker
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.settings import Settings, WorkerClass
 
 LOG = logging.getLogger(__name__)
 GTHREAD = Settings("gthread", 2, 8, 500)
@@ -38,19 +40,43 @@ def test_settings_are_laid_over_the_configuration_and_leave_it_as_it_was():
     assert (generation.number, generation.workers, generation.origin) == (7, 2, "a file")
 
 
-@pytest.mark.parametrize("unsupported", ["eventlet", "tornado", "asgi"])
-def test_a_class_that_this_server_does_not_support_is_refused_with_those_that_it_does(unsupported):
-    with pytest.raises(Unusable) as refusal:
-        from_settings(Settings(unsupported, 2))
-    assert str(refusal.value) == (
-        f"workerClass {unsupported} is not supported by this server; supported are sync, gthread, gevent"
+@pytest.mark.parametrize("worker_class", WorkerClass)
+def test_every_class_of_the_contract_is_run_by_one_of_ours(worker_class):
+    generation = from_settings(Settings(worker_class, 2))
+
+    assert generation.worker_class.__module__ == f"stablehand_server.workers.{worker_class.value}"
+    assert generation.config.worker_class_str == worker_class.value
+
+
+@pytest.mark.parametrize("worker_class", WorkerClass)
+def test_gunicorns_own_flag_names_every_class_of_the_contract_too(worker_class):
+    generation = candidate.from_configuration(configured(worker_class=worker_class.value), 1, LOG)
+
+    assert generation.worker_class.__module__ == f"stablehand_server.workers.{worker_class.value}"
+    assert issubclass(generation.config.worker_class, Worker)
+
+
+def test_the_master_never_imports_eventlet_which_warns_at_each_fork_from_then_on():
+    code = (
+        "import sys; from gunicorn.config import Config; from stablehand_server import workers;"
+        "config = Config(); config.set('worker_class', 'eventlet'); workers.implementation(config);"
+        "sys.exit('eventlet' in sys.modules)"
     )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_eventlet_its_class_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "stablehand_server.workers.eventlet", raising=False)
+    with pytest.raises(Unusable, match=r"^workerClass eventlet cannot be used: .*stablehand-server\[eventlet\]"):
+        from_settings(Settings("eventlet", 2))
 
 
 def test_a_class_whose_library_is_missing_is_refused_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "gevent", None)
-    monkeypatch.delitem(sys.modules, "gunicorn.workers.ggevent", raising=False)
-    with pytest.raises(Unusable, match=r"^workerClass gevent cannot be used: .*gevent") as refusal:
+    monkeypatch.delitem(sys.modules, "stablehand_server.workers.gevent", raising=False)
+    expected = r"^workerClass gevent cannot be used: .*pip install 'stablehand-server\[gevent\]' brings it$"
+    with pytest.raises(Unusable, match=expected) as refusal:
         from_settings(Settings("gevent", 2))
     assert "\n" not in str(refusal.value)
 
@@ -91,14 +117,23 @@ def test_numbers_beyond_the_contract_run_by_flags_but_are_no_settings():
     [
         (GTHREAD, Settings("gthread", 9, 8, 500), True),
         (GTHREAD, Settings("gthread", 2, 4, 500), False),
-        (GTHREAD, Settings("gthread", 2, 8, 501), False),
+        (GTHREAD, Settings("gthread", 2, 9, 501), True),
+        (GTHREAD, Settings("gthread", 2, 9, 499), False),
         (GTHREAD, Settings("sync", 2, 1, 500), False),
         (Settings("sync", 2, 1, 500), Settings("sync", 3, 1, 1000), True),
         (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 8, 500), True),
-        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 600), False),
+        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 499), False),
+        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 600), True),
+        (Settings("eventlet", 2, 1, 500), Settings("eventlet", 2, 1, 600), True),
+        (Settings("tornado", 2, 1, 500), Settings("tornado", 1, 9, 500), True),
+        (Settings("tornado", 2, 1, 500), Settings("tornado", 2, 1, 600), False),
+        (Settings("asgi", 2, 4, 500), Settings("asgi", 2, 8, 600), True),
+        (Settings("asgi", 2, 4, 500), Settings("asgi", 2, 3, 500), False),
     ],
 )
-def test_processes_stay_where_the_settings_differ_only_in_what_they_make_no_use_of(running, wanted, in_place):
+def test_processes_stay_where_the_settings_differ_only_in_what_they_make_no_use_of_or_grow_to(
+    running, wanted, in_place
+):
     assert from_settings(running).runs_in_place(wanted) is in_place
 
 

@@ -5,19 +5,29 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.workers import SUPPORTED_WORKERS
+
 from stablehand_server.workers.base import MeasuredWorker
+from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
-from stablehand_tuner.settings import WorkerClass
 
-# gunicorn's class → ours. Settings may ask for these classes; others run, but only by gunicorn's own flags.
 _OURS = {
-    "gunicorn.workers.sync.SyncWorker": "stablehand_server.workers.sync.SyncWorker",
-    "gunicorn.workers.gthread.ThreadWorker": "stablehand_server.workers.gthread.ThreadWorker",
-    "gunicorn.workers.ggevent.GeventWorker": "stablehand_server.workers.gevent.GeventWorker",
+    WorkerClass.SYNC: "stablehand_server.workers.sync.SyncWorker",
+    WorkerClass.GTHREAD: "stablehand_server.workers.gthread.ThreadWorker",
+    WorkerClass.GEVENT: "stablehand_server.workers.gevent.GeventWorker",
+    WorkerClass.EVENTLET: "stablehand_server.workers.eventlet.EventletWorker",
+    WorkerClass.TORNADO: "stablehand_server.workers.tornado.TornadoWorker",
+    WorkerClass.ASGI: "stablehand_server.workers.asgi.ASGIWorker",
 }
-SUPPORTED = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT)
+# gunicorn's flag and configuration files may name the one class that gunicorn itself has no more.
+SUPPORTED_WORKERS.setdefault(WorkerClass.EVENTLET.value, _OURS[WorkerClass.EVENTLET])
+# What a configuration may say → the contract's class. Others run, but only by gunicorn's own flags.
+_KNOWN = {
+    **{each.value: each for each in _OURS},
+    **{SUPPORTED_WORKERS[each.value]: each for each in _OURS},
+}
 
 
 def implementation(config: Config) -> type[Any]:
@@ -28,22 +38,27 @@ def implementation(config: Config) -> type[Any]:
     Raises:
         Exception: whatever the import of the class raises, mostly RuntimeError.
     """
+    known = class_of(config)
+    if known is not None:
+        return _ours(known)
     chosen: type[Any] = config.worker_class
-    ours = _OURS.get(f"{chosen.__module__}.{chosen.__qualname__}")
-    if ours is not None:
-        module, _, name = ours.rpartition(".")
-        found: type[Any] = getattr(importlib.import_module(module), name)
-        return found
     if issubclass(chosen, MeasuredWorker):
         return chosen
-    return type(chosen.__name__, (MeasuredWorker, chosen), {})
+    known = _KNOWN.get(f"{chosen.__module__}.{chosen.__qualname__}")  # the class itself, or an entry point's name
+    if known is not None:
+        return _ours(known)
+    return type(chosen.__name__, (MeasuredWorker, chosen), {"serves_asgi": True})
 
 
 def class_of(config: Config) -> WorkerClass | None:
     """Return which of the contract's classes the configuration runs, or None for another."""
-    name = config.worker_class_str
-    known = {uri: ours.rpartition(".")[0].rpartition(".")[2] for uri, ours in _OURS.items()}
+    return _KNOWN.get(config.worker_class_str)
+
+
+def _ours(worker_class: WorkerClass) -> type[Any]:
+    module, _, name = _OURS[worker_class].rpartition(".")
     try:
-        return WorkerClass(known.get(name, name))
-    except ValueError:
-        return None
+        found: type[Any] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"{error}; pip install 'stablehand-server[{worker_class}]' brings it") from error
+    return found

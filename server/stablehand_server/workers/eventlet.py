@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gunicorn.config import Config
 
 if importlib.util.find_spec("eventlet") is None:
-    raise RuntimeError("worker class eventlet needs eventlet: pip install 'stablehand-server[eventlet]'")
+    raise ModuleNotFoundError("No module named 'eventlet'", name="eventlet")
 
 _SECONDS_BETWEEN_BEATS = 1.0
 _HEADER_SECONDS = 30.0  # from a request's first byte to its last header
