@@ -8,6 +8,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from stablehand_server.growing_pause import GrowingPause
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,13 +32,13 @@ class ChildProcess:
         self._log = log
         self._supervised = supervised
         self._started_at = 0.0
-        self._restart_at = 0.0
-        self._pause = _SHORTEST_RESTART_SECONDS
+        self._pause = GrowingPause(_SHORTEST_RESTART_SECONDS, _LONGEST_RESTART_SECONDS)
+        self._ended = False
 
     def ensure(self) -> None:
         """Start the child if it should run and doesn't."""
         now = time.monotonic()
-        if self.pid or now < self._restart_at:
+        if self.pid or self._ended or not self._pause.over(now):
             return
         self._started_at = now
         pid = os.fork()
@@ -62,16 +64,16 @@ class ChildProcess:
         self.pid = 0
         now = time.monotonic()
         if now - self._started_at > _STEADY_SECONDS:
-            self._pause = _SHORTEST_RESTART_SECONDS
-        self._restart_at = now + self._pause if self._supervised else float("inf")
+            self._pause.succeeded()
+        self._pause.failed(now)
+        self._ended = not self._supervised
         if self._supervised:
             self._log.error("The %s (pid:%s) ended with %s; starting it again", self.name, pid, _in_words(status))
-            self._pause = min(self._pause * 2, _LONGEST_RESTART_SECONDS)
         return True
 
     def stop(self) -> None:
         """End the child for good, and wait for it."""
-        self._restart_at = float("inf")
+        self._ended = True
         if not self.pid:
             return
         try:
@@ -84,10 +86,11 @@ class ChildProcess:
 
 
 def _become_ordinary() -> None:
-    for name in ("TERM", "QUIT", "HUP", "TTIN", "TTOU", "USR1", "USR2", "WINCH", "CHLD"):
+    for name in ("TERM", "CHLD"):
         signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)
-    # Ctrl-C reaches the whole foreground group: the master decides when its children end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal or a service manager may signal the whole group: the master decides what that means for its children.
+    for name in ("HUP", "INT", "QUIT", "TTIN", "TTOU", "USR1", "USR2", "WINCH"):
+        signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
 
 

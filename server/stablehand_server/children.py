@@ -29,12 +29,19 @@ def settings_files(config: Config) -> tuple[str, ...]:
 
 
 def beside_workers(
-    config: Config, log: Any, slots: Slots, files: tuple[str, ...], close_listeners: Callable[[], None]
+    config: Config,
+    log: Any,
+    slots: Slots,
+    files: tuple[str, ...],
+    close_listeners: Callable[[], None],
+    *,
+    port_is_free: bool = True,
 ) -> list[ChildProcess]:
     """Return the children to start, none of them started yet.
 
     `close_listeners` closes what a fork has left open in the child of the server's listeners: a child that kept them
-    would hold the port after the master's end.
+    would hold the port after the master's end. `port_is_free`: the metrics' port should be; it is not while another
+    master is being replaced by this one.
 
     Raises:
         RuntimeError: when the metrics' port is taken, or --autotune has no metrics to go by.
@@ -53,7 +60,8 @@ def beside_workers(
         if config.autotune:
             raise RuntimeError("--autotune reads the server's metrics: give --metrics-bind an address, not none")
         return found
-    _refuse_taken(address)
+    if port_is_free:
+        _refuse_taken(address)
     found.append(child("exporter", functools.partial(_export, slots, address, os.getpid())))
     if config.autotune:
         found.append(child("tuner", _tuner(config, address, Path(files[-1]))))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stablehand_server.slots import Cell
 
 if TYPE_CHECKING:
+    from stablehand_server.exporter.cgroup import Cgroup
     from stablehand_server.workers.base import MeasuredWorker
-
-# The kernel counts the processes that it killed for want of memory: cgroup v2, then v1.
-_OOM_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def reason(  # noqa: PLR0911 (one line a reason, in the order in which they count)
@@ -25,12 +22,13 @@ def reason(  # noqa: PLR0911 (one line a reason, in the order in which they coun
         return "oom"
     if worker.aborted:
         return "timeout"
-    if worker.retiring_since is not None:
+    retiring = worker.retiring_since is not None
+    if worker.assignment.record.cells[Cell.REACHED_MAX_REQUESTS] and (retiring or killed_by is None):
+        return "max_requests"
+    if retiring:
         return "retired"
     if not worker.ready:
         return "boot_failure"
-    if worker.assignment.record.cells[Cell.REACHED_MAX_REQUESTS]:
-        return "max_requests"
     if killed_by is not None:
         return "signal"
     return "error" if os.waitstatus_to_exitcode(status) else "retired"
@@ -46,25 +44,13 @@ def in_words(status: int) -> str:
 
 
 class OutOfMemoryKills:
-    """The cgroup's count of processes killed for want of memory."""
+    """The kernel's count of processes of the cgroup that it killed for want of memory."""
 
-    def __init__(self) -> None:
-        self._seen = self._read()
+    def __init__(self, cgroup: Cgroup) -> None:
+        self._cgroup = cgroup
+        self._seen = cgroup.out_of_memory_kills()
 
-    def happened(self) -> bool:
-        """Tell whether the count has grown since the last call."""
-        before, self._seen = self._seen, self._read()
-        return self._seen > before
-
-    @staticmethod
-    def _read() -> int:
-        for path in _OOM_COUNTERS:
-            try:
-                content = Path(path).read_text(encoding="ascii")
-            except OSError:
-                continue  # another version of cgroups, or none
-            for line in content.splitlines():
-                name, _, count = line.partition(" ")
-                if name == "oom_kill":
-                    return int(count)
-        return 0
+    def since_last_call(self) -> int:
+        """Return by how much the count has grown since the last call."""
+        before, self._seen = self._seen, self._cgroup.out_of_memory_kills()
+        return max(0, self._seen - before)

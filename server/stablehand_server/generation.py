@@ -1,9 +1,10 @@
 """The pure plan of a rolling switch: which workers to start and which to retire, given those that live.
 
 A generation is what the workers of one configuration have in common. Beside the old generation the new one boots with
-a surge of one process; only when a new worker is ready does an old one retire. The same plan starts the first
-generation, replaces a worker that died, follows a changed number of workers, and undoes a switch: a rollback is a
-switch back.
+a surge of one process; only when a new worker is ready does an old one retire. Where memory does not suffice for that
+the surge is zero: an old worker goes first. The same plan starts the first generation, replaces a worker that died or
+has served its number of requests, follows a changed number of workers, and undoes a switch: a rollback is a switch
+back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,13 +28,17 @@ class Phase(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class LivingWorker:
-    """What the plan needs to know of a worker process; `age` grows with every spawn."""
+    """What the plan needs to know of a worker process; `age` grows with every spawn.
+
+    `spent`: it has served its max_requests, and goes on serving until its successor is ready.
+    """
 
     pid: int
     index: int
     generation: int
     phase: Phase
     age: int
+    spent: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,36 +50,63 @@ class Plan:
     complete: bool = False
 
 
-def plan(living: Collection[LivingWorker], *, generation: int, workers: int, replaced: int) -> Plan:
+def plan(
+    living: Collection[LivingWorker], *, generation: int, workers: int, replaced: int, surge: Literal[0, 1] = 1
+) -> Plan:
     """Return the next step towards `workers` workers of a generation, at the indexes 0 to workers - 1.
 
-    `replaced` is how many workers of other generations served when the switch began. Of them so many stay as the share
-    of new ones that are not ready yet: none of the old capacity goes before the new has come. At most one new worker
-    boots at a time, and all processes together, retiring ones too, are at most one more than the larger generation has:
-    memory is the limit that kills.
+    Args:
+        living: all worker processes, retiring ones too.
+        generation: the number of the generation that is wanted.
+        workers: how many workers it should have, at least one.
+        replaced: how many workers of other generations served when the switch began. Of them so many stay as the share
+            of new ones that are not ready yet: none of the old capacity goes before the new has come.
+        surge: by how many processes all together, retiring ones too, may exceed the larger generation: memory is the
+            limit that kills. With 0 one old worker, and only one at a time, goes before its successor comes.
     """
     staying = [worker for worker in living if worker.phase is not Phase.RETIRING]
     old = [worker for worker in staying if worker.generation != generation]
-    new: dict[int, LivingWorker] = {}
-    surplus: list[LivingWorker] = []
-    for worker in sorted((w for w in staying if w.generation == generation), key=lambda w: w.age):
-        if worker.index >= workers or worker.index in new:
-            surplus.append(worker)
-        else:
-            new[worker.index] = worker
+    new, spent, surplus = _sorted_out([w for w in staying if w.generation == generation], workers)
     ready = {index for index, worker in new.items() if worker.phase is Phase.READY}
+    relieved = [worker for worker in spent if worker.index in ready]
+    waiting = [worker for worker in spent if worker.index not in ready]
+    serving = ready.union(worker.index for worker in waiting)
 
-    keep = math.ceil(replaced * (1 - len(ready) / workers))
+    keep = math.ceil(replaced * (1 - len(serving) / workers))
     # First those that serve nothing, then those whose successor is ready, then the oldest.
     old.sort(key=lambda w: (w.phase is not Phase.BOOTING, w.index not in ready, w.age))
-    retire = [*surplus, *old[: max(0, len(old) - keep)]]
+    going = old[: max(0, len(old) - keep)]
+    retire = [*surplus, *relieved, *going]
 
     missing = [index for index in range(workers) if index not in new]
-    if missing and old:
-        may_boot = len(ready) == len(new) and len(living) < max(replaced, workers) + 1
-        missing = missing[:1] if may_boot else []
+    gaps = [index for index in missing if index not in serving]
+    if not old and gaps:
+        spawn = gaps if surge else gaps[: max(0, workers - len(living))]  # nobody serves there: all at once
+    else:
+        most = max(replaced, workers) + surge
+        unhurried = len(ready) == len(new)  # none boots
+        spawn = missing[:1] if unhurried and len(living) < most else []
+        if missing and unhurried and not spawn and not retire and len(staying) == len(living) and not surge:
+            retire = [next(iter([*old, *waiting]))]  # old first
     return Plan(
-        spawn=tuple(missing),
+        spawn=tuple(spawn),
         retire=tuple(worker.pid for worker in retire),
-        complete=len(ready) == workers and len(retire) == len(old) + len(surplus),
+        complete=len(serving) == workers and len(going) == len(old),
     )
+
+
+def _sorted_out(
+    wanted: Collection[LivingWorker], workers: int
+) -> tuple[dict[int, LivingWorker], list[LivingWorker], list[LivingWorker]]:
+    """Split the wanted generation's workers: by index the one that is to stay, the spent ones, and those too many."""
+    new: dict[int, LivingWorker] = {}
+    spent: list[LivingWorker] = []
+    surplus: list[LivingWorker] = []
+    for worker in sorted(wanted, key=lambda w: w.age):
+        if worker.index >= workers or worker.index in new:
+            surplus.append(worker)
+        elif worker.spent:
+            spent.append(worker)
+        else:
+            new[worker.index] = worker
+    return new, spent, surplus

@@ -1,71 +1,81 @@
-"""The sockets that the server listens on: how full their queues are, and other ones after a reload."""
+"""The sockets that the server listens on: which stay, come and go when a reload names other addresses."""
 
 from __future__ import annotations
 
-import socket
-import struct
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import sock
-
-from stablehand_server.candidate import copied
+from gunicorn import sock, util
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gunicorn.config import Config
 
-# struct tcp_info (include/uapi/linux/tcp.h): for a listening socket tcpi_unacked is the length of the accept queue and
-# tcpi_sacked its limit.
-_TCP_INFO_BYTES = 104
-_QUEUE_AND_LIMIT = struct.Struct("=24xII")
+_ABSTRACT = "\0"  # begins the name of a Unix socket without a file
 
 
-def backlog(listeners: Sequence[Any]) -> tuple[int, int]:
-    """Return how many connections wait in the kernel to be accepted, and how many may, over all TCP listeners."""
-    waiting = limit = 0
-    for listener in listeners:
-        if getattr(listener, "FAMILY", None) not in {socket.AF_INET, socket.AF_INET6}:
-            continue  # Unix sockets do not tell
-        try:
-            info = listener.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        except (OSError, AttributeError):
-            continue  # closed meanwhile, or a system without TCP_INFO
-        queue, most = _QUEUE_AND_LIMIT.unpack_from(info)
-        waiting += queue
-        limit += most
-    return waiting, limit
+def rebound(
+    current: Sequence[Any], running: Config, wanted: Config, log: Any, *, others: Sequence[Any] = ()
+) -> list[Any]:
+    """Return listeners for a configuration's addresses: those that are open already, and new ones.
 
+    None is closed here: the workers that serve listen on the old ones until the new ones are ready.
 
-def rebound(listeners: Sequence[Any], config: Config, log: Any) -> list[Any]:
-    """Return listeners for the configuration's addresses: those that stay as they are, and new ones.
+    Args:
+        current: the listeners of the configuration that the master runs.
+        running: that configuration.
+        wanted: the configuration that is to come.
+        log: gunicorn's logger.
+        others: what the master has open besides, from a reload that is not completed.
 
     Raises:
-        OSError: when an address cannot be bound; nothing has changed then.
+        OSError: when an address cannot be bound; nothing has changed then, and nothing was waited for.
     """
-    kept = [each for each in listeners if each.cfg_addr in config.address]
-    bound = {each.cfg_addr for each in kept}
+    if (wanted.address, wanted.reuse_port) == (running.address, running.reuse_port):
+        return list(current)  # also where they are no addresses of ours: handed over by systemd, or as descriptors
+    if wanted.reuse_port:
+        if not running.reuse_port:
+            raise OSError("reuse_port cannot be switched on while the server serves: restart it")
+        return []  # each worker opens its own
+    bound = {each.cfg_addr: each for each in (*others, *current)}
     opened: list[Any] = []
-    try:
-        for address in config.address:
-            if address not in bound:
-                scratch = _only(config, address)
-                opened += sock.create_sockets(scratch, log)
-    except SystemExit as error:  # gunicorn's way to say that it could not
-        for each in opened:
-            each.close()
-        raise OSError(f"cannot listen at {address}") from error
-    for each in listeners:
-        if each not in kept:
-            each.close()
-    return [*kept, *opened]
+    for address in wanted.address:
+        if address in bound:
+            continue
+        try:
+            bound[address] = _opened(address, wanted, log)
+        except (OSError, ValueError) as error:
+            close(opened)
+            reason = getattr(error, "strerror", None) or error
+            raise OSError(f"cannot listen at {_in_words(address)}: {reason}") from error
+        opened.append(bound[address])
+    return [bound[address] for address in wanted.address]
 
 
-def _only(config: Config, address: tuple[str, int] | str) -> Config:
-    scratch = copied(config)
-    scratch.set("bind", [f"unix:{address}" if isinstance(address, str) else _host_and_port(*address[:2])])
-    return scratch
+def close(listeners: Iterable[Any], *, unlink: bool = True) -> None:
+    """Close listeners, and remove the files of Unix sockets."""
+    for listener in listeners:
+        listener.close()
+        address = listener.cfg_addr
+        if unlink and isinstance(address, str) and not address.startswith(_ABSTRACT):
+            with contextlib.suppress(FileNotFoundError):  # somebody was quicker
+                Path(address).unlink()
 
 
-def _host_and_port(host: str, port: int) -> str:
+def _opened(address: Any, config: Config, log: Any) -> Any:
+    if isinstance(address, int):
+        raise OSError("a descriptor can only be handed over at the start")
+    if isinstance(address, str):
+        return sock.UnixSocket(address, config, log)
+    return (sock.TCP6Socket if util.is_ipv6(address[0]) else sock.TCPSocket)(address, config, log)
+
+
+def _in_words(address: Any) -> str:
+    if isinstance(address, int):
+        return f"fd://{address}"
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

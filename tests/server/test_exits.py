@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from stablehand_server import exits
+from stablehand_server.exporter.cgroup import Cgroup, Hierarchy
 from stablehand_server.slots import Cell, Slots
 from stablehand_tuner.metric_names import EXIT_REASONS
 
@@ -43,6 +44,8 @@ KILLED, ABORTED = int(signal.SIGKILL), int(signal.SIGABRT)
         (worker(ready=False), exited(3), False, "boot_failure"),
         (worker(ready=False), KILLED, False, "boot_failure"),
         (worker(reached_max_requests=True), exited(0), False, "max_requests"),
+        (worker(reached_max_requests=True, retiring=True), exited(0), False, "max_requests"),
+        (worker(reached_max_requests=True), KILLED, False, "signal"),
         (worker(), exited(1), False, "error"),
         (worker(), exited(0), False, "retired"),
     ],
@@ -66,29 +69,36 @@ def test_an_end_is_told_in_words(status, words):
 
 
 @pytest.fixture
-def counters(tmp_path, monkeypatch):
-    """The two files in which the kernel may count; neither is there yet."""
-    files = tmp_path / "memory.events", tmp_path / "memory.oom_control"
-    monkeypatch.setattr(exits, "_OOM_COUNTERS", tuple(map(str, files)))
-    return files
+def counting(tmp_path):
+    """Return a cgroup of a version, and the file in which the kernel counts for it; the file is not there yet."""
+
+    def cgroup_and_file(version):
+        hierarchy = Hierarchy(tmp_path, tmp_path, version)
+        names = {1: ("memory", "memory.oom_control"), 2: ("", "memory.events")}
+        controller, file = names[version]
+        return Cgroup({controller: hierarchy}), tmp_path / file
+
+    return cgroup_and_file
 
 
-def test_a_kill_for_want_of_memory_is_seen_once(counters):
-    counters[0].write_text("low 0\noom 3\noom_kill 2\n")
-    kills = exits.OutOfMemoryKills()
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        (1, "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"),
+        (2, "low 0\noom 7\noom_kill {}\noom_group_kill 9\n"),
+    ],
+)
+def test_kills_for_want_of_memory_are_counted_once(counting, version, text):
+    cgroup, file = counting(version)
+    file.write_text(text.format(2))
+    kills = exits.OutOfMemoryKills(cgroup)
 
-    assert not kills.happened()
-    counters[0].write_text("low 0\noom 4\noom_kill 3\n")
-    assert kills.happened()
-    assert not kills.happened()
+    assert kills.since_last_call() == 0
+    file.write_text(text.format(5))
+    assert kills.since_last_call() == 3
+    assert kills.since_last_call() == 0
 
 
-def test_the_older_version_of_cgroups_counts_too(counters):
-    kills = exits.OutOfMemoryKills()
-    counters[1].write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
-
-    assert kills.happened()
-
-
-def test_without_cgroups_nothing_was_killed_for_want_of_memory(counters):
-    assert not exits.OutOfMemoryKills().happened()
+def test_without_cgroups_nothing_was_killed_for_want_of_memory(counting):
+    assert exits.OutOfMemoryKills(counting(2)[0]).since_last_call() == 0
+    assert exits.OutOfMemoryKills(Cgroup({})).since_last_call() == 0

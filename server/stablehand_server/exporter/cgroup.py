@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,21 @@ _UNLIMITED_BYTES = 1 << 60  # version 1 writes "no limit" as the largest multipl
 _MICROSECONDS = 1e6
 _NANOSECONDS = 1e9
 _V1_CONTROLLERS = ("cpu", "memory")
+
+
+class _MemoryFiles(NamedTuple):
+    """The files of a version: limit, usage, what has happened; and the name in memory.stat of droppable file pages."""
+
+    limit: str
+    usage: str
+    events: str
+    droppable: str
+
+
+_MEMORY_FILES = {
+    1: _MemoryFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control", "total_inactive_file"),
+    2: _MemoryFiles("memory.max", "memory.current", "memory.events", "inactive_file"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +129,27 @@ class Cgroup:
         cores, throttled = self._cpu_grant()
         return Grant(cores, self._memory_grant(), throttled)
 
+    def memory_headroom_bytes(self) -> float | None:
+        """Return what may still be taken below the tightest limit; None without a limit, or where usage is not told.
+
+        File pages that were not used lately do not count as taken: the kernel drops them when it needs room.
+        """
+        if self._memory is None:
+            return None
+        names = _MEMORY_FILES[self._memory.version]
+        left = []
+        for directory in self._memory.upwards():
+            limit, usage = _number(_read(directory / names.limit)), _number(_read(directory / names.usage))
+            if limit is not None and usage is not None and limit < _UNLIMITED_BYTES:
+                left.append(limit - usage + _field(directory / "memory.stat", names.droppable))
+        return min(left, default=None)
+
+    def out_of_memory_kills(self) -> int:
+        """Return how many processes of this cgroup the kernel has killed for want of memory; 0 where it is not told."""
+        if self._memory is None:
+            return 0
+        return int(_field(self._memory.own / _MEMORY_FILES[self._memory.version].events, "oom_kill"))
+
     def _cpu_grant(self) -> tuple[float | None, float]:
         if self._cpu is None:
             return None, 0.0
@@ -128,7 +164,7 @@ class Cgroup:
     def _memory_grant(self) -> float | None:
         if self._memory is None:
             return None
-        name = "memory.max" if self._memory.version == 2 else "memory.limit_in_bytes"  # noqa: PLR2004 (the version)
+        name = _MEMORY_FILES[self._memory.version].limit
         limits = (_number(_read(directory / name)) for directory in self._memory.upwards())
         return min((limit for limit in limits if limit is not None and limit < _UNLIMITED_BYTES), default=None)
 
@@ -149,10 +185,15 @@ def _cores(directory: Path, version: int) -> float | None:
 
 def _throttled_seconds(directory: Path, version: int) -> float:
     name, unit = ("throttled_time", _NANOSECONDS) if version == 1 else ("throttled_usec", _MICROSECONDS)
-    for line in _read(directory / "cpu.stat").splitlines():
+    return _field(directory / "cpu.stat", name) / unit
+
+
+def _field(path: Path, name: str) -> float:
+    """Return the number behind a name in a file of lines `name number`; 0 where it is missing."""
+    for line in _read(path).splitlines():
         key, _, value = line.partition(" ")
         if key == name:
-            return (_number(value) or 0.0) / unit
+            return _number(value) or 0.0
     return 0.0
 
 

@@ -65,6 +65,9 @@ class MeasuredWorker(Worker):
         super().__init__(*args, **kwargs)
         self.assignment = assignment
         self._cells = assignment.record.cells
+        # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
+        # Here the worker says that it has served enough, and goes on until the master tells it to retire.
+        self._requests_to_serve, self.max_requests = self.max_requests, sys.maxsize
         self._next_look = 0.0
         self._next_module_check = 0.0
         # What the master notes of its worker.
@@ -91,7 +94,7 @@ class MeasuredWorker(Worker):
                 self.assignment.record.failure = traceback.format_exception_only(error)[-1].strip()
             raise
         finally:
-            self._cells[Cell.REACHED_MAX_REQUESTS] = float(self.nr >= self.max_requests)
+            self._note_requests_served()
 
     def init_signals(self) -> None:
         """Set gunicorn's handlers; what is meant for the master does not end a worker.
@@ -138,6 +141,7 @@ class MeasuredWorker(Worker):
             return
         self._next_look = now + _SECONDS_BETWEEN_LOOKS
         self._grow_if_wanted()
+        self._note_requests_served()
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
@@ -158,6 +162,13 @@ class MeasuredWorker(Worker):
     def _class_name(self) -> str:
         place = int(self._cells[Cell.WORKER_CLASS])
         return _CLASSES[place].value if place >= 0 else "custom"
+
+    def _note_requests_served(self) -> None:
+        # A hook of the user's may have set a limit of its own later, by which gunicorn's loop ends itself.
+        if self.nr < min(self._requests_to_serve, self.max_requests) or self._cells[Cell.REACHED_MAX_REQUESTS]:
+            return
+        self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0
+        self.log.info("Worker (pid:%s) has served %d requests: another one takes its place", self.pid, self.nr)
 
     def note_connections(self, count: int) -> None:
         """Publish how many client connections are open."""

@@ -1,0 +1,41 @@
+"""Pauses between attempts that fail, each twice as long as the one before, up to a limit."""
+
+from __future__ import annotations
+
+
+class GrowingPause:
+    """The pause before the next attempt.
+
+    Args:
+        shortest: seconds after the first failure.
+        longest: seconds that no pause exceeds.
+
+    Attributes:
+        failures: attempts that failed since the last success.
+    """
+
+    def __init__(self, shortest: float, longest: float) -> None:
+        self.failures = 0
+        self._shortest = shortest
+        self._longest = longest
+        self._next = shortest
+        self._until = 0.0
+
+    def failed(self, now: float) -> None:
+        """Note a failed attempt: the next one has to wait."""
+        self.failures += 1
+        self._until = now + self._next
+        self._next = min(2 * self._next, self._longest)
+
+    def succeeded(self) -> None:
+        """Let the next failure cost only the shortest pause again."""
+        self.failures, self._next = 0, self._shortest
+
+    def reset(self) -> None:
+        """Let the next attempt be at once."""
+        self.succeeded()
+        self._until = 0.0
+
+    def over(self, now: float) -> bool:
+        """Tell whether the next attempt may be made."""
+        return now >= self._until
