@@ -61,6 +61,7 @@ class Supervisor(Arbiter):
         self._out_of_memory = exits.OutOfMemoryKills(cgroup)
         self._children: list[ChildProcess] = []
         self._stopping = False
+        self._reminder = signal.SIGTERM
         super().__init__(app)
         self._memory = MemoryHeadroom(cgroup, self.log)
 
@@ -111,6 +112,7 @@ class Supervisor(Arbiter):
                 worker.aborted, worker.aborted_at = True, now
             elif due is signal.SIGTERM:
                 worker.told_to_retire_at = now
+                due = self._reminder
             if due is not None:
                 self.kill_worker(pid, due)
 
@@ -121,6 +123,8 @@ class Supervisor(Arbiter):
 
     def reap_workers(self) -> None:
         """Take leave of every child that has ended."""
+        if self._stopping:
+            self.murder_workers()  # gunicorn's own loop waits here for the last ones, and does nothing else
         out_of_memory = self._out_of_memory.since_last_call()
         while True:
             try:
@@ -145,6 +149,7 @@ class Supervisor(Arbiter):
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
         """Stop: readiness falls first, then the workers finish what they have."""
         self._stopping = True
+        self._reminder = signal.SIGTERM if graceful else signal.SIGQUIT
         self.slots.server[Server.STOPPING] = 1.0
         for worker in self.WORKERS.values():
             lifecycle.note_retirement(worker)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import threading
 
@@ -112,6 +113,18 @@ def test_term_first_unreadies_then_finishes_what_is_in_flight_and_ends_with_0(la
     assert server.process.wait(timeout=15) == 0
     with pytest.raises((OSError, http.client.HTTPException)):
         server.get("/readyz", port=server.metrics_port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_the_server_ends_soon_also_while_a_worker_boots(launch, until, number):
+    server = launch()
+    server.boot_fault.write_text("hang")
+    (worker,) = server.workers()
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: server.metric("workers", state="booting") == 1)
+    server.signal(number)
+
+    assert server.process.wait(timeout=10) == 0
 
 
 def test_the_end_of_the_server_leaves_no_process(launch, until):
