@@ -13,8 +13,8 @@ OLD, NEW = 1, 2
 BOOTING, READY, RETIRING = Phase
 
 
-def worker(age, index, generation=NEW, phase=READY):
-    return LivingWorker(100 + age, index, generation, phase, age)
+def worker(age, index, generation=NEW, phase=READY, *, spent=False):
+    return LivingWorker(100 + age, index, generation, phase, age, spent)
 
 
 def olds(count):
@@ -94,10 +94,68 @@ def test_a_rollback_ends_the_new_worker_that_boots_and_keeps_every_old_one():
     assert plan(living, generation=OLD, workers=2, replaced=0) == Plan(retire=(105,), complete=True)
 
 
+def test_a_spent_worker_serves_until_its_successor_is_ready():
+    spent = worker(1, 0, spent=True)
+
+    assert plan([spent], generation=NEW, workers=1, replaced=0) == Plan(spawn=(0,), complete=True)
+    booting = worker(2, 0, phase=BOOTING)
+    assert plan([spent, booting], generation=NEW, workers=1, replaced=0) == Plan(complete=True)
+    ready = worker(2, 0)
+    assert plan([spent, ready], generation=NEW, workers=1, replaced=0) == Plan(retire=(101,), complete=True)
+
+
+def test_of_many_spent_workers_one_after_the_other_gets_a_successor():
+    living = [worker(age, age, spent=True) for age in range(4)]
+
+    assert plan(living, generation=NEW, workers=4, replaced=0).spawn == (0,)
+    assert plan([*living, worker(9, 0, phase=BOOTING)], generation=NEW, workers=4, replaced=0).spawn == ()
+
+
+def test_a_worker_that_died_is_replaced_at_once_while_others_are_spent():
+    living = [worker(1, 0, spent=True), worker(2, 1, phase=RETIRING)]
+
+    assert plan(living, generation=NEW, workers=3, replaced=0).spawn == (1, 2)
+
+
+def test_with_too_many_workers_a_spent_one_beyond_the_number_just_goes():
+    living = [worker(1, 0), worker(2, 1, spent=True)]
+
+    assert plan(living, generation=NEW, workers=1, replaced=0) == Plan(retire=(102,), complete=True)
+
+
+def old_first(living, workers, replaced):
+    return plan(living, generation=NEW, workers=workers, replaced=replaced, surge=0)
+
+
+def test_without_a_surge_one_old_worker_goes_before_its_successor_boots():
+    assert old_first(olds(2), 2, 2) == Plan(retire=(100,))
+    going = [worker(0, 0, OLD, RETIRING), worker(1, 1, OLD)]
+    assert old_first(going, 2, 2) == Plan()
+    assert old_first(going[1:], 2, 2) == Plan(spawn=(0,))
+    assert old_first([*going[1:], worker(5, 0, phase=BOOTING)], 2, 2) == Plan()
+    assert old_first([*going[1:], worker(5, 0)], 2, 2) == Plan(retire=(101,))
+    assert old_first([worker(5, 0)], 2, 2) == Plan(spawn=(1,))
+
+
+def test_without_a_surge_the_only_worker_goes_too_and_its_successor_boots_when_it_has_gone():
+    assert old_first(olds(1), 1, 1) == Plan(retire=(100,))
+    assert old_first([worker(0, 0, OLD, RETIRING)], 1, 1) == Plan()
+    assert old_first([], 1, 1) == Plan(spawn=(0,))
+
+
+def test_without_a_surge_a_spent_worker_goes_first():
+    spent = worker(1, 0, spent=True)
+
+    assert old_first([spent], 1, 0) == Plan(retire=(101,), complete=True)
+    assert old_first([worker(1, 0, phase=RETIRING, spent=True)], 1, 0) == Plan()
+    assert old_first([], 1, 0) == Plan(spawn=(0,))
+
+
 class Machine:
     """Carries plans out, and lets the workers' lives go on in any order."""
 
-    def __init__(self, living, workers, random):
+    def __init__(self, living, workers, random, surge=1):
+        self.surge = surge
         self.living = {each.pid: each for each in living}
         self.workers = workers
         self.random = random
@@ -114,7 +172,7 @@ class Machine:
 
     def take_step(self):
         """Carry the plan's next step out, and check what it promises."""
-        steps = plan(self.all(), generation=NEW, workers=self.workers, replaced=self.replaced)
+        steps = plan(self.all(), generation=NEW, workers=self.workers, replaced=self.replaced, surge=self.surge)
         had_old = any(each.generation != NEW and each.phase is not RETIRING for each in self.all())
         for pid in steps.retire:
             assert self.living[pid].phase is not RETIRING, "told to retire twice"
@@ -125,11 +183,12 @@ class Machine:
         assert set(steps.spawn) <= set(range(self.workers))
         if steps.spawn and had_old:
             assert self.count(NEW, BOOTING) == 1
-            assert len(self.living) <= max(self.replaced, self.workers) + 1
+            assert len(self.living) <= max(self.replaced, self.workers) + self.surge
         if self.replaced:
             indexes = {each.index for each in self.all() if each.generation == NEW and each.phase is READY}
             share = Fraction(len(indexes & set(range(self.workers))), self.workers)
-            assert Fraction(self.count(OLD, READY), self.replaced) + share >= 1
+            lent = 0 if self.surge else Fraction(1, min(self.replaced, self.workers))
+            assert Fraction(self.count(OLD, READY), self.replaced) + share >= 1 - lent
         return steps
 
     def let_live(self):
@@ -144,24 +203,29 @@ class Machine:
 
 
 MIXES = st.lists(
-    st.tuples(st.integers(0, 7), st.sampled_from([0, OLD, NEW]), st.sampled_from(list(Phase))), max_size=10
+    st.tuples(st.integers(0, 7), st.sampled_from([0, OLD, NEW]), st.sampled_from(list(Phase)), st.booleans()),
+    max_size=10,
 )
 
 
-@given(mix=MIXES, workers=st.integers(1, 8), random=st.randoms(use_true_random=False))
+@given(mix=MIXES, workers=st.integers(1, 8), surge=st.integers(0, 1), random=st.randoms(use_true_random=False))
 def test_from_any_mix_of_workers_the_wanted_generation_comes_and_capacity_never_falls_below_the_old(
-    mix, workers, random
+    mix, workers, surge, random
 ):
-    living = [worker(age, index, generation, phase) for age, (index, generation, phase) in enumerate(mix)]
-    machine = Machine(living, workers, random)
-    for _ in range(100):
+    living = [
+        worker(age, index, generation, phase, spent=spent and phase is not BOOTING)
+        for age, (index, generation, phase, spent) in enumerate(mix)
+    ]
+    machine = Machine(living, workers, random, surge)
+    for _ in range(200):
         if machine.take_step().complete:
             break
         machine.let_live()
     else:
         pytest.fail("the plan does not come to an end")
-    for _ in range(20):
+    for _ in range(200):
         machine.let_live()
+        machine.take_step()
 
     assert machine.take_step() == Plan(complete=True)
     assert sorted(each.index for each in machine.all()) == list(range(workers))

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from stablehand_server import memory_headroom
+from stablehand_server.exporter import procfs
+from stablehand_server.exporter.cgroup import Cgroup, Hierarchy
+from stablehand_server.memory_headroom import MemoryHeadroom, surge
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("headroom", "worker", "expected"),
+    [
+        (None, 100 * MIB, 1),
+        (500 * MIB, None, 1),
+        (500 * MIB, 100 * MIB, 1),
+        (120 * MIB, 100 * MIB, 1),
+        (119 * MIB, 100 * MIB, 0),
+        (-5 * MIB, 1 * MIB, 0),
+    ],
+)
+def test_a_process_more_needs_room_for_the_largest_worker_and_a_fifth(headroom, worker, expected):
+    assert surge(headroom, worker) == expected
+
+
+@pytest.fixture
+def limited(tmp_path, monkeypatch):
+    """Return a headroom under a limit of version 2 of which so many bytes are left; readings have no pause."""
+    monkeypatch.setattr(memory_headroom, "_SECONDS_BETWEEN_READINGS", 0.0)
+    (tmp_path / "memory.max").write_text(f"{1024 * MIB}\n")
+    headroom = MemoryHeadroom(Cgroup({"": Hierarchy(tmp_path, tmp_path, 2)}), logging.getLogger(__name__))
+
+    def leave(left, droppable=0):
+        (tmp_path / "memory.current").write_text(f"{1024 * MIB - left + droppable}\n")
+        (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {droppable}\n")
+        return headroom
+
+    return leave
+
+
+ME = [os.getpid()]
+
+
+def test_with_room_there_is_a_surge_and_without_it_none_and_the_log_says_so_once(limited, caplog):
+    resident = procfs.resident_bytes(os.getpid())
+
+    assert limited(2 * resident).surge(ME) == 1
+    assert caplog.records == []
+    assert limited(resident // 10).surge(ME) == 0
+    assert limited(resident // 10).surge(ME) == 0
+    (record,) = caplog.records
+    assert "an old worker goes before its successor comes" in record.getMessage()
+    assert limited(2 * resident).surge(ME) == 1
+
+
+def test_file_pages_that_can_be_dropped_are_room(limited):
+    resident = procfs.resident_bytes(os.getpid())
+
+    assert limited(2 * resident, droppable=500 * MIB).surge(ME) == 1
+    assert limited(resident // 10, droppable=500 * MIB).surge(ME) == 0
+
+
+def test_after_a_kill_old_workers_go_first_until_the_switch_is_done(limited):
+    headroom = limited(1000 * MIB)
+    assert headroom.surge(ME) == 1
+
+    assert headroom.note_exceeded()
+    assert headroom.surge(ME) == 0
+    assert not headroom.note_exceeded()
+    headroom.forget()
+    assert headroom.surge(ME) == 1
+
+
+def test_without_a_limit_or_without_workers_there_is_a_surge(limited):
+    assert MemoryHeadroom(Cgroup({}), logging.getLogger(__name__)).surge(ME) == 1
+    assert limited(0).surge([]) == 1
+
+
+def test_workers_that_have_gone_meanwhile_do_not_matter(limited):
+    assert limited(0).surge([2**22 + 1]) == 1
