@@ -17,7 +17,7 @@ from stablehand_tuner import metric_names as names
 from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric as Family
 
@@ -30,6 +30,13 @@ _SETTING_NAMES = ("workers", "threads", "worker_connections")
 _STATE_NAMES = {State.BOOTING: "booting", State.READY: "ready", State.RETIRING: "retiring"}
 _BOUNDS = (*map(floatToGoString, names.DURATION_BUCKETS), "+Inf")
 _MODES = ("user", "system")
+_NO_COUNTS = [0.0] * len(COUNTERS)
+# Places in COUNTERS
+_REQUESTS = COUNTERS.index(Cell.REQUESTS)
+_DURATION_SECONDS = COUNTERS.index(Cell.DURATION_SECONDS)
+_RUN_DELAY_SECONDS = COUNTERS.index(Cell.RUN_DELAY_SECONDS)
+_CPU_USER_SECONDS = COUNTERS.index(Cell.CPU_USER_SECONDS)
+_CPU_SYSTEM_SECONDS = COUNTERS.index(Cell.CPU_SYSTEM_SECONDS)
 
 
 class ServerCollector(Collector):
@@ -53,9 +60,10 @@ class ServerCollector(Collector):
             # which the latter are the larger, and never by neither.
             processes = self._processes.read(self._slots.living())
             mapping = reading.read(self._slots)
+            by_index = _by_index(mapping)
             families = [
-                *self._worker_counters(mapping, processes),
-                *_worker_gauges(mapping, processes),
+                *self._worker_counters(mapping, by_index, processes),
+                *_worker_gauges(by_index, processes),
                 *_server_families(mapping),
                 *_settings_families(mapping),
                 *self._machine_families(),
@@ -63,21 +71,23 @@ class ServerCollector(Collector):
         yield from families
 
     def _worker_counters(
-        self, mapping: reading.Reading, processes: dict[int, ProcessReading]
+        self,
+        mapping: reading.Reading,
+        by_index: Mapping[int, Sequence[list[float]]],
+        processes: Mapping[int, ProcessReading],
     ) -> Iterable[CounterMetricFamily]:
         requests, busy = _counter(names.WORKER_REQUESTS), _counter(names.WORKER_BUSY_SECONDS)
         cpu, delay = _counter(names.WORKER_CPU_SECONDS), _counter(names.WORKER_RUN_DELAY_SECONDS)
-        for index in _indexes(mapping):
-            records = [cells for cells in mapping.records if int(cells[Cell.INDEX]) == index]
+        for index, records in by_index.items():
             counters = _sums(mapping, index, records)
             worker = str(index)
-            for place, code in enumerate(names.STATUS_CODES):
-                requests.add_metric([worker, code], counters[Cell.REQUESTS + place])
-            busy.add_metric([worker], counters[Cell.DURATION_SECONDS])
-            delay.add_metric([worker], counters[Cell.RUN_DELAY_SECONDS])
+            for place, code in enumerate(names.STATUS_CODES, _REQUESTS):
+                requests.add_metric([worker, code], counters[place])
+            busy.add_metric([worker], counters[_DURATION_SECONDS])
+            delay.add_metric([worker], counters[_RUN_DELAY_SECONDS])
             living = [processes[age] for cells in records if (age := int(cells[Cell.AGE])) in processes]
-            user = counters[Cell.CPU_USER_SECONDS] + sum(each.user_seconds for each in living)
-            system = counters[Cell.CPU_SYSTEM_SECONDS] + sum(each.system_seconds for each in living)
+            user = counters[_CPU_USER_SECONDS] + sum(each.user_seconds for each in living)
+            system = counters[_CPU_SYSTEM_SECONDS] + sum(each.system_seconds for each in living)
             for mode, seconds in zip(_MODES, (user, system), strict=True):
                 # What the master accounts for an ended process may differ from /proc by a clock tick.
                 shown = max(seconds, self._cpu_seconds_shown.get((index, mode), 0.0))
@@ -105,15 +115,16 @@ def unready(slots: Slots) -> str | None:
     return "no worker is ready: " + ("the first one boots" if State.BOOTING in states else "none is there")
 
 
-def _worker_gauges(mapping: reading.Reading, processes: dict[int, ProcessReading]) -> Iterable[GaugeMetricFamily]:
+def _worker_gauges(
+    by_index: Mapping[int, Sequence[list[float]]], processes: Mapping[int, ProcessReading]
+) -> Iterable[GaugeMetricFamily]:
     info, slots = _gauge(names.WORKER_INFO), _gauge(names.WORKER_SLOTS)
     busy, connections, lag = (
         _gauge(metric) for metric in (names.WORKER_BUSY_SLOTS, names.WORKER_CONNECTIONS, names.WORKER_LAG_SECONDS)
     )
     resident, proportional = _gauge(names.WORKER_RESIDENT_MEMORY_BYTES), _gauge(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
-    for index in _indexes(mapping):
+    for index, records in by_index.items():
         labels = [str(index)]
-        records = [cells for cells in mapping.records if int(cells[Cell.INDEX]) == index]
         # an old and a new process share an index while one retires: both have clients, the newest ready one speaks
         busy.add_metric(labels, sum(cells[Cell.BUSY] for cells in records))
         connections.add_metric(labels, sum(cells[Cell.CONNECTIONS] for cells in records))
@@ -139,9 +150,8 @@ def _server_families(mapping: reading.Reading) -> Iterable[Family]:
         workers.add_metric([name], states.count(state))
     yield workers
     yield _fixed_counter(names.WORKER_EXITS, names.EXIT_REASONS, server[Server.EXITS :])
-    whole = [sum(column) for column in zip(*mapping.totals.values(), strict=True)] or [0.0] * len(COUNTERS)
-    for cells in mapping.records:
-        whole = [total + cells[cell] for total, cell in zip(whole, COUNTERS, strict=True)]
+    counted = (cells[COUNTERS.start : COUNTERS.stop] for cells in mapping.records)
+    whole = [sum(column) for column in zip(_NO_COUNTS, *mapping.totals.values(), *counted, strict=True)]
     yield _histogram(names.REQUEST_DURATION_SECONDS, whole, Cell.DURATION_BUCKETS, Cell.DURATION_SECONDS)
     yield _histogram(names.REQUEST_QUEUE_SECONDS, whole, Cell.QUEUE_BUCKETS, Cell.QUEUE_SECONDS)
     yield _gauge(names.LISTEN_BACKLOG, server[Server.BACKLOG])
@@ -178,19 +188,19 @@ def _settings_families(mapping: reading.Reading) -> Iterable[Family]:
     yield _fixed_counter(names.GENERATION_SWITCHES, names.SWITCH_OUTCOMES, server[Server.SWITCHES :])
 
 
-def _indexes(mapping: reading.Reading) -> list[int]:
-    """Return the worker indexes to show: those that should have a process, and those that still do."""
-    living = {int(cells[Cell.INDEX]) for cells in mapping.records}
-    return sorted(living.union(range(int(mapping.server[Server.WORKERS]))))
+def _by_index(mapping: reading.Reading) -> dict[int, list[list[float]]]:
+    """Return the living records by worker index: of those that should have a process, and those that still do."""
+    found: dict[int, list[list[float]]] = {index: [] for index in range(int(mapping.server[Server.WORKERS]))}
+    for cells in mapping.records:
+        found.setdefault(int(cells[Cell.INDEX]), []).append(cells)
+    return dict(sorted(found.items()))
 
 
-def _sums(mapping: reading.Reading, index: int, records: Sequence[list[float]]) -> dict[int, float]:
-    """Return the counters of an index by their Cell: what its ended processes left, and what the living ones count."""
-    totals = mapping.totals.get(index)
-    return {
-        cell: (totals[place] if totals else 0.0) + sum(cells[cell] for cells in records)
-        for place, cell in enumerate(COUNTERS)
-    }
+def _sums(mapping: reading.Reading, index: int, records: Sequence[list[float]]) -> list[float]:
+    """Return the counters of an index, in the order of COUNTERS: what ended processes left, and the living ones'."""
+    rows = [cells[COUNTERS.start : COUNTERS.stop] for cells in records]
+    rows.append(mapping.totals.get(index) or _NO_COUNTS)
+    return rows[0] if len(rows) == 1 else [sum(column) for column in zip(*rows, strict=True)]
 
 
 def _class_name(place: float) -> str | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stablehand_server.exporter.processes import Processes
     from stablehand_server.slots import Slots
 
 _SECONDS_BETWEEN_LOOKS = 0.5  # for the master
+_SHORTEST_PAUSE_SECONDS = 0.01  # between the memory of two processes
 
 
 def run(slots: Slots, address: tuple[str, int], parent_pid: int) -> None:
@@ -32,7 +36,8 @@ def run(slots: Slots, address: tuple[str, int], parent_pid: int) -> None:
 
     # A service manager signals the whole group. The master's shutdown is to be seen here until its end, which is ours.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    collector = ServerCollector(slots, Processes(parent_pid), Cgroup.of_this_process())
+    processes = Processes(parent_pid)
+    collector = ServerCollector(slots, processes, Cgroup.of_this_process())
     try:
         server = MetricsServer(address, slots, collector)
     except OSError as error:
@@ -43,7 +48,14 @@ def run(slots: Slots, address: tuple[str, int], parent_pid: int) -> None:
         )
         sys.stderr.flush()
         raise SystemExit(1) from None
+    threading.Thread(target=_read_memory, args=(processes,), name="memory", daemon=True).start()
     server.timeout = _SECONDS_BETWEEN_LOOKS
     with server:
         while os.getppid() == parent_pid:
             server.handle_request()
+
+
+def _read_memory(processes: Processes) -> None:
+    """Read the costly part of the workers' memory beside the scrapes, which would otherwise wait for it."""
+    while True:
+        time.sleep(max(_SHORTEST_PAUSE_SECONDS, processes.read_memory()))

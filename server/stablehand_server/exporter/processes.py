@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_PSS = 5.0
 _LARGEST_PSS_SHARE = 0.02  # of one core, for reading the PSS of all workers
+_LONGEST_PSS_IN_SCRAPE = 0.005  # seconds, for processes of which it was never read
 
 
 class RunDelay:
@@ -56,10 +57,11 @@ class ProcessReading:
 
 
 class _Process:
-    def __init__(self) -> None:
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
         self.reading = ProcessReading()
         self.run_delay = RunDelay()
-        self.next_pss_at = 0.0
+        self.next_pss_at: float | None = None  # None: it was never read
 
 
 class Processes:
@@ -76,29 +78,57 @@ class Processes:
         self._known: dict[int, _Process] = {}
 
     def read(self, records: Iterable[Record]) -> dict[int, ProcessReading]:
-        """Return by age what is known of each process, and write its run delay into its record."""
+        """Return by age what is known of each process, and write its run delay into its record.
+
+        Of the PSS it is the last reading; `read_memory` renews those, and only new processes are read here, in the few
+        milliseconds that a scrape has for them.
+        """
         found = [(record, int(record.cells[Cell.PID]), int(record.cells[Cell.AGE])) for record in records]
-        self._known = {age: self._known.get(age) or _Process() for _, pid, age in found if pid}
+        self._known = {age: self._known.get(age) or _Process(pid) for _, pid, age in found if pid}
         for record, pid, age in found:
             if pid:
-                self._read_process(record, pid, self._known[age])
+                self._read_process(record, self._known[age])
+        enough = self._clock() + _LONGEST_PSS_IN_SCRAPE
+        for process in self._known.values():
+            if process.next_pss_at is None and self._clock() < enough:
+                self._read_memory_of(process)
         return {age: process.reading for age, process in self._known.items()}
 
-    def _read_process(self, record: Record, pid: int, process: _Process) -> None:
-        times = procfs.process_times(pid)
+    def read_memory(self) -> float:
+        """Read the PSS of the process whose turn it is, if one's is; return in how many seconds to come again.
+
+        It costs the kernel a walk over all pages of the process: so at most every 5 s, and 2 % of a core for all.
+        Another thread than that of `read` may call it.
+        """
+        now = self._clock()
+        processes = list(self._known.values())
+        if not processes:
+            return _SECONDS_BETWEEN_PSS
+        due = min(processes, key=lambda process: process.next_pss_at or 0.0)
+        due_in = (due.next_pss_at or 0.0) - now
+        if due_in > 0:
+            return min(due_in, _SECONDS_BETWEEN_PSS)
+        return self._read_memory_of(due) / _LARGEST_PSS_SHARE
+
+    def _read_memory_of(self, process: _Process) -> float:
+        """Read a process's PSS, and return the seconds that it took."""
+        started = self._clock()
+        found = procfs.proportional_bytes(process.pid)
+        if found is not None:  # else it has ended, and the last reading stands
+            process.reading.proportional_bytes = found
+        ended = self._clock()
+        process.next_pss_at = ended + _SECONDS_BETWEEN_PSS
+        return ended - started
+
+    def _read_process(self, record: Record, process: _Process) -> None:
+        times = procfs.process_times(process.pid)
         if times is None or times.parent != self._parent_pid:
             return  # gone, though the master has not freed its record yet: the last reading stands
         reading = process.reading
         reading.user_seconds = max(reading.user_seconds, times.user_seconds)
         reading.system_seconds = max(reading.system_seconds, times.system_seconds)
-        self._publish_run_delay(record, pid, process)
-        reading.resident_bytes = procfs.resident_bytes(pid)
-        started = self._clock()
-        if started >= process.next_pss_at:
-            reading.proportional_bytes = procfs.proportional_bytes(pid)
-            ended = self._clock()
-            pause = (ended - started) * len(self._known) / _LARGEST_PSS_SHARE
-            process.next_pss_at = ended + max(_SECONDS_BETWEEN_PSS, pause)
+        self._publish_run_delay(record, process.pid, process)
+        reading.resident_bytes = procfs.resident_bytes(process.pid)
 
     @staticmethod
     def _publish_run_delay(record: Record, pid: int, process: _Process) -> None:

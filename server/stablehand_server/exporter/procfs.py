@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
-_PROC = Path("/proc")
+_PROC = "/proc"
+_LONGEST_BYTES = 4096  # none of these files is longer
 _NANOSECONDS = 1e9
 _SECONDS_PER_TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 _BYTES_PER_PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -74,27 +74,27 @@ def parse_smaps_rollup(content: bytes) -> int:
 
 def process_times(pid: int) -> ProcessTimes | None:
     """Return the CPU seconds of a process; it may have ended, but not yet been waited for."""
-    content = _read(_PROC / str(pid) / "stat")
+    content = _read(f"{_PROC}/{pid}/stat")
     return parse_stat(content) if content else None
 
 
 def run_delays(pid: int) -> dict[int, float] | None:
     """Return the run delay of each living thread by its id, in seconds."""
     try:
-        threads = [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
+        threads = os.listdir(f"{_PROC}/{pid}/task")  # noqa: PTH208 (paths as objects take half of a scrape's time)
     except OSError:
         return None
     delays = {}
     for thread in threads:
-        content = _read(_PROC / str(pid) / "task" / str(thread) / "schedstat")
+        content = _read(f"{_PROC}/{pid}/task/{thread}/schedstat")
         if content:
-            delays[thread] = parse_schedstat(content)
+            delays[int(thread)] = parse_schedstat(content)
     return delays
 
 
 def resident_bytes(pid: int) -> int | None:
     """Return the resident memory (RSS); None also for a process that has ended and holds none."""
-    content = _read(_PROC / str(pid) / "statm")
+    content = _read(f"{_PROC}/{pid}/statm")
     return (parse_statm(content) or None) if content else None
 
 
@@ -103,14 +103,20 @@ def proportional_bytes(pid: int) -> int | None:
 
     None where the kernel does not tell it, or not to this user.
     """
-    content = _read(_PROC / str(pid) / "smaps_rollup")
+    content = _read(f"{_PROC}/{pid}/smaps_rollup")
     return parse_smaps_rollup(content) if content else None
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: str) -> bytes | None:
     # A process may vanish before the file is opened (ENOENT) or before it is read (ESRCH); one of another user says
     # EACCES. Each time there is nothing to tell, and a scrape goes on.
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        return os.read(descriptor, _LONGEST_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from stablehand_server.slots import INDEXES, Server
+from stablehand_server.slots import Server
 
 if TYPE_CHECKING:
     from stablehand_server.slots import Slots
@@ -44,7 +44,7 @@ def read(slots: Slots) -> Reading:
         if sequence % 2 == 0:
             reading = Reading(
                 server=list(slots.server),
-                totals={index: row for index in range(INDEXES) if any(row := list(slots.totals(index)))},
+                totals=slots.all_totals(),
                 records=[list(record.cells) for record in slots.living()],
             )
             if slots.server[Server.SEQUENCE] == sequence:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from stablehand_server.exporter.processes import Processes, RunDelay
 from stablehand_server.slots import Cell
 
@@ -44,18 +46,81 @@ def test_nothing_is_left_in_a_record_that_the_master_freed_meanwhile(slots, spaw
     assert not any(worker.record.cells)
 
 
-def test_the_costly_memory_is_read_once_in_a_while(slots, spawn, proc):
+class Clock:
+    """Seconds that go on only when told to, or by reading the costly memory."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        """Return the seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock(proc, monkeypatch):
+    clock, plain = Clock(), proc.proportional_bytes
+
+    def slow(pid):
+        clock.now += 0.002
+        return plain(pid)
+
+    monkeypatch.setattr(proc, "proportional_bytes", slow)
+    return clock
+
+
+def test_a_scrape_reads_the_costly_memory_of_a_new_process_and_never_again(slots, spawn, proc, clock):
     spawn(0)
-    now = 100.0
-    processes = Processes(1000, clock=lambda: now)
+    processes = Processes(1000, clock)
     for _ in range(10):
         (found,) = processes.read(slots.living()).values()
         assert found.proportional_bytes == 20_000_000
+        clock.now += 60.0
     assert proc.pss_reads == 1
 
-    now += 6.0
+
+def test_the_costly_memory_is_renewed_beside_the_scrapes_at_most_every_five_seconds(slots, spawn, proc, clock):
+    spawn(0)
+    processes = Processes(1000, clock)
     processes.read(slots.living())
+    assert processes.read_memory() == pytest.approx(5.0)
+    assert proc.pss_reads == 1
+
+    clock.now += 6.0
+    processes.read_memory()
     assert proc.pss_reads == 2
+
+
+def test_with_many_processes_a_scrape_leaves_most_of_the_costly_memory_to_be_read_beside_it(slots, spawn, proc, clock):
+    for index in range(64):
+        spawn(index)
+    processes = Processes(1000, clock)
+    found = processes.read(slots.living())
+    assert 1 <= proc.pss_reads <= 3
+    assert sum(each.proportional_bytes is not None for each in found.values()) == proc.pss_reads
+
+    started = clock.now
+    while proc.pss_reads < 64:
+        clock.now += processes.read_memory()
+    assert all(each.proportional_bytes for each in found.values())
+    assert proc.pss_reads * 0.002 <= 0.021 * (clock.now - started) + 0.01  # two hundredths of a core
+
+
+def test_the_last_memory_of_a_process_that_has_gone_stands(slots, spawn, proc, clock):
+    worker = spawn(0)
+    processes = Processes(1000, clock)
+    processes.read(slots.living())
+    del proc.times[worker.pid]
+    clock.now += 6.0
+    processes.read_memory()
+    (found,) = processes.read(slots.living()).values()
+
+    assert proc.pss_reads == 2
+    assert found.proportional_bytes == 20_000_000
+
+
+def test_without_any_process_there_is_no_memory_to_read(clock):
+    assert Processes(1000, clock).read_memory() > 0
 
 
 def test_a_worker_whose_process_id_is_not_known_yet_is_passed_over(slots):

@@ -157,6 +157,7 @@ def test_no_counter_falls_when_a_worker_is_killed(running):
 def test_a_killed_exporter_comes_back_with_the_same_counters(running):
     for _ in range(10):
         running.request()
+    until(lambda: any(name == "stablehand_available_worker_class_info" for name, _ in running.scrape()))
     before = running.scrape()
     first = running.exporter()
     os.kill(first, signal.SIGKILL)
