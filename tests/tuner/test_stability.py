@@ -20,9 +20,21 @@ def gthread(workers, threads):
     return Settings(WorkerClass.GTHREAD, workers, threads)
 
 
-def judge(current, wanted, window, *, state=None, reason=Reason.WAITING_DOMINATES, emergency=False, now=NOW):
+def judge(
+    current,
+    wanted,
+    window,
+    *,
+    state=None,
+    reason=Reason.WAITING_DOMINATES,
+    emergency=False,
+    now=NOW,
+    unseen="",
+):
     proposal = Proposal(wanted, reason, f"{wanted} instead of {current}", {})
-    return stability.judge(Policy(), state or TunerState(), proposal, window, now, current=current, emergency=emergency)
+    return stability.judge(
+        Policy(), state or TunerState(), proposal, window, now, current=current, emergency=emergency, unseen=unseen
+    )
 
 
 def test_growth_that_demand_calls_for_is_allowed(make_observation):
@@ -53,10 +65,12 @@ def test_an_app_that_was_saturated_grows_only_when_cores_are_clearly_free(make_o
 
 
 def test_missing_data_is_busy_so_nothing_grows_or_shrinks(make_observation):
-    state = TunerState(window_missing=1)
+    unseen = "1 of 2 pods cannot be scraped now"
+    more = judge(SYNC_1, gthread(2, 48), make_observation(), unseen=unseen)
+    less = judge(gthread(2, 48), SYNC_1, make_observation(), unseen=unseen)
 
-    assert judge(SYNC_1, gthread(2, 48), make_observation(), state=state).reason is Reason.DATA_MISSING
-    assert judge(gthread(2, 48), SYNC_1, make_observation(), state=state).reason is Reason.DATA_MISSING
+    assert more.reason is less.reason is Reason.DATA_MISSING
+    assert more.message.startswith(unseen)
 
 
 def test_after_a_change_the_tuner_waits(make_observation):

@@ -23,6 +23,7 @@ class Reason(str, enum.Enum):
     TOO_FEW_REQUESTS = "TooFewRequests", "The window had too few requests to judge the app by."
     SETTINGS_DIFFER = "SettingsDiffer", "The pods do not all run one and the same settings yet."
     SETTINGS_CHANGED_OUTSIDE = "SettingsChangedOutside", "Somebody else changed the settings; the tuner watches anew."
+    FROZEN = "Frozen", "The tuner is frozen: nothing begins until that ends."
     CLASS_NOT_TUNED = "ClassNotTuned", "The tuner does not tune this worker class."
 
     # hold: the model has no better settings, or it is no time to act
@@ -32,7 +33,10 @@ class Reason(str, enum.Enum):
     AT_BOUND = "AtBound", "The bounds, the allowed classes or the memory stop further growth."
     SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would do, but that must hold for longer first."
     COOLING_DOWN = "CoolingDown", "A change was made recently; reversals make this wait longer."
+    BUDGET_SPENT = "BudgetSpent", "As many changes as the policy allows began within the last hour."
+    CANARY_RUNNING = "CanaryRunning", "One pod tries a change; it is compared with its siblings."
     TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
+    TRIAL_AGAIN = "TrialAgain", "The settings before a change run once more, because the verdict was not clear."
     REFUSED_BEFORE = "RefusedBefore", "A server refused exactly these settings before."
 
     # recommend and apply
@@ -43,15 +47,22 @@ class Reason(str, enum.Enum):
     LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."
     MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
     OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."
+    LOAD_CHANGED = "LoadChanged", "A change comes back: the settings before it did no better at the same load."
 
-    # the trial
+    # the canary and the trial
+    CANARY_PASSED = "CanaryPassed", "The canary did no worse than its siblings: every pod gets its settings."
+    CANARY_UNDECIDED = "CanaryUndecided", "The canary proved nothing in its time, and its settings need a proof."
+    CANARY_LOST = "CanaryLost", "The canary, or every sibling to compare it with, is gone."
     TRIAL_PASSED = "TrialPassed", "The change helped, or did no harm: it stays."
     TRIAL_THROUGHPUT = "TrialThroughput", "Throughput fell clearly at the same or higher demand."
     TRIAL_LATENCY = "TrialLatency", "The slowest requests became clearly slower without a gain."
     TRIAL_ERRORS = "TrialErrors", "Errors rose clearly after the change."
+    TRIAL_CPU = "TrialCpu", "A request costs clearly more CPU without a gain."
     TRIAL_LAG = "TrialLag", "Something blocks the event loop of the new workers."
     TRIAL_MEMORY = "TrialMemory", "The new workers exceed the memory, or were killed for it."
     TRIAL_NO_GAIN = "TrialNoGain", "More slots served no more, though requests waited for them."
+    TRIAL_UNCLEAR = "TrialUnclear", "The change may cost a little: the settings before run again to find out."
+    TRIAL_CONFIRMED = "TrialConfirmed", "The settings before a change, run once more, do better: they stay."
     SERVER_REFUSED = "ServerRefused", "A server refused the settings, or rolled them back."
     APPLY_TIMED_OUT = "ApplyTimedOut", "Not every server ran the settings in time."
 

@@ -75,17 +75,14 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
     *,
     current: Settings,
     emergency: bool,
+    unseen: str = "",
 ) -> Verdict:
-    """Apply the rules in turn to what the model proposes."""
+    """Apply the rules in turn to what the model proposes; `unseen` says what is missing, if too much is."""
     towards = direction(proposal.settings, current)
     if towards == 0:
         return Verdict(None, proposal.reason, proposal.message)
-    if state.window_missing:
-        return Verdict(
-            None,
-            Reason.DATA_MISSING,
-            f"{state.window_missing} scrapes failed in this window; missing pods count as busy, so nothing is changed",
-        )
+    if unseen:
+        return Verdict(None, Reason.DATA_MISSING, f"{unseen}; missing pods count as busy, so nothing is changed")
     settings = proposal.settings
     if towards > 0:
         stops = _no_growth(state, proposal, window, current)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.canary import Canary
 from stablehand_tuner.decision import Decision
+from stablehand_tuner.doubt import Doubt
 from stablehand_tuner.observation import Observation
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = 2
+MOST_CHANGES = 1000  # whose moments are remembered: as many as a policy's budget for an hour can be
 MOST_REFUSED = 8  # settings that a server refused and that are remembered
 
 
@@ -29,8 +31,10 @@ class Phase(str, enum.Enum):
     APPLYING = "applying"
     TRIAL = "trial"
     ROLLING_BACK = "rolling_back"
+    AGAIN = "again"
 
 
+EMPTY_WINDOW: Mapping[str, Any] = {"window": None, "window_missing": 0, "window_scrapes": 0}
 CANARY_PHASES = frozenset({Phase.CANARY_APPLYING, Phase.CANARY})  # in which one pod runs other settings than the rest
 
 
@@ -41,10 +45,11 @@ class TunerState:
     `settings` is what every pod should run when no change is under way, and what a change falls back to; `target` is
     what the change under way leads to. `canary` is the pod that should run settings of its own, if one should: from the
     beginning of a canary until it is rolled back, or promoted and every pod runs its settings. `since` is when the
-    phase began. `window` is what was observed since the last verdict (of the canary alone, while there is one), with
-    `window_missing` scrapes that failed; `baseline` is the window before the change. `banned` holds
-    the classes that failed, and why; `refused` the settings that a server refused. `verdict` is the last decision of a
-    full window: it stands until the next one.
+    phase began. `window` is what was observed since the last verdict (of the canary alone, while there is one), from
+    `window_scrapes` scrapes and without the `window_missing` that failed; `baseline` is the window before the change,
+    and `doubt` what a change did whose verdict was not clear. `changes` has when the changes of the last hour began.
+    `banned` holds the classes that failed, and why; `refused` the settings that a server refused. `verdict` is the last
+    decision of a full window: it stands until the next one.
     """
 
     phase: Phase = Phase.WATCHING
@@ -54,11 +59,14 @@ class TunerState:
     change: Decision | None = None
     canary: Canary | None = None
     baseline: Observation | None = None
+    doubt: Doubt | None = None
     window: Observation | None = None
     window_missing: int = 0
+    window_scrapes: int = 0
     warm_since: float | None = None
     warm_requests: float = 0.0
     next_change_at: float | None = None
+    changes: tuple[float, ...] = ()
     reversals: int = 0
     direction: int = 0
     shrink_since: float | None = None
@@ -89,13 +97,13 @@ class TunerState:
 
         Call it before each step with whatever identifies the code (the image, better its digest; the app's path). On a
         change the tuner warms up anew, and forgets what it held against classes and settings. A change under way ends
-        where it is: its target is what the pods of the new image run.
+        where it is: its target is what the pods of the new image run; a canary's settings are given up.
         """
         if image == self.image:
             return self
         if self.image is None:
             return dataclasses.replace(self, image=image)
-        return TunerState(image=image, settings=self.desired, note=self.note)
+        return TunerState(image=image, settings=self.desired, changes=self.changes, note=self.note)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the state as plain JSON."""
@@ -108,11 +116,14 @@ class TunerState:
             "change": _mapping(self.change),
             "canary": _mapping(self.canary),
             "baseline": _mapping(self.baseline),
+            "doubt": _mapping(self.doubt),
             "window": _mapping(self.window),
             "windowMissing": self.window_missing,
+            "windowScrapes": self.window_scrapes,
             "warmSince": self.warm_since,
             "warmRequests": self.warm_requests,
             "nextChangeAt": self.next_change_at,
+            "changes": list(self.changes),
             "reversals": self.reversals,
             "direction": self.direction,
             "shrinkSince": self.shrink_since,
@@ -149,11 +160,14 @@ class TunerState:
             change=_decision(fields["change"]),
             canary=None if fields["canary"] is None else Canary.from_mapping(fields["canary"]),
             baseline=_observation(fields["baseline"]),
+            doubt=None if fields["doubt"] is None else Doubt.from_mapping(fields["doubt"]),
             window=_observation(fields["window"]),
             window_missing=_count(fields["windowMissing"]),
+            window_scrapes=_count(fields["windowScrapes"]),
             warm_since=_moment(fields["warmSince"]),
             warm_requests=_moment(fields["warmRequests"]) or 0.0,
             next_change_at=_moment(fields["nextChangeAt"]),
+            changes=tuple(_required_moment(each) for each in fields["changes"])[-MOST_CHANGES:],
             reversals=_count(fields["reversals"]),
             direction={-1: -1, 0: 0, 1: 1}[fields["direction"]],
             shrink_since=_moment(fields["shrinkSince"]),
@@ -175,10 +189,12 @@ class TunerState:
             state.canary is not None and state.phase not in CANARY_PHASES | {Phase.APPLYING}
         ):
             raise ValueError(f"phase {state.phase.value} does not go with its canary")
+        if state.phase is Phase.AGAIN and state.doubt is None:
+            raise ValueError("the settings before a change run again, but nothing says of which change")
         return state
 
 
-def _mapping(value: Settings | Decision | Observation | Canary | None) -> dict[str, Any] | None:
+def _mapping(value: Settings | Decision | Observation | Canary | Doubt | None) -> dict[str, Any] | None:
     return None if value is None else value.to_mapping()
 
 
@@ -200,6 +216,13 @@ def _moment(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)
+
+
+def _required_moment(value: Any) -> float:
+    moment = _moment(value)
+    if moment is None:
+        raise ValueError("a moment is missing")
+    return moment
 
 
 def _count(value: Any) -> int:

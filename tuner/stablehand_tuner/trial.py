@@ -2,20 +2,19 @@
 
 A change stays unless it clearly harms: the model had its reasons, and load is never the same twice. So every test of
 harm asks for more than chance gives: a ratio that matters, and standard deviations of a Poisson process. But more
-slots that serve no more, while requests wait for slots, go back: whatever is short, it is not slots.
+slots that serve no more, while requests wait for slots, go back: whatever is short, it is not slots. What seems to cost
+a little is unclear: `doubt` has the settings before run again.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import histogram
-from stablehand_tuner.load import FULL_WORKER
-from stablehand_tuner.memory import FULL_MEMORY
+from stablehand_tuner import harm, histogram
+from stablehand_tuner.harm import MORE_ERRORS, Outcome
+from stablehand_tuner.policy import Objective
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
     from stablehand_tuner.observation import Observation
@@ -23,51 +22,42 @@ if TYPE_CHECKING:
 
 LOST_THROUGHPUT = 0.85
 LOST_BY_LESS = 0.92  # the same for a change to fewer slots: it promises no gain, so it may not cost anything
+UNCLEAR_LOSS = 0.93  # below this share of the speed before, a change has to prove itself against it once more
 SAME_DEMAND = 0.9
 DEVIATIONS = 3.0
 GAIN = 1.1
 LEAST_GAIN = 1.05
 QUEUED_SHARE = 0.25  # so many requests wait for each slot, and more slots have to show in the throughput
-MORE_ERRORS = 0.01  # of all requests
 ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: to lose requests costs more than to go back for nothing
 EARLY_LOST_THROUGHPUT = 0.5
-EARLY_BLOCKED_SECONDS = 1.0
 EARLY_REQUESTS = 50.0  # from which on errors end a trial before its time
 TAIL_REQUESTS = 200.0  # a p99 of fewer is the two slowest requests
 WORSE_TAIL = 1.5
-BLOCKED_SECONDS = 0.1  # by which a periodic timer is late on average: no event loop that works is
-BLOCKED_SECONDS_WHEN_FULL = 0.5  # the same while the process fills its core, where the loop's own turns take long
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a trial ended: `reason` is TRIAL_PASSED or the harm done; `message` has the numbers."""
-
-    reason: Reason
-    message: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the change stays."""
-        return self.reason is Reason.TRIAL_PASSED
 
 
 def early_harm(before: Observation, after: Observation, settings: Settings) -> Outcome | None:
     """Return harm so clear that the trial need not last its time, else None."""
-    if after.oom_exits:
-        return Outcome(Reason.TRIAL_MEMORY, f"{after.oom_exits:.0f} workers were killed for their memory")
+    killed = harm.killed(after)
+    if killed is not None:
+        return killed
     if after.requests >= EARLY_REQUESTS and _errors_rose(before, after):
-        return Outcome(
-            Reason.TRIAL_ERRORS, f"{after.error_share:.1%} of the requests fail, {before.error_share:.1%} did before"
-        )
-    if settings.worker_class is WorkerClass.GEVENT and after.lag_seconds_mean >= EARLY_BLOCKED_SECONDS:
-        return _blocked(after)
+        return harm.errors(before, after)
+    blocked = harm.loop_blocked(before, after, settings, early=True)
+    if blocked is not None:
+        return blocked
     if _throughput_fell(before, after, EARLY_LOST_THROUGHPUT):
         return _slower(before, after)
     return None
 
 
-def conclude(before: Observation, after: Observation, settings: Settings, *, minimum: float) -> Outcome | None:
+def conclude(
+    before: Observation,
+    after: Observation,
+    settings: Settings,
+    *,
+    minimum: float,
+    objective: Objective = Objective.THROUGHPUT,
+) -> Outcome | None:
     """Judge a trial that lasted its time.
 
     Args:
@@ -75,13 +65,14 @@ def conclude(before: Observation, after: Observation, settings: Settings, *, min
         after: the trial, of the same pods.
         settings: what is on trial.
         minimum: requests without which nothing is proven.
+        objective: under `latency` no throughput pays for a longer tail.
 
     Returns:
         The outcome; None when there were too few requests to tell, so that the trial has to go on.
     """
-    harm = early_harm(before, after, settings) or _harm(before, after, settings)
-    if harm is not None:
-        return harm
+    done = early_harm(before, after, settings) or _harm(before, after, settings, objective)
+    if done is not None:
+        return done
     if after.requests < minimum:
         return None
     if _gained_nothing(before, after, settings):
@@ -89,6 +80,12 @@ def conclude(before: Observation, after: Observation, settings: Settings, *, min
             Reason.TRIAL_NO_GAIN,
             f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, though "
             f"{before.waiting:.0f} requests waited for a slot: slots are not what is short",
+        )
+    if response_worse(before, after, UNCLEAR_LOSS):
+        return Outcome(
+            Reason.TRIAL_UNCLEAR,
+            f"a request takes {_milliseconds(after.response_seconds)} with its wait for a slot instead of "
+            f"{_milliseconds(before.response_seconds)}, which may be the load's doing",
         )
     return Outcome(
         Reason.TRIAL_PASSED,
@@ -98,34 +95,21 @@ def conclude(before: Observation, after: Observation, settings: Settings, *, min
     )
 
 
-def _harm(before: Observation, after: Observation, settings: Settings) -> Outcome | None:
-    memory, limit = after.worker_memory_bytes_mean, after.memory_limit_bytes
-    if memory is not None and limit is not None and memory * settings.workers > FULL_MEMORY * limit:
-        used = memory * settings.workers
-        return Outcome(Reason.TRIAL_MEMORY, f"the workers use {used / 2**20:.0f} of {limit / 2**20:.0f} MiB of memory")
-    if settings.worker_class is WorkerClass.GEVENT:
-        full = after.busiest_worker_cores >= FULL_WORKER
-        allowed = BLOCKED_SECONDS_WHEN_FULL if full else BLOCKED_SECONDS
-        if after.lag_seconds_mean >= allowed:
-            return _blocked(after)
+def _harm(before: Observation, after: Observation, settings: Settings, objective: Objective) -> Outcome | None:
+    full = harm.memory_full(after, settings) or harm.loop_blocked(before, after, settings, early=False)
+    if full is not None:
+        return full
     was = before.settings_active
     less = was is not None and settings.slots < was.slots
     if _throughput_fell(before, after, LOST_BY_LESS if less else LOST_THROUGHPUT):
         return _slower(before, after)
-    if _tail_worse(before, after):
+    if tail_worse(before, after, objective):
         return Outcome(
             Reason.TRIAL_LATENCY,
             f"p99 inside the app is {_milliseconds(after.p99_seconds)} instead of "
-            f"{_milliseconds(before.p99_seconds)}, and throughput gained nothing",
+            f"{_milliseconds(before.p99_seconds)}, and nothing was gained for it",
         )
     return None
-
-
-def _blocked(after: Observation) -> Outcome:
-    return Outcome(
-        Reason.TRIAL_LAG,
-        f"the event loop is {after.lag_seconds_mean * 1000:.0f} ms late on average: something blocks it",
-    )
 
 
 def _slower(before: Observation, after: Observation) -> Outcome:
@@ -162,23 +146,35 @@ def _gained_nothing(before: Observation, after: Observation, settings: Settings)
     return same_demand and after.requests_per_second < LEAST_GAIN * before.requests_per_second
 
 
-def _tail_worse(before: Observation, after: Observation) -> bool:
+def tail_worse(before: Observation, after: Observation, objective: Objective = Objective.THROUGHPUT) -> bool:
     """Tell whether the slowest requests became clearly slower, and nothing was gained for it.
 
     The whole buckets have to lie apart: interpolation inside one knows nothing.
     """
     if min(before.requests, after.requests) < TAIL_REQUESTS:
         return False
-    if after.requests_per_second >= GAIN * before.requests_per_second:
+    gained = after.requests_per_second >= GAIN * before.requests_per_second
+    if gained and objective is not Objective.LATENCY:
         return False
     was = histogram.quantile_bucket(before.duration_buckets, 0.99)
     is_now = histogram.quantile_bucket(after.duration_buckets, 0.99)
     if was is None or is_now is None or is_now[0] < WORSE_TAIL * was[1]:
         return False
-    # what a client sees has the wait for a slot in it: by Little's law, demand ÷ throughput
-    response_before = before.demand / before.requests_per_second
-    response_after = after.demand / after.requests_per_second
-    return response_after > SAME_DEMAND * response_before
+    # what a client sees has the wait for a slot in it
+    return (after.response_seconds or 0.0) > SAME_DEMAND * (before.response_seconds or 0.0)
+
+
+def response_worse(before: Observation, after: Observation, share: float) -> bool:
+    """Tell whether requests take longer than before ÷ `share`, by more than chance, and not for a higher demand.
+
+    The response time (demand ÷ throughput) compares times of different load as far as they can be compared: more
+    requests at once take longer in any settings, so then nothing is said.
+    """
+    was, is_now = before.response_seconds, after.response_seconds
+    if not was or not is_now or after.demand > before.demand / SAME_DEMAND:
+        return False
+    chance = DEVIATIONS * math.sqrt(1 / before.requests + 1 / after.requests)
+    return is_now * share > was and math.log(is_now / was) > chance
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -1,0 +1,122 @@
+"""How a change ends: it is kept, or rolled back; what the state remembers of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner import stability
+from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.reasons import Reason
+from stablehand_tuner.state import EMPTY_WINDOW, MOST_REFUSED, Phase, TunerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stablehand_tuner.doubt import Doubt
+    from stablehand_tuner.policy import Policy
+    from stablehand_tuner.settings import Settings, WorkerClass
+
+Outcome = tuple[TunerState, Decision]
+
+# What ended the change was not the settings' doing: their class stays a candidate.
+NOT_THE_CLASS = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED, Reason.CANARY_LOST, Reason.MEMORY})
+# Nor was it anybody's mistake: the next change need not wait for longer.
+NO_REVERSAL = frozenset({Reason.CANARY_LOST, Reason.MEMORY})
+REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
+
+
+def keep(
+    policy: Policy,
+    state: TunerState,
+    now: float,
+    message: str,
+    *,
+    target: Settings,
+    evidence: Mapping[str, float],
+) -> Outcome:
+    """End a change with its settings staying; one against the direction of the last makes the next wait longer."""
+    current = target if state.settings is None else state.settings
+    towards = stability.direction(target, current)
+    reversed_now = towards * state.direction < 0
+    reversals = state.reversals + 1 if reversed_now else max(0, state.reversals - 1)
+    kept = dataclasses.replace(
+        end(state, settings=target),
+        reversals=reversals,
+        direction=towards or state.direction,
+        next_change_at=now + stability.wait_after(policy.windows, reversals),
+    )
+    return kept, Decision(Action.KEEP, Reason.TRIAL_PASSED, f"{target} stays: {message}", target, evidence)
+
+
+def roll_back(
+    policy: Policy,
+    state: TunerState,
+    now: float,
+    reason: Reason,
+    message: str,
+    *,
+    target: Settings,
+    doubt: Doubt | None = None,
+) -> Outcome:
+    """Go back to what ran before; a class that failed is not tried again for this image.
+
+    One that only gained nothing is: the machine's neighbours may have had their part in that. With a doubt, what ran
+    before is compared once more before anything is held against the class.
+    """
+    before = target if state.settings is None else state.settings
+    reversals = state.reversals if reason in NO_REVERSAL else state.reversals + 1
+    refused = state.refused
+    if reason in REFUSALS:
+        refused = (*(each for each in refused if each != target), target)[-MOST_REFUSED:]
+    pod = None if state.canary is None else state.canary.pod
+    decision = Decision(Action.ROLL_BACK, reason, f"{message}: back to {before}", before, pod=pod)
+    state = clear_window(
+        state,
+        phase=Phase.ROLLING_BACK,
+        since=now,
+        target=before,
+        change=decision,
+        canary=None,
+        baseline=None,
+        doubt=doubt,
+        banned=state.banned if doubt else with_ban(state, reason, target=target, before=before),
+        refused=refused,
+        reversals=reversals,
+        next_change_at=now + stability.wait_after(policy.windows, reversals),
+    )
+    return state, decision
+
+
+def with_ban(state: TunerState, reason: Reason, *, target: Settings, before: Settings) -> dict[WorkerClass, Reason]:
+    """Return the banned classes, with the target's among them if it was what failed."""
+    banned = dict(state.banned)
+    if target.worker_class is not before.worker_class and reason not in NOT_THE_CLASS:
+        banned[target.worker_class] = reason
+    return banned
+
+
+def end(state: TunerState, *, settings: Settings | None) -> TunerState:
+    """Return the state without any change under way, and with these settings as what every pod should run."""
+    return clear_window(
+        state,
+        phase=Phase.WATCHING,
+        since=None,
+        settings=settings,
+        target=None,
+        change=None,
+        canary=None,
+        baseline=None,
+        doubt=None,
+    )
+
+
+def clear_window(state: TunerState, **changes: object) -> TunerState:
+    """Return the state with these changes, and with an empty window."""
+    cleared: dict[str, Any] = {**EMPTY_WINDOW, "verdict": None, **changes}
+    return dataclasses.replace(state, **cleared)
+
+
+def elapsed(state: TunerState, now: float) -> float:
+    """Return the seconds since the phase began."""
+    return now - (now if state.since is None else state.since)
