@@ -1,15 +1,23 @@
 """The app of the integration tests: waits as long as the query says, and fails to boot as a file says."""
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
 _FAULT = Path("boot-fault")  # in the server's working directory
 
 if _FAULT.exists():
-    if _FAULT.read_text() == "hang":
-        time.sleep(600)
-    raise RuntimeError(_FAULT.read_text())
+    match _FAULT.read_text():
+        case "hang":
+            time.sleep(600)
+        case "exit":
+            sys.exit(7)
+        case "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case text:
+            raise RuntimeError(text)
 
 
 def app(environ, start_response):
