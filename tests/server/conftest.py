@@ -40,7 +40,10 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 class RunningServer:
-    """A real stablehand-server that serves the app of the tests; `wrapper` is a command that runs its command."""
+    """A real stablehand-server that serves the app of the tests; `wrapper` is a command that runs its command.
+
+    With `bind_by_file` a configuration file says where to listen, not a flag.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class RunningServer:
         *flags: str,
         app: str = "serving:app",
         wrapper: Sequence[str] = (),
+        bind_by_file: bool = False,
         **environment: str,
     ) -> None:
         with contextlib.ExitStack() as stack:
@@ -62,7 +66,8 @@ class RunningServer:
         self._log_file = directory / "log"
         command = [*wrapper, sys.executable, "-m", "stablehand_server.cli", app]
         command += ["--settings-file", str(self.settings_file)]
-        command += ["--bind", f"127.0.0.1:{self.port}", "--metrics-bind", f"127.0.0.1:{self.metrics_port}", *flags]
+        command += ["--metrics-bind", f"127.0.0.1:{self.metrics_port}", *flags]
+        command += [] if bind_by_file else ["--bind", f"127.0.0.1:{self.port}"]
         variables = {"PYTHONPATH": str(APPS), "STABLEHAND_TERMINATION_LOG": str(self.termination_log), **environment}
         with self._log_file.open("wb") as output:
             self.process = subprocess.Popen(

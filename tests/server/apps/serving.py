@@ -12,6 +12,8 @@ if _FAULT.exists():
     match _FAULT.read_text():
         case "hang":
             time.sleep(600)
+        case "slow":
+            time.sleep(1)
         case "exit":
             sys.exit(7)
         case "segfault":
