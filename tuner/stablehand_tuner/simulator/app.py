@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 EVENTED = frozenset({WorkerClass.GEVENT, WorkerClass.EVENTLET, WorkerClass.ASGI})
 """The classes that serve all requests of a process in one thread, each until it waits."""
 
+CONVOY = 3
+"""From so many others on, that compute in the same process, a thread's way to the lock gets no longer."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -31,7 +34,8 @@ class App:
 
     `compute` holds the interpreter's lock, `compute_unlocked` does not (a C extension that releases it). `jitter` is
     the relative standard deviation of all three times. `kinds` are further kinds of requests. `thread_overhead` is CPU
-    that each further request in the same process costs under gthread (the convoy). `blocks_event_loop` says that the
+    that a request costs more for each other, of at most `CONVOY`, that computes in the same process under gthread: the
+    convoy at the interpreter's lock. `blocks_event_loop` says that the
     app waits inside a C call, so that under an event loop nobody else in the process advances. `error_share` is by
     worker class. `request_bytes` is what a request holds while it is in a process.
     """

@@ -59,7 +59,7 @@ class Interpreter(Protocol):
     def pop(self) -> Request:
         """Return the request that is done."""
 
-    def hold(self) -> None:
+    def hold(self, request: Request) -> None:
         """Let the request that was popped keep the interpreter without computing (a call that blocks)."""
 
     def resume(self, request: Request, seconds: float) -> None:
@@ -67,6 +67,9 @@ class Interpreter(Protocol):
 
     def starting(self) -> Request | None:
         """Return the request that computes now, if it could not from the moment it was added on."""
+
+    def crowd(self) -> int:
+        """Return how many requests compute, or wait for their turn."""
 
     def lag(self) -> float:
         """Return the core seconds after which a timer that fires now would be served."""
@@ -99,7 +102,7 @@ class SharedInterpreter:
         """Return the request that is done."""
         return heapq.heappop(self._computing)[2]
 
-    def hold(self) -> None:
+    def hold(self, request: Request) -> None:
         """Do nothing: a thread that blocks in a call has given the lock away."""
 
     def resume(self, request: Request, seconds: float) -> None:
@@ -109,6 +112,10 @@ class SharedInterpreter:
     def starting(self) -> Request | None:
         """Return None: every thread has its turns from the beginning."""
         return None
+
+    def crowd(self) -> int:
+        """Return how many requests compute."""
+        return len(self._computing)
 
     def lag(self) -> float:
         """Return what each of the computing threads may keep the lock for before the timer's thread has it."""
@@ -121,7 +128,7 @@ class EventLoop:
     def __init__(self) -> None:
         self._turns: deque[tuple[Request, float]] = deque()
         self._done = 0.0
-        self._held = False
+        self._held: Request | None = None
 
     def add(self, request: Request, seconds: float) -> None:
         """Let a request compute for so long when its turn comes."""
@@ -129,12 +136,12 @@ class EventLoop:
 
     def resume(self, request: Request, seconds: float) -> None:
         """Let the request that keeps the loop compute again, before all others."""
-        self._held = False
+        self._held = None
         self._turns.appendleft((request, seconds))
 
     def remaining(self) -> float | None:
         """Return the core seconds until the next request is done; None when none computes."""
-        return max(0.0, self._turns[0][1] - self._done) if self._turns and not self._held else None
+        return max(0.0, self._turns[0][1] - self._done) if self._turns and self._held is None else None
 
     def advance(self, seconds: float) -> None:
         """Let the process compute for so long."""
@@ -147,12 +154,20 @@ class EventLoop:
 
     def starting(self) -> Request | None:
         """Return the request whose turn it is."""
-        return self._turns[0][0] if self._turns and not self._held else None
+        return self._turns[0][0] if self._turns and self._held is None else None
 
-    def hold(self) -> None:
+    def hold(self, request: Request) -> None:
         """Let the request that was popped keep the loop without computing."""
-        self._held = True
+        self._held = request
+
+    def crowd(self) -> int:
+        """Return how many requests wait for their turn."""
+        return len(self._turns)
 
     def lag(self) -> float:
-        """Return the computing of everybody who is before the timer."""
-        return sum(seconds for _, seconds in self._turns) - self._done
+        """Return the computing and the blocking of everybody who is before the timer."""
+        ahead = sum(seconds for _, seconds in self._turns) - self._done
+        ahead += sum(each.wait + each.compute / 2 for each, _ in self._turns if each.holds and not each.is_second_half)
+        if self._held is not None:
+            ahead += self._held.wait / 2  # on average half of it is over
+        return ahead

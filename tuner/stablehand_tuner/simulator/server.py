@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.simulator.app import CONVOY
 from stablehand_tuner.simulator.cores import Cores
 from stablehand_tuner.simulator.exposition import Sample, ServerCounters, WorkerGauges, samples
 from stablehand_tuner.simulator.interpreter import Request
@@ -178,18 +179,24 @@ class Server:
         request.process = process
         share = self.app.error_share.get(process.settings.worker_class, 0.0)
         request.failed = bool(share) and self._chance.random() < share
-        if process.settings.worker_class is WorkerClass.GTHREAD:
-            request.compute += self.app.thread_overhead * len(process.requests)
         if process.is_evented:
             request.compute += request.compute_unlocked
             request.compute_unlocked = 0.0
+            request.holds = self.app.blocks_event_loop and request.wait > 0
         process.requests.add(request)
         if not process.is_evented:
             self._begin(request)
         request.is_second_half = not (request.wait or request.compute_unlocked)
-        process.interpreter.add(request, request.compute if request.is_second_half else request.compute / 2)
+        self._compute(request, process, 1.0 if request.is_second_half else 0.5)
         self._refresh(process)
         self._watch_memory()
+
+    def _compute(self, request: Request, process: Process, part: float) -> None:
+        """Let a request compute a part of what it has to; under threads more, while others do (a convoy)."""
+        seconds = request.compute
+        if process.settings.worker_class is WorkerClass.GTHREAD:
+            seconds += self.app.thread_overhead * min(CONVOY, process.interpreter.crowd())
+        process.interpreter.add(request, part * seconds)
 
     def _begin(self, request: Request) -> None:
         request.is_inside, request.began = True, self._agenda.now
@@ -248,11 +255,10 @@ class Server:
     def _wait(self, request: Request) -> None:
         process = request.process
         if not request.wait:
-            process.interpreter.add(request, request.compute / 2)
+            self._compute(request, process, 0.5)
             return
-        if process.is_evented and self.app.blocks_event_loop:
-            request.holds = True
-            process.interpreter.hold()
+        if request.holds:
+            process.interpreter.hold(request)
         self._backend.serve(request, lambda: self._waited(request))
 
     def _waited(self, request: Request) -> None:
@@ -263,7 +269,7 @@ class Server:
         if request.holds:
             process.interpreter.resume(request, request.compute / 2)
         else:
-            process.interpreter.add(request, request.compute / 2)
+            self._compute(request, process, 0.5)
         self._refresh(process)
 
     def _finish(self, request: Request, process: Process) -> None:
