@@ -255,8 +255,8 @@ class LiveArbiter(Supervisor):
         self._respawning.failed(time.monotonic())
         serves = any(lifecycle.phase(each) is Phase.READY for each in self.WORKERS.values())
         tries = 1 if switching.serving is None else _BOOTS_BEFORE_GIVING_UP
-        if ending.failed_to_boot and not serves and self._respawning.failures >= tries:
-            raise HaltServer(f"No worker serves, and none boots: {ending.why}", self.WORKER_BOOT_ERROR)
+        if ending.boot_error is not None and not serves and self._respawning.failures >= tries:
+            raise HaltServer(f"No worker serves, and none boots: {ending.why}", ending.boot_error)
 
     # The sockets ------------------------------------------------------------------------------------------------------
 

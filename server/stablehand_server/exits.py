@@ -43,6 +43,17 @@ def in_words(status: int) -> str:
     return f"exited with code {os.waitstatus_to_exitcode(status)}"
 
 
+def as_gunicorn_says(status: int, reason: str) -> str:
+    """Return a worker's end in the words of gunicorn's log, which alerts may be looking for."""
+    if not os.WIFSIGNALED(status):
+        return f"{in_words(status)}."
+    words = in_words(status).replace("was killed by", "was sent") + "!"
+    if reason == "oom":
+        return f"{words} Out of memory."
+    doubtful = os.WTERMSIG(status) == signal.SIGKILL and reason != "timeout"
+    return f"{words} Perhaps out of memory?" if doubtful else words
+
+
 class OutOfMemoryKills:
     """The kernel's count of processes of the cgroup that it killed for want of memory."""
 

@@ -35,11 +35,14 @@ _CLASSES = list(WorkerClass)
 
 
 class Ending(NamedTuple):
-    """How a worker ended: a reason of the metrics' contract, why in words, and whether the boot failed by itself."""
+    """How a worker ended: a reason of the metrics' contract, why in words, and what its boot fails with.
+
+    `boot_error` is gunicorn's exit status for it, or None where the boot itself does not say that it failed.
+    """
 
     reason: str
     why: str
-    failed_to_boot: bool
+    boot_error: int | None
 
 
 class Supervisor(Arbiter):
@@ -73,8 +76,8 @@ class Supervisor(Arbiter):
         """Draw the consequences of a worker's end."""
         raise NotImplementedError
 
-    def spawn_worker(self, index: int | None = None) -> None:
-        """Fork a worker of the wanted generation at an index, by default the lowest free one."""
+    def spawn_worker(self, index: int | None = None) -> int | None:
+        """Fork a worker of the wanted generation at an index, by default the lowest free one; return its process id."""
         taken = {worker.assignment.index for worker in self.WORKERS.values()}
         place = min(set(range(len(taken) + 1)) - taken) if index is None else index
         target = self._switching.target
@@ -91,13 +94,17 @@ class Supervisor(Arbiter):
         assignment = Assignment(place, target.number, record, tuple(self.foreign_listeners()))
         self.worker_class = functools.partial(build, assignment=assignment)
         try:
-            record.cells[Cell.PID] = super().spawn_worker()
+            pid = int(super().spawn_worker())
+            record.cells[Cell.PID] = pid
         except Exception as error:  # no process, no file for its heartbeat, a hook that fails: what serves goes on
             self.slots.release(record)
             self._respawning.failed(time.monotonic())
             if self._switching.serving is None and not isinstance(error, OSError):
                 raise
             self.log.error("A worker cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
+            return None
+        else:
+            return pid
         finally:
             self.worker_class = target.worker_class
 
@@ -177,7 +184,9 @@ class Supervisor(Arbiter):
 
     def _take_leave(self, worker: MeasuredWorker, status: int, reason: str, cpu_seconds: tuple[float, float]) -> None:
         if os.waitstatus_to_exitcode(status) != 0 and reason not in {"retired", "max_requests"}:
-            self.log.error("Worker (pid:%s) %s (%s)", worker.pid, exits.in_words(status), reason)
+            terminated = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
+            tell = self.log.info if terminated else self.log.error
+            tell("Worker (pid:%s) %s (%s)", worker.pid, exits.as_gunicorn_says(status, reason), reason)
         ending = Ending(reason, *self._why(worker, status, reason))
         user, system = cpu_seconds
         self.slots.release(worker.assignment.record, cpu_user=user, cpu_system=system)
@@ -185,14 +194,17 @@ class Supervisor(Arbiter):
         self.cfg.child_exit(self, worker)
         self.worker_ended(worker, ending)
 
-    def _why(self, worker: MeasuredWorker, status: int, reason: str) -> tuple[str, bool]:
-        """Return in words why the worker ended, and whether its own boot says so."""
+    def _why(self, worker: MeasuredWorker, status: int, reason: str) -> tuple[str, int | None]:
+        """Return in words why the worker ended, and the status of a boot that says itself that it failed."""
         if worker.aborted and not worker.ready:
-            return f"it had not booted after {self.cfg.boot_timeout} seconds (--boot-timeout)", False
+            return f"it had not booted after {self.cfg.boot_timeout} seconds (--boot-timeout)", None
         if reason == "oom":
-            return "it was killed for want of memory", False
+            return "it was killed for want of memory", None
         failure = worker.assignment.record.failure
-        return failure or f"it {exits.in_words(status)}", bool(failure)
+        code = os.waitstatus_to_exitcode(status)
+        if code not in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR}:
+            return failure or f"it {exits.in_words(status)}", self.WORKER_BOOT_ERROR if failure else None
+        return failure or f"it {exits.in_words(status)}", code
 
 
 def _class_number(generation: Generation) -> int:

@@ -68,6 +68,20 @@ def test_an_end_is_told_in_words(status, words):
     assert exits.in_words(status) == words
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        (KILLED, "signal", "was sent SIGKILL! Perhaps out of memory?"),
+        (KILLED, "oom", "was sent SIGKILL! Out of memory."),
+        (KILLED, "timeout", "was sent SIGKILL!"),
+        (int(signal.SIGTERM), "signal", "was sent SIGTERM!"),
+        (exited(1), "error", "exited with code 1."),
+    ],
+)
+def test_the_log_tells_an_end_as_gunicorn_does(status, reason, words):
+    assert exits.as_gunicorn_says(status, reason) == words
+
+
 @pytest.fixture
 def counting(tmp_path):
     """Return a cgroup of a version, and the file in which the kernel counts for it; the file is not there yet."""
