@@ -7,7 +7,9 @@ file may vanish for a moment. A file is read once in each pass of the master's l
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import errno
+import os
+import stat
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.settings import InvalidSettings, Settings
@@ -58,8 +60,7 @@ class SettingsSource:
 
 def _read(path: str) -> Reading | None:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_LONGEST_FILE_BYTES + 1)
+        content = _content(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -72,3 +73,16 @@ def _read(path: str) -> Reading | None:
         return Reading(path, text=content.decode())
     except UnicodeDecodeError as error:
         return Reading(path, fault=f"not UTF-8 text: {error.reason} at byte {error.start}")
+
+
+def _content(path: str) -> bytes:
+    """Return the file's content, or its beginning if it is too long."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(_LONGEST_FILE_BYTES + 1)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # To open a named pipe is to wait for whoever writes, and the master must never wait.
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 pytestmark = pytest.mark.integration
@@ -12,10 +14,12 @@ BAD = {
     "an unknown field": (GOOD.replace("threads", "treads"), "unknown field 'treads'"),
     "a missing field": ('{"workerClass": "sync"}', "missing"),
     "an unknown class": (GOOD.replace("gthread", "quick"), "workerClass is 'quick'"),
-    "eventlet": (GOOD.replace("gthread", "eventlet"), "eventlet is not supported"),
-    "tornado": (GOOD.replace("gthread", "tornado"), "tornado is not supported"),
     "no workers": (GOOD.replace("2", "0"), "workers is 0"),
     "too many workers": (GOOD.replace("2", "99999999999999999999"), "workers is 99999999999999999999"),
+    "fewer than no workers": (GOOD.replace("2", "-2"), "workers is -2"),
+    "a number as text": (GOOD.replace("2", '"2"'), "whole number"),
+    "true threads": (GOOD.replace("8", "true"), "whole number"),
+    "no class": (GOOD.replace('"gthread"', "null"), "workerClass is None"),
     "half a worker": (GOOD.replace("2", "2.5"), "whole number"),
     "threads in sync": (GOOD.replace("gthread", "sync"), "threads is 8"),
     "deep nesting": ("[" * 60_000, "nested too deeply"),
@@ -54,6 +58,35 @@ def test_no_bad_settings_file_fails_a_request_each_is_counted_and_logged_once_an
     assert result.failures == {}, result.examples
     assert result.completed > 500
     assert server.switches("rejected") == len(BAD)
+
+
+ODD = {
+    "a directory": (lambda path: path.mkdir(), "Is a directory"),
+    "a named pipe": (os.mkfifo, "it is no regular file"),
+    "a link to itself": (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    "a file that cannot be read": (lambda path: path.symlink_to("/proc/self/mem"), "Input/output error"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+}
+
+
+def test_no_odd_file_stops_the_server_or_fails_a_request(launch, until):
+    server = launch("--workers", "2")
+    with server.load(8) as load:
+        until(lambda: load.last().completed)
+        for count, (make, fault) in enumerate(ODD.values(), 1):
+            odd = server.settings_file.with_suffix(f".{count}")
+            make(odd)
+            server.settings_file.unlink(missing_ok=True)
+            server.settings_file.symlink_to(odd)
+            until(lambda count=count: server.switches("rejected") == count)
+            assert fault in refusals(server)[-1]
+            assert server.metric("settings_refused") == 1
+        server.settings_file.unlink()
+        server.configure("gthread", 1, 4)
+        result = load.stop()
+
+    assert result.failures == {}, result.examples
+    assert server.metric("settings_refused") == 0
 
 
 def test_a_vanished_file_changes_nothing_and_is_followed_when_it_comes_back(launch, until):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -105,10 +106,33 @@ def test_a_file_that_says_no_settings_is_told_once_with_its_fault(source, paths,
     assert source.poll() is None
 
 
-def test_a_path_that_cannot_be_read_as_a_file_is_a_fault_not_an_error(tmp_path):
-    reading = SettingsSource([str(tmp_path)]).poll()
+def make_pipe(path):
+    os.mkfifo(path)
 
-    with pytest.raises(InvalidSettings, match="cannot be read"):
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+@pytest.mark.timeout(10)  # a pipe could be waited for without end
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (make_pipe, "cannot be read: it is no regular file"),
+        (make_socket, "cannot be read: No such device or address"),
+        (lambda path: path.symlink_to("/dev/zero"), "cannot be read: it is no regular file"),
+        (lambda path: path.symlink_to(path.name), "cannot be read: Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("/proc/self/mem"), "cannot be read: Input/output error"),
+    ],
+)
+def test_what_cannot_be_read_as_a_file_is_a_fault_not_an_error(tmp_path, make, fault):
+    path = tmp_path / "settings.json"
+    make(path)
+    reading = SettingsSource([str(path)]).poll()
+
+    with pytest.raises(InvalidSettings, match=fault):
         reading.settings()
 
 
