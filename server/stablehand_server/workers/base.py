@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import signal
 import sys
 import time
@@ -84,6 +85,8 @@ class MeasuredWorker(Worker):
 
     def init_process(self) -> None:
         """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
+        # A collection writes into every object that it looks at. Those of the master stay shared with it if none does.
+        gc.freeze()
         for listener in self.assignment.foreign_listeners:
             listener.close()
         access_log.in_worker(self.log, self.assignment.index, self._class_name())
