@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import re
 import signal
 import threading
 
 import pytest
+
+from stablehand_tuner.settings import WorkerClass
 
 pytestmark = pytest.mark.integration
 
@@ -113,6 +117,136 @@ def test_term_first_unreadies_then_finishes_what_is_in_flight_and_ends_with_0(la
     assert server.process.wait(timeout=15) == 0
     with pytest.raises((OSError, http.client.HTTPException)):
         server.get("/readyz", port=server.metrics_port)
+
+
+@pytest.mark.parametrize("worker_class", [each.value for each in WorkerClass])
+def test_a_signal_for_the_master_that_reaches_the_whole_group_ends_no_child_and_fails_no_request(
+    launch, until, worker_class
+):
+    server = launch("--worker-class", worker_class, "--workers", "2")
+    until(lambda: server.settled(2) and len(server.children()) == 3)  # the probe of the worker classes has ended
+    children = server.children()
+    with server.load(8) as load:
+        until(lambda: load.last().completed)
+        for name in ("HUP", "USR1", "USR2", "TTIN", "TTOU", "WINCH"):
+            for child in children:
+                os.kill(child, getattr(signal, f"SIG{name}"))
+        served = len(load.series)
+        until(lambda: len(load.series) > served + 2)
+        assert load.last().completed
+        assert server.readiness() == 200
+        result = load.stop()
+
+    assert result.failures == {}, result.examples
+    assert server.children() == children
+
+
+def test_programs_that_the_app_starts_can_be_ended_by_hup(launch, tmp_path):
+    (tmp_path / "starter.py").write_text(
+        "import subprocess, sys\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    child = 'import os, signal; os.kill(os.getpid(), signal.SIGHUP)'\n"
+        "    return [str(subprocess.run([sys.executable, '-c', child]).returncode).encode()]\n"
+    )
+
+    assert launch(app="starter:app").get() == (200, str(-signal.SIGHUP))
+
+
+def test_the_number_of_workers_of_a_class_of_the_users_own_follows_the_signals_too(launch, until, tmp_path):
+    (tmp_path / "own.py").write_text("from gunicorn.workers.sync import SyncWorker\nclass Own(SyncWorker):\n    pass\n")
+    server = launch("--worker-class", "own.Own")
+    for number, workers in ((signal.SIGTTIN, 2), (signal.SIGTTOU, 1)):
+        server.signal(number)
+        until(lambda workers=workers: server.settled(workers))
+
+
+def test_a_number_set_by_a_signal_holds_until_the_settings_file_changes_or_the_configuration_is_reloaded(launch, until):
+    server = launch()
+    server.configure("sync", 2)
+    server.signal(signal.SIGTTIN)
+    until(lambda: server.active()[1] == 3 and server.settled(3))
+    server.configure("sync", 1)
+    server.signal(signal.SIGTTIN)
+    until(lambda: server.active()[1] == 2 and server.settled(2))
+    server.signal(signal.SIGHUP)
+    until(lambda: server.active()[1] == 1 and server.settled(1))
+
+
+def test_usr1_opens_the_log_files_anew_in_master_and_workers(launch, until, tmp_path):
+    log, access = tmp_path / "error.log", tmp_path / "access.log"
+    server = launch("--error-logfile", str(log), "--access-logfile", str(access))
+    workers = re.findall(r"Booting worker with pid: (\d+)", log.read_text())
+    for file in (log, access):
+        file.rename(file.with_suffix(".old"))
+    server.signal(signal.SIGUSR1)
+    until(lambda: log.exists() and access.exists())
+
+    assert server.get()[0] == 200
+    until(lambda: "GET /" in access.read_text())
+    assert {int(pid) for pid in workers} <= server.children()
+
+
+def test_winch_is_nothing_to_a_server_that_is_no_daemon(launch, until):
+    server = launch()
+    workers = server.workers()
+    server.signal(signal.SIGWINCH)
+    until(lambda: "Handling signal: winch" in server.log())
+
+    assert server.get()[0] == 200
+    assert server.workers() == workers
+
+
+@pytest.fixture
+def ended_by_pidfile(tmp_path, until):
+    """A pid file, whose process ends with the test though it is no child of it."""
+    file = tmp_path / "pid"
+    yield file
+    for left in (file.with_name("pid.2"), file):
+        if left.exists():
+            pid = int(left.read_text())
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+            until(lambda pid=pid: not alive(pid))
+
+
+def test_winch_takes_the_workers_of_a_daemon_away_and_ttin_or_hup_bring_them_back(start, until, ended_by_pidfile):
+    server = start("--daemon", "--pid", str(ended_by_pidfile), "--workers", "2", "--error-logfile", "errors")
+    until(lambda: server.readiness() == 200)
+    master = int(ended_by_pidfile.read_text())
+    os.kill(master, signal.SIGWINCH)
+    until(lambda: server.readiness() == 503 and server.metric("workers", state="retiring") == 0)
+    os.kill(master, signal.SIGTTIN)
+    until(lambda: server.settled(1))
+    os.kill(master, signal.SIGWINCH)
+    until(lambda: server.readiness() == 503)
+    os.kill(master, signal.SIGHUP)
+    until(lambda: server.settled(2))
+
+    assert server.get()[0] == 200
+
+
+def test_usr2_starts_a_second_master_that_takes_over_without_a_failed_request(launch, until, ended_by_pidfile):
+    server = launch("--pid", str(ended_by_pidfile), "--workers", "2")
+    first = server.process.pid
+    second_pidfile = ended_by_pidfile.with_name("pid.2")
+    with server.load(8, keep_alive=False) as load:
+        until(lambda: load.last().completed)
+        server.signal(signal.SIGUSR2)
+        until(second_pidfile.exists)
+        second = int(second_pidfile.read_text())
+        until(lambda: server.log().count("Serving with sync 2") == 2)
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(timeout=15) == 0
+        until(lambda: ended_by_pidfile.exists() and int(ended_by_pidfile.read_text()) == second)
+        until(lambda: server.readiness() == 200)  # the metrics have moved to the second master
+        served = len(load.series)
+        until(lambda: len(load.series) > served + 1)
+        result = load.stop()
+
+    assert first != second
+    assert result.failures == {}, result.examples
+    assert server.settled(2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
