@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help venv fmt lint test test-fast test-integration test-e2e soak demo local cluster cluster-down \
-	images tools generate pins hooks changelog clean
+	bench-server bench-server-quick images tools generate pins hooks changelog clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -56,6 +56,12 @@ test-e2e: tools ## Runs the tests on a real cluster, starting one if none is up
 
 soak: tools ## Runs the tests that take long, and leaves what they measured in docs/soak/
 	$(PYTEST) -m soak
+
+bench-server: venv ## Measures what the server's metrics cost, beside others, into docs/bench-server.md; wants a quiet machine
+	PYTHONPATH=bench $$(scripts/bench-venv) -m stablehand_bench.server --docs
+
+bench-server-quick: venv ## Runs the same in about three minutes, and only shows the results
+	PYTHONPATH=bench $$(scripts/bench-venv) -m stablehand_bench.server --quick
 
 generate: venv ## Regenerates the CRD, the dashboard and the golden files
 	$(BIN)/stablehand crd > charts/stablehand/files/wsgiapps.yaml

@@ -1,0 +1,166 @@
+"""Server processes of a benchmark: pinned to a core, awaited until they answer, measured, ended for certain."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stablehand_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_BOOT_SECONDS = 60.0
+_END_SECONDS = 10.0
+_KIB = 1024
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+class Server:
+    """A server that runs; `process` is its master."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def check(self) -> None:
+        """Raise BenchError, with the end of its log, when it has ended."""
+        if self.process.poll() is not None:
+            said = self._log.read_text(errors="replace")[-2000:]
+            raise BenchError(f"the server ended with status {self.process.returncode}:\n{said}")
+
+    def await_answer(self, port: int, path: str, seconds: float = _BOOT_SECONDS) -> None:
+        """Return once a request is answered with 200; raise BenchError when it ends, or that takes too long."""
+        deadline = time.monotonic() + seconds
+        while not answers(port, path):
+            self.check()
+            if time.monotonic() > deadline:
+                raise BenchError(f"no answer from port {port} within {seconds:g} s:\n{self.log()[-2000:]}")
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        """Return what it has logged."""
+        return self._log.read_text(errors="replace")
+
+    def children(self) -> list[int]:
+        """Return the process ids of the master's children."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the master and its living children, user and system."""
+        return sum(map(_cpu_seconds, (self.process.pid, *self.children())))
+
+
+@contextlib.contextmanager
+def serving(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    core: int | None,
+    port: int,
+    readiness: str = "/",
+    boot_seconds: float = _BOOT_SECONDS,
+) -> Iterator[Server]:
+    """Start a server pinned to a core (None: to none), yield it once it answers, and end it with all its children.
+
+    Args:
+        command: the program and its arguments.
+        environment: variables on top of this process's own.
+        core: the core that it may use.
+        port: where it is asked for `readiness`, until it answers with 200.
+        readiness: the path to ask for.
+        boot_seconds: how long that may take.
+
+    Raises:
+        BenchError: when it ends, or does not answer in time; the text has the end of its log.
+    """
+    pinned = ["taskset", "--cpu-list", str(core), *command] if core is not None else list(command)
+    with tempfile.TemporaryDirectory(prefix="stablehand-bench-") as directory:
+        log = Path(directory) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                pinned,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        try:
+            server = Server(process, log)
+            server.await_answer(port, readiness, boot_seconds)
+            yield server
+        finally:
+            _end(process)
+
+
+def answers(port: int, path: str) -> bool:
+    """Tell whether a server answers a request with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def proportional_bytes(pid: int) -> int:
+    """Return a process's memory with shared pages divided (PSS).
+
+    Raises:
+        OSError: when it is gone, or the kernel does not tell.
+    """
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * _KIB
+    raise OSError(f"/proc/{pid}/smaps_rollup has no line Pss")
+
+
+def listens(pid: int, port: int) -> bool:
+    """Tell whether a process has a socket that listens on a port."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    held = set()
+    for descriptor in descriptors.iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            held.add(str(descriptor.readlink()))
+    rows = (line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
+    return any(int(row[1].split(":")[1], 16) == port and f"socket:[{row[9]}]" in held for row in rows)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # Its own session, so the group is its own too: workers go with a master that does not end in time.
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _cpu_seconds(pid: int) -> float:
+    content = Path(f"/proc/{pid}/stat").read_bytes()
+    fields = content[content.rindex(b")") + 1 :].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
