@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv fmt lint test test-fast test-integration test-e2e soak demo local cluster cluster-down \
-	bench-server bench-server-quick images tools generate pins hooks changelog clean
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e gunicorn-suite soak demo local cluster \
+	cluster-down bench-server bench-server-quick images tools generate pins hooks changelog clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
