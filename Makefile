@@ -54,6 +54,9 @@ test-integration: tools ## Runs the tests with real servers under load and a rea
 test-e2e: tools ## Runs the tests on a real cluster, starting one if none is up
 	$(PYTEST) -m "e2e and not soak"
 
+gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)
+	$(PYTEST) tests/gunicorn_suite
+
 soak: tools ## Runs the tests that take long, and leaves what they measured in docs/soak/
 	$(PYTEST) -m soak
 
