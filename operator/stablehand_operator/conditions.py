@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stablehand_operator.pods import Pod
+    from stablehand_tuner.canary import Canary
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.settings import Settings
@@ -75,33 +76,42 @@ def settings_accepted(
     observations: Mapping[str, Observation | None],
     decision: Decision | None,
     now: dt.datetime,
+    *,
+    canary: Canary | None,
 ) -> Verdict:
     """Tell whether the servers run what they should.
 
     A refusal stays visible for a while after the old settings are back: a person who looks a minute later must see it.
     """
-    if decision is not None and decision.reason in _REFUSALS:
-        return Verdict("False", decision.reason.value, decision.message)
     measured = {pod: each for pod, each in observations.items() if each is not None}
-    for pod, each in measured.items():
-        if each.switches_rejected or each.switches_rolled_back:
-            how = "refused" if each.switches_rejected else "could not start with"
-            now_running = each.settings_active or "what it ran before"
-            return Verdict(
-                "False",
-                Reason.SERVER_REFUSED.value,
-                f"pod {pod} {how} its settings and runs {now_running}; see its log",
-            )
+    refusal = _refusal(measured, decision)
+    if refusal is not None:
+        return refusal
     if not measured:
         return _as_before(previous) or Verdict("Unknown", "NotMeasured", "no pod could be asked yet")
-    differing = sorted(pod for pod, each in measured.items() if each.settings_active != desired)
+    own = {} if canary is None else {canary.pod: canary.settings}
+    differing = sorted(pod for pod, each in measured.items() if each.settings_active != own.get(pod, desired))
     if previous is not None and previous.status == "False":
         age = (now - _moment(previous.last_transition_time)).total_seconds()
         if differing or age < REFUSAL_SHOWN_SECONDS:
             return Verdict("False", previous.reason, previous.message)
     if differing:
         return Verdict("Unknown", "Applying", f"{len(differing)} of {len(measured)} pods do not run {desired} yet")
-    return Verdict("True", "Active", f"every pod runs {desired}")
+    aside = f"pod {canary.pod} runs {canary.settings} as a canary; " if canary is not None else ""
+    return Verdict("True", "Active", f"{aside}every {'other ' if aside else ''}pod runs {desired}")
+
+
+def _refusal(measured: Mapping[str, Observation], decision: Decision | None) -> Verdict | None:
+    """Return what the tuner, or else a server, says of settings that are refused just now."""
+    if decision is not None and decision.reason in _REFUSALS:
+        return Verdict("False", decision.reason.value, decision.message)
+    for pod, each in measured.items():
+        if each.switches_rejected or each.switches_rolled_back:
+            how = "refused" if each.switches_rejected else "could not start with"
+            now_running = each.settings_active or "what it ran before"
+            message = f"pod {pod} {how} its settings and runs {now_running}; see its log"
+            return Verdict("False", Reason.SERVER_REFUSED.value, message)
+    return None
 
 
 def tuning(mode: Mode, decision: Decision | None, previous: Condition | None, *, serving: bool) -> Verdict:

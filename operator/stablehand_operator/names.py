@@ -15,7 +15,10 @@ SHORT_NAMES = ("wsgi",)
 FIELD_MANAGER = GROUP
 
 SETTINGS_ANNOTATION = f"{GROUP}/settings"
-"""On one pod: settings for that pod alone, over those of the ConfigMap."""
+"""On one pod: settings for that pod alone, over those of the ConfigMap; the operator's own, for its canary."""
+
+FREEZE_ANNOTATION = f"{GROUP}/freeze"
+"""On a WSGIApp: the tuner leaves it as it is, unless the value is `false`."""
 
 NUDGE_ANNOTATION = f"{GROUP}/nudge"
 """On a pod: changes with the app's settings, so that the kubelet syncs the pod's volumes at once."""

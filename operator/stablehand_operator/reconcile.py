@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from stablehand_operator.builders import build_children
 from stablehand_operator.cluster import ClusterError
-from stablehand_operator.desired import desired_settings, noted
+from stablehand_operator.desired import desired_settings, noted, stored_state
 from stablehand_operator.inventory import Applied, ChildKey, child_key, digest, live_digest
-from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION
+from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION, SETTINGS_ANNOTATION
 from stablehand_operator.pods import Failure
 from stablehand_operator.resource import WSGIApp
+from stablehand_operator.rollout import own_settings
 from stablehand_operator.status import Sight, describe, with_problem
 from stablehand_operator.status_writer import StatusApi, StatusWriter
 from stablehand_operator.workqueue import RetryLater
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from stablehand_operator.inventory import AppKey, AppRecord, Inventory
     from stablehand_operator.pods import Pod
     from stablehand_operator.telemetry import Telemetry
+    from stablehand_tuner.canary import Canary
     from stablehand_tuner.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -150,6 +152,7 @@ class Reconciler:
             observations=record.observations,
             decision=record.decision,
             recommended=record.tuner_state.recommended if record.tuner_state else None,
+            canary=(record.tuner_state or stored_state(record.status)).canary,
             problem=problem,
         )
 
@@ -188,18 +191,35 @@ class Reconciler:
         await self.nudge(record, stale, wanted)
 
     async def nudge(self, record: AppRecord, pods: Sequence[Pod], value: str) -> None:
-        """Write the nudge's annotation to these pods, all at once; a pod that is gone meanwhile needs none."""
+        """Write the nudge's annotation to these pods, all at once."""
+        for pod in await self._annotate([(pod, {NUDGE_ANNOTATION: value}) for pod in pods]):
+            record.nudged_at[pod.uid] = time.monotonic()
+
+    async def follow_canary(self, record: AppRecord, canary: Canary | None) -> None:
+        """Give the canary its own settings, and take back every other pod's: the kubelet shows them within a second.
+
+        Raises:
+            ClusterError: when it may succeed later.
+        """
+        changes = own_settings(self._inventory.pods(record.key), canary)
+        for pod in await self._annotate([(pod, {SETTINGS_ANNOTATION: value}) for pod, value in changes]):
+            own = pod.annotations.get(SETTINGS_ANNOTATION)
+            logger.info("%s: pod %s has %s", record.key, pod.name, f"settings of its own: {own}" if own else "all's")
+
+    async def _annotate(self, wanted: Sequence[tuple[Pod, dict[str, str | None]]]) -> list[Pod]:
+        """Annotate pods, and return them as they are now; one that is gone meanwhile needs nothing."""
         answers = await asyncio.gather(
-            *(self._cluster.annotate_pod(pod.namespace, pod.name, {NUDGE_ANNOTATION: value}) for pod in pods),
+            *(self._cluster.annotate_pod(pod.namespace, pod.name, annotations) for pod, annotations in wanted),
             return_exceptions=True,
         )
-        for pod, answer in zip(pods, answers, strict=True):
+        done = []
+        for answer in answers:
             if isinstance(answer, ClusterError) and answer.status == 404:  # noqa: PLR2004 (HTTP's not found)
                 continue
             if isinstance(answer, BaseException):
                 raise answer
-            record.nudged_at[pod.uid] = time.monotonic()
-            self._inventory.take_pod(answer)
+            done.append(self._inventory.take_pod(answer))
+        return done
 
 
 def read_app(record: AppRecord) -> WSGIApp:

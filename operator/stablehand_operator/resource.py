@@ -6,7 +6,8 @@ it, so that a contradiction is refused when it is applied, with a sentence, and 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
@@ -19,9 +20,12 @@ from stablehand_operator.kubernetes_types import (
     Volume,
     VolumeMount,
 )
-from stablehand_operator.names import GROUP, METRICS_PORT
+from stablehand_operator.names import FREEZE_ANNOTATION, GROUP, METRICS_PORT
 from stablehand_operator.tuning_spec import TuningSpec
 from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Settings, WorkerClass
+
+if TYPE_CHECKING:
+    from stablehand_tuner.policy import Policy
 
 DEFAULT_SETTINGS = Settings(worker_class=WorkerClass.GTHREAD, workers=1, threads=4)
 """Where an app starts that names no settings: one process, because memory is not known yet, and a few threads, because
@@ -211,6 +215,7 @@ class WSGIApp(Model):
     namespace: str
     uid: str
     generation: int
+    frozen: bool = False
     spec: WSGIAppSpec
 
     @classmethod
@@ -227,5 +232,15 @@ class WSGIApp(Model):
             namespace=metadata["namespace"],
             uid=metadata["uid"],
             generation=metadata.get("generation", 1),
+            frozen=(metadata.get("annotations") or {}).get(FREEZE_ANNOTATION, "false") != "false",
             spec=WSGIAppSpec.model_validate(body.get("spec") or {}),
         )
+
+    def tuning_policy(self) -> Policy:
+        """Return the tuner's policy, frozen also while the annotation says so.
+
+        Raises:
+            InvalidPolicy: when the policy contradicts itself.
+        """
+        policy = self.spec.tuning.to_policy()
+        return dataclasses.replace(policy, frozen=policy.frozen or self.frozen)

@@ -42,6 +42,15 @@ class SettingsByRole(Model):
     """What the spec asked to start with when `desired` was last taken from it."""
 
 
+class CanaryStatus(Model):
+    """The one pod that tries settings before the others."""
+
+    pod: str
+    """Its name."""
+    settings: SettingsStatus
+    """What it should run."""
+
+
 class Summary(Model):
     """Texts for the columns of `kubectl get`."""
 
@@ -115,7 +124,7 @@ class HistoryEntry(Model):
     time: str = Field(json_schema_extra={"format": "date-time"})
     """When it was made."""
     action: str
-    """`apply`, `keep`, `roll_back` or `recommend`."""
+    """`canary`, `promote`, `apply`, `keep`, `roll_back` or `recommend`."""
     reason: str
     """The stable code."""
     message: str
@@ -153,6 +162,8 @@ class WSGIAppStatus(Model):
     """The pods' label selector, for the scale subresource."""
     settings: SettingsByRole = Field(default_factory=SettingsByRole)
     """The settings in each of their roles."""
+    canary: CanaryStatus | None = None
+    """The pod that tries other settings than the rest, and these; absent while there is none."""
     summary: Summary = Field(default_factory=Summary)
     """Texts for the columns of `kubectl get`."""
     observed: Observed | None = None

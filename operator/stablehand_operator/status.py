@@ -8,7 +8,14 @@ from stablehand_operator import conditions
 from stablehand_operator.desired import noted, read, written
 from stablehand_operator.events import timestamp
 from stablehand_operator.names import selector_labels
-from stablehand_operator.resource_status import HISTORY_LENGTH, HistoryEntry, Observed, Summary, WSGIAppStatus
+from stablehand_operator.resource_status import (
+    HISTORY_LENGTH,
+    CanaryStatus,
+    HistoryEntry,
+    Observed,
+    Summary,
+    WSGIAppStatus,
+)
 from stablehand_tuner.aggregation import combine
 from stablehand_tuner.decision import Action
 from stablehand_tuner.policy import Mode
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 
     from stablehand_operator.pods import Failure, Pod
     from stablehand_operator.resource import WSGIApp
+    from stablehand_tuner.canary import Canary
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.settings import Settings
@@ -34,6 +42,7 @@ class Sight(NamedTuple):
     observations: Mapping[str, Observation | None]
     decision: Decision | None
     recommended: Settings | None
+    canary: Canary | None
     problem: Failure | None
 
 
@@ -50,6 +59,7 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
             sight.observations,
             sight.decision,
             now,
+            canary=sight.canary,
         ),
         conditions.TUNING: conditions.tuning(
             Mode(app.spec.tuning.mode or Mode.AUTO),
@@ -63,7 +73,9 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
         renewed = conditions.with_condition(renewed, kind, verdict, app.generation, now)
     # What keeps the app from serving is more urgent than why its settings are as they are.
     telling = verdicts[conditions.READY if verdicts[conditions.READY].status != "True" else conditions.TUNING]
-    active = _agreed(each.settings_active for each in measured) if measured else read(previous.settings.active)
+    # What the columns and `settings` tell is the app's; the canary has a field of its own.
+    others = [each for pod, each in sight.observations.items() if each is not None and not _is_canary(sight, pod)]
+    active = _agreed(each.settings_active for each in others) if others else read(previous.settings.active)
     settings = noted(app, previous, sight.desired).model_copy(
         update={
             "active": written(active) if active else None,
@@ -80,7 +92,8 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
             "ready_replicas": deployed.get("readyReplicas", 0),
             "selector": ",".join(f"{name}={value}" for name, value in selector_labels(app.name).items()),
             "settings": settings,
-            "summary": _summary(previous.summary, sight, measured, deployed),
+            "canary": _canary(sight.canary),
+            "summary": _summary(previous.summary, sight, others, deployed),
             "observed": _observed(measured) if measured else previous.observed,
         }
     )
@@ -117,12 +130,14 @@ def is_news(status: WSGIAppStatus, decision: Decision) -> bool:
     """Tell whether a decision is worth a line of history and an Event.
 
     A change under way is decided again at every step until all pods run it, and a recommendation stands until another
-    one comes: each is news once.
+    one comes: each is news once. So is the beginning of a canary, and its end, which may change nothing for the others.
     """
     if decision.action is Action.HOLD:
         return False
     if decision.changes_settings:
-        return decision.settings != read(status.settings.desired)
+        differs = decision.settings != read(status.settings.desired)
+        if differs or decision.pod is None:
+            return differs
     last = status.history[0] if status.history else None
     return last is None or (last.action, last.reason, last.to_settings) != (
         decision.action.value,
@@ -185,6 +200,14 @@ def _observed(measured: Sequence[Observation]) -> Observed:
         cores=_rounded(app.cores),
         memory_bytes=_rounded(app.worker_memory_bytes),
     )
+
+
+def _is_canary(sight: Sight, pod: str) -> bool:
+    return sight.canary is not None and sight.canary.pod == pod
+
+
+def _canary(canary: Canary | None) -> CanaryStatus | None:
+    return None if canary is None else CanaryStatus(pod=canary.pod, settings=written(canary.settings))
 
 
 def _rounded(value: float | None) -> float | None:

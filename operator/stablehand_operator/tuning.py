@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.settings import Settings
     from stablehand_tuner.snapshot import Snapshot
+    from stablehand_tuner.state import TunerState
 
     class EventsApi(Protocol):
         """What telling needs of the cluster."""
@@ -61,6 +62,8 @@ before it heard of the ConfigMap's change."""
 
 _EVENT_REASONS = {
     Action.APPLY: "SettingsApplied",
+    Action.CANARY: "CanaryStarted",
+    Action.PROMOTE: "CanaryPromoted",
     Action.KEEP: "SettingsKept",
     Action.ROLL_BACK: "SettingsRolledBack",
     Action.RECOMMEND: "SettingsRecommended",
@@ -163,13 +166,13 @@ class TuningLoop:
 
     def _step(self, record: AppRecord, app: WSGIApp) -> tuple[Decision, ...]:
         try:
-            policy = app.spec.tuning.to_policy()
+            policy = app.tuning_policy()
         except InvalidPolicy as error:
             logger.error("%s: spec.tuning is no policy, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
             return ()
         state = record.tuner_state or stored_state(record.status)
         state = state.for_image(f"{app.spec.image} {app.spec.app}")
-        record.tuner_state, decisions = step(policy, state, record.observations, time.time())
+        record.tuner_state, decisions = step(policy, state, record.observations, time.time(), canaries=True)
         for decision in decisions:
             self._telemetry.decisions.labels(decision.action.value, decision.reason.value).inc()
         return decisions
@@ -190,11 +193,14 @@ class TuningLoop:
         changes = any(each.changes_settings for each in decisions)
         if decisions:
             record.decision = decisions[-1]
+        begins_or_ends = False
         if record.tuner_state is not None:
+            # A canary is no change for every pod, but has to be remembered before it is begun all the same.
+            begins_or_ends = _own(record.tuner_state) != _own(stored_state(status))
             status = with_state(status, record.tuner_state)
         status = describe(status, self._reconciler.sight(record, app, desired), now)
         try:
-            await self._reconciler.statuses.write(record, status, at_once=bool(news) or changes)
+            await self._reconciler.statuses.write(record, status, at_once=bool(news) or changes or begins_or_ends)
         except (ClusterError, RetryLater):
             record.tuner_state = None  # what could not be written was not decided
             raise
@@ -202,6 +208,7 @@ class TuningLoop:
             logger.info("%s: %s (%s): %s", record.key, decision.action, decision.reason, decision.message)
         if changes:
             await self._reconciler.carry_out(record, app, desired)
+        await self._reconciler.follow_canary(record, (record.tuner_state or stored_state(record.status)).canary)
         for decision in news:
             await self._tell(record, decision)
         return desired
@@ -228,6 +235,11 @@ class TuningLoop:
         ]
         if late:
             await self._reconciler.nudge(record, late, f"{digest(desired.to_mapping())}.{int(now)}")
+
+
+def _own(state: TunerState) -> tuple[str, Settings] | None:
+    """Return which pod should have which settings of its own."""
+    return None if state.canary is None else (state.canary.pod, state.canary.settings)
 
 
 def _observations(

@@ -113,8 +113,10 @@ class TuningSpec(Model):
     """Bounds of the threads of a gthread worker."""
     worker_connections: WorkerConnectionsBounds | None = None
     """Bounds of the connections of a gevent worker."""
-    worker_classes: list[Literal["sync", "gthread", "gevent"]] | None = Field(default=None, min_length=1, max_length=3)
-    """The worker classes that the tuner may choose; sync, gthread and gevent if absent."""
+    worker_classes: list[Literal["sync", "gthread", "gevent", "asgi"]] | None = Field(
+        default=None, min_length=1, max_length=4
+    )
+    """The worker classes that the tuner may choose; all four if absent."""
     changes_per_hour: int | None = Field(default=None, ge=CHANGES_PER_HOUR.lowest, le=CHANGES_PER_HOUR.highest)
     """So many changes may begin within any hour; 20 if absent."""
     freeze: bool | None = None

@@ -9,6 +9,7 @@ from stablehand_operator.conditions import REFUSAL_SHOWN_SECONDS, find
 from stablehand_operator.pods import Pod
 from stablehand_operator.resource_status import WSGIAppStatus
 from stablehand_operator.status import Sight, describe, is_news, is_urgent, with_history
+from stablehand_tuner.canary import Canary
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.observation import observe
 from stablehand_tuner.reasons import Reason
@@ -36,7 +37,9 @@ def seen(make_app, make_exposition):
         earlier = snapshot(0, make_exposition(settings, requests=0))
         return observe(earlier, snapshot(10, make_exposition(settings, requests=100, **lines)))
 
-    def make(*running, desired=SYNC, deployment=None, pods=(), decision=None, problem=None, spec=None, **lines):
+    def make(
+        *running, desired=SYNC, deployment=None, pods=(), decision=None, problem=None, spec=None, canary=None, **lines
+    ):
         return Sight(
             app=make_app(**(spec or {})),
             desired=desired,
@@ -45,6 +48,7 @@ def seen(make_app, make_exposition):
             observations={f"pod-{index}": observation(each, **lines) for index, each in enumerate(running)},
             decision=decision,
             recommended=None,
+            canary=canary,
             problem=problem,
         )
 
@@ -238,3 +242,35 @@ def test_a_recommendation_that_stands_is_news_once(seen):
     assert is_news(status, decision)
     assert not is_news(with_history(status, decision, SYNC, NOW), decision)
     assert not is_news(status, Decision(Action.HOLD, Reason.WELL_TUNED, "fits"))
+
+
+def test_a_canary_is_told_apart_from_what_the_app_runs(seen):
+    canary = Canary("pod-1", THREADS)
+
+    status = told(seen(SYNC, THREADS, SYNC, canary=canary))
+
+    assert (status.summary.worker_class, status.summary.active) == ("sync", "sync 1")
+    assert status.settings.active.worker_class == "sync"
+    assert (status.canary.pod, status.canary.settings.worker_class) == ("pod-1", "gthread")
+    assert condition(status, "SettingsAccepted") == ("True", "Active")
+    assert "pod-1" in find(status.conditions, "SettingsAccepted").message
+
+
+def test_a_canary_that_does_not_run_its_settings_yet_is_waited_for(seen):
+    status = told(seen(SYNC, SYNC, canary=Canary("pod-1", THREADS)))
+
+    assert condition(status, "SettingsAccepted") == ("Unknown", "Applying")
+
+
+def test_the_beginning_and_the_end_of_a_canary_are_news_once(seen):
+    before = told(seen(SYNC, SYNC))
+    begun = Decision(Action.CANARY, Reason.BACKLOG, "try it", THREADS, pod="pod-1")
+    ended = Decision(Action.ROLL_BACK, Reason.TRIAL_ERRORS, "it harms", SYNC, pod="pod-1")
+
+    assert is_news(before, begun)
+    during = with_history(before, begun, SYNC, NOW)
+    assert not is_news(during, begun)
+    assert is_news(during, ended)
+    after = with_history(during, ended, SYNC, NOW)
+    assert not is_news(after, ended)
+    assert is_news(after, begun)

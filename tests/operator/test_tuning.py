@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import json
 
@@ -9,14 +10,16 @@ import pytest
 from stablehand_operator import tuning
 from stablehand_operator.cluster import ClusterError
 from stablehand_operator.inventory import AppKey, Inventory, digest
+from stablehand_operator.names import FREEZE_ANNOTATION, SETTINGS_ANNOTATION
 from stablehand_operator.reconcile import Reconciler
 from stablehand_operator.scrape import new_session
 from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.tuning import TuningLoop
+from stablehand_tuner.canary import Canary
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.state import TunerState
+from stablehand_tuner.state import Phase, TunerState
 
 KEY = AppKey("default", "shop")
 SYNC = Settings(WorkerClass.SYNC, 1)
@@ -33,13 +36,21 @@ class Script:
         self.shown: list[dict] = []
         self.states: list[TunerState] = []
         self.count = itertools.count(1)
+        self.canary: Canary | None = None
+        self.policies: list = []
 
-    def __call__(self, policy, state, observations, now):
+    def __call__(self, policy, state, observations, now, *, canaries):
         """Take one step."""
-        del policy, now
+        assert canaries, "a cluster can give one pod settings of its own"
+        del now
+        self.policies.append(policy)
         self.shown.append(dict(observations))
         self.states.append(state)
-        return TunerState(image=state.image, note=f"step {next(self.count)}"), tuple(self.decisions)
+        new = TunerState(image=state.image, note=f"step {next(self.count)}")
+        if self.canary is not None:
+            during = {"phase": Phase.CANARY, "since": 0.0, "change": APPLY, "settings": SYNC, "target": THREADS}
+            new = dataclasses.replace(new, canary=self.canary, **during)
+        return new, tuple(self.decisions)
 
 
 class Stable:
@@ -273,3 +284,46 @@ async def test_an_app_that_is_deleted_while_it_is_scraped_is_left_alone(stable, 
     await stable.tick()
 
     assert stable.cluster.calls == []
+
+
+async def test_a_canary_stands_in_the_status_before_its_pod_hears_of_it(stable, script):
+    script.canary = Canary("shop-1", THREADS)
+    script.decisions = [Decision(Action.CANARY, Reason.BACKLOG, "try it", THREADS, pod="shop-1")]
+
+    await stable.tick()
+
+    assert stable.cluster.calls[:2] == [("write_status", "shop"), ("annotate_pod", "shop-1")]
+    pod = stable.cluster.objects["Pod", "default", "shop-1"]
+    assert Settings.from_json(pod["metadata"]["annotations"][SETTINGS_ANNOTATION]) == THREADS
+    assert stable.record.status.canary.pod == "shop-1"
+    assert Settings.from_json(stable.settings_in_config_map()) == SYNC, "all others stay as they are"
+    assert [each["reason"] for each in stable.cluster.events] == ["CanaryStarted"]
+
+
+async def test_a_successor_takes_back_a_canary_that_nobody_remembers(stable, script):
+    pod = stable.cluster.objects["Pod", "default", "shop-1"]
+    pod["metadata"].setdefault("annotations", {})[SETTINGS_ANNOTATION] = THREADS.to_json()
+    stable.inventory.take_pod(stable.cluster.put(pod))
+
+    await stable.tick()
+
+    assert SETTINGS_ANNOTATION not in stable.cluster.objects["Pod", "default", "shop-1"]["metadata"]["annotations"]
+
+
+async def test_a_canary_that_could_not_be_written_down_is_not_begun(stable, script):
+    script.canary = Canary("shop-1", THREADS)
+    stable.cluster.failures["write_status"] = [ClusterError("no answer", 503)]
+
+    with pytest.raises(ClusterError):
+        await stable.tick()
+
+    assert ("annotate_pod", "shop-1") not in stable.cluster.calls
+
+
+@pytest.mark.parametrize(("value", "frozen"), [("true", True), ("until Monday", True), ("false", False)])
+async def test_the_annotation_freezes_the_tuner(stable, script, value, frozen):
+    stable.record.body["metadata"].setdefault("annotations", {})[FREEZE_ANNOTATION] = value
+
+    await stable.tick()
+
+    assert script.policies[-1].frozen is frozen

@@ -1,0 +1,28 @@
+"""A canary in the cluster: settings for one pod alone, as an annotation that the pod's own volume shows to its server.
+
+Level-triggered, as everything here: the tuner's state names the one pod that should have settings of its own, and
+whatever is found otherwise is taken back. So a successor of an operator that was killed, or of a decision that was
+withdrawn, needs to know nothing of what happened before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stablehand_operator.names import SETTINGS_ANNOTATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stablehand_operator.pods import Pod
+    from stablehand_tuner.canary import Canary
+
+
+def own_settings(pods: Iterable[Pod], canary: Canary | None) -> list[tuple[Pod, str | None]]:
+    """Return the pods whose annotation is not as it should be, each with its right value; None is to have none."""
+    changes: list[tuple[Pod, str | None]] = []
+    for pod in pods:
+        wanted = canary.settings.to_json() if canary is not None and pod.name == canary.pod else None
+        if not pod.deleting and pod.annotations.get(SETTINGS_ANNOTATION) != wanted:
+            changes.append((pod, wanted))
+    return changes
