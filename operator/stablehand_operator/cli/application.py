@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from stablehand_operator.cli.tune.commands import tune
 from stablehand_operator.configuration import Configuration, InvalidConfiguration
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(tune)
 
 _DEFAULT = Configuration()
 

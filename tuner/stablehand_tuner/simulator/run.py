@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.settings import Settings
     from stablehand_tuner.simulator.cluster import Cluster
-    from stablehand_tuner.simulator.fluid import FluidCluster, FluidServer
+    from stablehand_tuner.simulator.fluid import FluidCluster
+    from stablehand_tuner.simulator.fluid_server import FluidServer
     from stablehand_tuner.simulator.server import Server
     from stablehand_tuner.simulator.workload import Phase, Workload
     from stablehand_tuner.snapshot import Snapshot

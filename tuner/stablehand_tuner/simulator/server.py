@@ -64,7 +64,9 @@ class Server:
         self._sequence = itertools.count()
         self._completions: list[tuple[float, int, int, Process | Request]] = []
         self._counts = ServerCounters(desired=settings, active=settings)
-        self._workers = Workers(settings, machine, agenda, self._counts, self._workers_changed)
+        self._workers = Workers(
+            settings, machine, agenda, server=self._counts, changed=self._workers_changed, kill=self._kill
+        )
         self._watch_memory()
 
     @property
@@ -294,13 +296,13 @@ class Server:
             self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
             if memory <= limit or not living:
                 return
+            self._counts.oom_exits += 1
             self._kill(max(living, key=lambda each: len(each.requests)))
 
     def _kill(self, process: Process) -> None:
         self._account(process)
         self._cores.runnable -= process.is_running + sum(each.computes_unlocked for each in process.requests)
         process.version += 1
-        self._counts.oom_exits += 1
         lost = sorted(process.requests, key=lambda each: each.arrived)
         process.requests.clear()
         for request in lost:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stablehand_tuner.simulator.app import Machine
     from stablehand_tuner.simulator.exposition import ServerCounters
 
+GRACEFUL_SECONDS = 30.0
+"""How long a retiring worker may take for the requests that it has (gunicorn's default)."""
+
 LOOK_SECONDS = 1.0
 """How often the server looks after its workers."""
 
@@ -34,10 +37,18 @@ class Workers:
         agenda: where the ends of boots are noted.
         server: where the settings in force and the outcomes are counted.
         changed: called when workers came or went.
+        kill: called for a worker that does not end in time.
     """
 
     def __init__(
-        self, settings: Settings, machine: Machine, agenda: Agenda, server: ServerCounters, changed: Callable[[], None]
+        self,
+        settings: Settings,
+        machine: Machine,
+        agenda: Agenda,
+        *,
+        server: ServerCounters,
+        changed: Callable[[], None],
+        kill: Callable[[Process], None],
     ) -> None:
         self.counters: dict[int, Counters] = {}
         self.living: list[Process] = []
@@ -45,6 +56,7 @@ class Workers:
         self._agenda = agenda
         self._server = server
         self._changed = changed
+        self._kill = kill
         self._settings = settings
         self._generation = 0
         self._replaced = 0
@@ -134,6 +146,12 @@ class Workers:
         process.retiring = True
         if not process.requests:
             self.living.remove(process)
+            return
+        self._agenda.after(GRACEFUL_SECONDS, lambda: self._lose_patience(process))
+
+    def _lose_patience(self, process: Process) -> None:
+        if process in self.living:
+            self._kill(process)
 
     def _refuse(self, settings: Settings) -> None:
         if self._server.desired == settings:

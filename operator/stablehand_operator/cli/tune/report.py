@@ -1,0 +1,95 @@
+"""A run as JSON: what a machine reads of `stablehand tune simulate` and `replay`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner.decision import Action
+from stablehand_tuner.simulator import grid
+
+if TYPE_CHECKING:
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.simulator.grid import Outcome
+    from stablehand_tuner.simulator.run import Round, Run
+    from stablehand_tuner.simulator.workload import Workload
+
+
+def news(run: Run) -> list[tuple[float, Decision]]:
+    """Return the decisions that do more than hold, each once however often it was repeated, with their moments."""
+    found: list[tuple[float, Decision]] = []
+    last: Decision | None = None
+    for each in run.rounds:
+        for decision in each.decisions:
+            if decision.action is Action.HOLD:
+                continue
+            if last is None or (decision.action, decision.reason, decision.settings) != (
+                last.action,
+                last.reason,
+                last.settings,
+            ):
+                found.append((each.at, decision))
+            last = decision
+    return found
+
+
+def of_run(run: Run) -> dict[str, Any]:
+    """Return the rounds, and what was decided."""
+    return {
+        "rounds": [_of_round(each) for each in run.rounds],
+        "decisions": [{"at": at, **decision.to_mapping()} for at, decision in news(run)],
+        "settings": _of_settings(run.settings),
+    }
+
+
+def of_simulation(run: Run, workload: Workload, seconds: float) -> dict[str, Any]:
+    """Return the same, with what came of it beside the start and the best that never changes."""
+    start, end, best = compared(run, workload, seconds)
+    return {
+        **of_run(run),
+        "changes": [{"at": at, "settings": settings.to_mapping()} for at, settings in run.changes],
+        "settledAt": run.settled_at,
+        "oomExits": run.oom_exits,
+        "peakMemoryBytes": run.peak_memory_bytes,
+        "compared": {"start": _of_outcome(start), "end": _of_outcome(end), "best": _of_outcome(best)},
+    }
+
+
+def compared(run: Run, workload: Workload, seconds: float) -> tuple[Outcome, Outcome, Outcome]:
+    """Return what formulas say of the start's settings, the end's, and the best ones, for the load of the end."""
+    now = workload.at(seconds)
+    return grid.outcome(now, workload.start), grid.outcome(now, run.settings or workload.start), grid.best(now)
+
+
+def _of_round(this: Round) -> dict[str, Any]:
+    seen, last = this.seen, this.decisions[-1] if this.decisions else None
+    return {
+        "at": this.at,
+        "settings": _of_settings(this.settings),
+        "canary": _of_settings(this.canary),
+        "running": None if seen is None else _of_settings(seen.settings_active),
+        "requestsPerSecond": None if seen is None else seen.requests_per_second,
+        "errorShare": None if seen is None else seen.error_share,
+        "inApp": None if seen is None else seen.in_app,
+        "waiting": None if seen is None else seen.waiting,
+        "cpuShare": None if seen is None else seen.cpu_share,
+        "coresUsed": None if seen is None else seen.cores_used,
+        "p99Seconds": None if seen is None else seen.p99_seconds,
+        "action": None if last is None else last.action.value,
+        "reason": None if last is None else last.reason.value,
+        "message": None if last is None else last.message,
+    }
+
+
+def _of_settings(settings: Settings | None) -> dict[str, Any] | None:
+    return None if settings is None else settings.to_mapping()
+
+
+def _of_outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "settings": outcome.settings.to_mapping(),
+        "requestsPerSecond": outcome.goodput,
+        "p99Seconds": None if math.isinf(outcome.p99) else outcome.p99,
+        "memoryBytes": outcome.memory_bytes,
+    }

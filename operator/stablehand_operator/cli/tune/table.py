@@ -1,0 +1,105 @@
+"""A run as tables, for people."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from stablehand_operator.cli.tune.report import compared, news
+from stablehand_tuner.decision import Action
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.simulator.grid import Outcome
+    from stablehand_tuner.simulator.run import Round, Run
+    from stablehand_tuner.simulator.workload import Workload
+
+_UNKNOWN = "–"
+_COLUMNS = ("s", "runs", "canary", "requests/s", "p99 in app", "in app", "waiting", "CPU share", "cores", "decision")
+_STYLES = {Action.APPLY: "bold cyan", Action.KEEP: "bold green", Action.ROLL_BACK: "bold red"}
+_ROWS = 24  # beside those that bring news
+_WIDTH = 120  # where there is no terminal to ask
+
+
+def console() -> Console:
+    """Return where tables are printed; into a file or a pipe as wide as they need."""
+    made = Console()
+    return made if made.is_terminal else Console(width=_WIDTH)
+
+
+def simulation(run: Run, workload: Workload, seconds: float) -> RenderableType:
+    """Return the run over time, the decisions, and what came of them."""
+    start, end, best = compared(run, workload, seconds)
+    outcomes = Table("", "settings", "requests/s", "p99", "memory of a pod", box=box.SIMPLE_HEAD, title_justify="left")
+    for name, outcome in (("start", start), ("end", end), ("best of a grid", best)):
+        outcomes.add_row(name, *_outcome(outcome))
+    changes = len(run.changes)
+    settled = f"{changes} changes, the last after {run.settled_at:.0f} s" if changes else "nothing was changed"
+    killed = f"; {run.oom_exits} workers were killed for their memory" if run.oom_exits else ""
+    return Group(
+        _over_time(run), *_decisions(run), Text(f"\n{settled}{killed}. In the long run, by formulas:"), outcomes
+    )
+
+
+def replayed(run: Run) -> RenderableType:
+    """Return the recording over time, and what the policy would have advised."""
+    advice = "nothing else than what ran" if not news(run) else str(run.settings)
+    return Group(_over_time(run), *_decisions(run), Text(f"\nAdvised in the end: {advice}."))
+
+
+def _over_time(run: Run) -> Table:
+    table = Table(*_COLUMNS, box=box.SIMPLE_HEAD)
+    every = max(1, math.ceil(len(run.rounds) / _ROWS))
+    for place, this in enumerate(run.rounds):
+        if place % every == 0 or any(each.action is not Action.HOLD for each in this.decisions):
+            table.add_row(*_round(this))
+    return table
+
+
+def _round(this: Round) -> list[str | Text]:
+    seen, last = this.seen, this.decisions[-1] if this.decisions else None
+    decided = Text("")
+    if last is not None:
+        held = last.action is Action.HOLD
+        decided = Text(str(last.reason) if held else f"{last.action}: {last.reason}", _STYLES.get(last.action, ""))
+    if seen is None:
+        return [f"{this.at:.0f}", *[_UNKNOWN] * (len(_COLUMNS) - 2), decided]
+    return [
+        f"{this.at:.0f}",
+        str(seen.settings_active or "switching"),
+        "" if this.canary is None else str(this.canary),
+        f"{seen.requests_per_second:.1f}",
+        _milliseconds(seen.p99_seconds),
+        f"{seen.in_app:.1f}",
+        f"{seen.waiting:.1f}",
+        _UNKNOWN if seen.cpu_share is None else f"{seen.cpu_share:.0%}",
+        f"{seen.cores_used:.2f}",
+        decided,
+    ]
+
+
+def _decisions(run: Run) -> list[Text]:
+    return [_line(at, decision) for at, decision in news(run)]
+
+
+def _line(at: float, decision: Decision) -> Text:
+    what = str(decision.action) if decision.settings is None else f"{decision.action} {decision.settings}"
+    return Text.assemble(
+        f"{at:6.0f} s  ", (what, _STYLES.get(decision.action, "")), f"  {decision.message} [{decision.reason}]"
+    )
+
+
+def _outcome(outcome: Outcome) -> list[str]:
+    p99 = "grows without end" if math.isinf(outcome.p99) else _milliseconds(outcome.p99)
+    return [str(outcome.settings), f"{outcome.goodput:.1f}", p99, f"{outcome.memory_bytes / 2**20:.0f} MiB"]
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return _UNKNOWN if seconds is None else f"{seconds * 1000:.0f} ms"
