@@ -176,6 +176,13 @@ class Supervisor(Arbiter):
             for child in self._children:
                 child.ensure()
 
+    def note_number_of_workers(self, workers: int) -> None:
+        """Keep gunicorn's own number of workers, and call the hook that wants to know of it."""
+        try:
+            self.num_workers = workers
+        except Exception:
+            self.log.exception("The hook nworkers_changed failed")
+
     def write_settings(self, start: Server, generation: Generation) -> None:
         """Publish a generation's settings in the cells from `start` on."""
         config = generation.config
@@ -191,7 +198,10 @@ class Supervisor(Arbiter):
         user, system = cpu_seconds
         self.slots.release(worker.assignment.record, cpu_user=user, cpu_system=system)
         worker.tmp.close()
-        self.cfg.child_exit(self, worker)
+        try:
+            self.cfg.child_exit(self, worker)
+        except Exception:
+            self.log.exception("The hook child_exit failed")
         self.worker_ended(worker, ending)
 
     def _why(self, worker: MeasuredWorker, status: int, reason: str) -> tuple[str, int | None]:
