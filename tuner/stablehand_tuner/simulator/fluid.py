@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.settings import Settings
 
 _BISECTIONS = 12
+_SAME = 1 + 1e-9
 _KEPT = 64  # solutions; one app meets few different situations
 _NOISE_SHARE = 0.7  # of a Poisson process' deviation: closed loops are steadier than open ones
 _STEPS = 20.0  # noise of the load comes in so many steps, so that solutions can be used again
@@ -155,7 +156,8 @@ class FluidCluster:
         return [self._closed(server.runs, each) for server, each in zip(self.servers, held, strict=True)]
 
     def _spread(self, clients: float) -> list[float]:
-        lowest, highest = 0.0, min(self._closed(server.runs, clients).throughput for server in self.servers)
+        most = [self._closed(server.runs, clients).throughput for server in self.servers]
+        lowest, highest = 0.0, min(most)
         held: list[float] = []
         for _ in range(_BISECTIONS):
             rate = (lowest + highest) / 2
@@ -164,8 +166,10 @@ class FluidCluster:
                 lowest = rate
             else:
                 highest = rate
-        slowest = max(range(len(held)), key=held.__getitem__)
-        held[slowest] = max(0.0, clients - sum(held) + held[slowest])
+        slowest = [place for place, rate in enumerate(most) if rate <= min(most) * _SAME]
+        others = sum(each for place, each in enumerate(held) if place not in slowest)
+        for place in slowest:
+            held[place] = max(0.0, clients - others) / len(slowest)
         return held
 
     def _clients_for(self, runs: Settings, rate: float, most: float) -> float:

@@ -68,8 +68,8 @@ def candidates(workload: Workload) -> Iterator[Settings]:
     """Yield the settings of the grid."""
     policy, cores = workload.policy, workload.machine.whole_cores
     highest = min(_MOST_PROCESSES, policy.workers_highest or _MOST_PROCESSES)
-    few = {1, 2, cores, 2 * cores}
-    many = few | {2 * cores + 1, 4 * cores, 8, 16, 32, 64}
+    few = {1, 2, cores, 2 * cores, 4 * cores}
+    many = few | {2 * cores + 1, 8, 16, 32, 64}
     for worker_class in policy.worker_classes:
         if worker_class not in workload.machine.available_classes:
             continue

@@ -9,7 +9,7 @@ from stablehand_tuner import aggregation
 from stablehand_tuner.controller import step
 from stablehand_tuner.observation import CounterReset, observe
 from stablehand_tuner.policy import Mode
-from stablehand_tuner.state import TunerState
+from stablehand_tuner.state import Phase, TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.settings import Settings
+    from stablehand_tuner.simulator import workload as workloads
     from stablehand_tuner.simulator.cluster import Cluster
     from stablehand_tuner.simulator.fluid import FluidCluster
     from stablehand_tuner.simulator.fluid_server import FluidServer
     from stablehand_tuner.simulator.server import Server
-    from stablehand_tuner.simulator.workload import Phase, Workload
+    from stablehand_tuner.simulator.workload import Workload
     from stablehand_tuner.snapshot import Snapshot
 
 EPOCH = 1_700_000_000.0
@@ -30,13 +31,17 @@ EPOCH = 1_700_000_000.0
 
 @dataclasses.dataclass(frozen=True)
 class Round:
-    """One round of scrapes: when, what was seen of all pods together, what was decided, and what should run."""
+    """One round of scrapes: when, what was seen of all pods together, what was decided, and what should run.
+
+    `began` are the settings of a change that begins with this round.
+    """
 
     at: float
     seen: Observation | None
     decisions: tuple[Decision, ...]
     settings: Settings | None
     canary: Settings | None
+    began: Settings | None = None
 
 
 @dataclasses.dataclass
@@ -50,14 +55,8 @@ class Run:
 
     @property
     def changes(self) -> list[tuple[float, Settings]]:
-        """What the pods were told to run, each change once, whether a canary's or all pods', with its moment."""
-        changes: list[tuple[float, Settings]] = []
-        for earlier, later in zip(self.rounds, self.rounds[1:], strict=False):
-            if later.canary is not None and later.canary != earlier.canary:
-                changes.append((later.at, later.canary))
-            if earlier.settings is not None and later.settings is not None and later.settings != earlier.settings:
-                changes.append((later.at, later.settings))
-        return changes
+        """The changes that were begun, with their moments; what went back again as well."""
+        return [(each.at, each.began) for each in self.rounds if each.began is not None]
 
     @property
     def settings(self) -> Settings | None:
@@ -66,8 +65,14 @@ class Run:
 
     @property
     def settled_at(self) -> float:
-        """When the last change was made; 0 without any."""
-        return self.changes[-1][0] if self.changes else 0.0
+        """When a pod was last told to run other settings; 0 if none was."""
+        pairs = zip(self.rounds, self.rounds[1:], strict=False)
+        moved = [
+            later.at
+            for earlier, later in pairs
+            if earlier.settings is not None and (earlier.settings, earlier.canary) != (later.settings, later.canary)
+        ]
+        return moved[-1] if moved else 0.0
 
 
 def tune(
@@ -101,7 +106,8 @@ def tune(
         later = [server.snapshot() for server in cluster.servers]
         seen = {f"pod-{place}": _observed(*pair) for place, pair in enumerate(zip(snapshots, later, strict=True))}
         snapshots = later
-        run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until)
+        was_watching = run.state.phase is Phase.WATCHING
+        run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until, canaries=True)
         if workload.policy.mode is Mode.AUTO:
             _carry_out(cluster, run.state)
         canary = run.state.canary
@@ -112,6 +118,7 @@ def tune(
             decisions=decisions,
             settings=run.state.desired,
             canary=None if canary is None else canary.settings,
+            began=run.state.target if was_watching else None,
         )
         run.rounds.append(this)
         watch(this)
@@ -120,7 +127,7 @@ def tune(
     return run
 
 
-def _enter(cluster: Cluster | FluidCluster, phase: Phase) -> None:
+def _enter(cluster: Cluster | FluidCluster, phase: workloads.Phase) -> None:
     if phase.app is not None:
         cluster.set_app(phase.app)
     if phase.clients is not None:

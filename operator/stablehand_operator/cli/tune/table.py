@@ -22,8 +22,14 @@ if TYPE_CHECKING:
     from stablehand_tuner.simulator.workload import Workload
 
 _UNKNOWN = "–"
-_COLUMNS = ("s", "runs", "canary", "requests/s", "p99 in app", "in app", "waiting", "CPU share", "cores", "decision")
-_STYLES = {Action.APPLY: "bold cyan", Action.KEEP: "bold green", Action.ROLL_BACK: "bold red"}
+_COLUMNS = ("s", "runs", "canary", "req/s", "p99", "in app", "waiting", "CPU", "cores", "decision")
+_STYLES = {
+    Action.CANARY: "bold cyan",
+    Action.PROMOTE: "bold green",
+    Action.APPLY: "bold cyan",
+    Action.KEEP: "bold green",
+    Action.ROLL_BACK: "bold red",
+}
 _ROWS = 24  # beside those that bring news
 _WIDTH = 120  # where there is no terminal to ask
 
@@ -55,7 +61,9 @@ def replayed(run: Run) -> RenderableType:
 
 
 def _over_time(run: Run) -> Table:
-    table = Table(*_COLUMNS, box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    for column in _COLUMNS:
+        table.add_column(column, no_wrap=True)
     every = max(1, math.ceil(len(run.rounds) / _ROWS))
     for place, this in enumerate(run.rounds):
         if place % every == 0 or any(each.action is not Action.HOLD for each in this.decisions):
