@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket as blocking_socket
 import ssl
 import time
 from functools import partial
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import gevent
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gevent.socket import wait_read
 from gunicorn import http, util
 from gunicorn.http.errors import NoMoreData
 from gunicorn.sock import ssl_context
 from gunicorn.workers import ggevent
 
 from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.watched_client import WatchedClient
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
 
 _SECONDS_BETWEEN_BEATS = 1.0
-_HEADER_SECONDS = 30.0  # from a request's first byte to its last header
 _DRAIN_SECONDS = 5.0  # for what the app left unread of a request's body
 
 
@@ -41,7 +39,7 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
 
     def run(self) -> None:
         """Serve until told to retire, then let every connection have its last request."""
-        self._idle: set[Any] = set()
+        self._clients: set[WatchedClient] = set()
         self._listener_names: dict[Any, Any] = {}
         self._beat_at = 0.0
         tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
@@ -80,6 +78,8 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
         now = time.monotonic()
         self.note_lag(now - planned)
         self.note_connections(sum(map(len, pools)))
+        for client in self._clients:
+            client.look(now)
         if now >= self._beat_at:
             self._beat_at = now + _SECONDS_BETWEEN_BEATS
             self.notify()
@@ -97,12 +97,9 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
                 pool.kill(block=True, timeout=1)
 
     def _wake_idle(self) -> None:
-        # Whoever waits for a request sees the end of the stream; one whose request has just come still reads it first.
-        for client in self._idle:
-            try:
-                client.shutdown(blocking_socket.SHUT_RD)
-            except OSError:  # noqa: PERF203 (the client has gone meanwhile, which is as good)
-                continue
+        for client in self._clients:
+            if client.idle:
+                client.end_reading()
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection's requests, one after the other."""
@@ -110,21 +107,23 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
             super().handle(listener, client, address)
             return
         request = None
+        watched = WatchedClient(client)
+        self._clients.add(watched)
         try:
             client.setblocking(True)
-            parser = http.get_parser(self.cfg, client, address)
+            parser = http.get_parser(self.cfg, watched, address)
+            name = self._listener_names[listener]
             patience = FIRST_REQUEST_SECONDS
             proxy_protocol: dict[str, Any] = {}
-            while self._request_comes(client, parser, patience):
+            while True:
                 request = None
-                with gevent.Timeout(_HEADER_SECONDS, False):  # type: ignore[arg-type] # gevent's way to raise nothing
-                    request = next(parser)
-                if not request:
-                    break
+                watched.await_request(patience)
+                request = next(parser)
+                watched.serve()
                 proxy_protocol = request.proxy_protocol_info or proxy_protocol
                 request.proxy_protocol_info = proxy_protocol
-                self.handle_request(self._listener_names[listener], request, client, address)
-                if not parser.finish_body(deadline=time.monotonic() + _DRAIN_SECONDS):
+                self.handle_request(name, request, client, address)
+                if _has_more_body(request) and not parser.finish_body(deadline=time.monotonic() + _DRAIN_SECONDS):
                     break
                 patience = self.cfg.keepalive
         except (NoMoreData, StopIteration) as end:
@@ -137,30 +136,10 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
         except BaseException as error:  # noqa: BLE001 (whatever it is, the client gets an answer)
             self.handle_error(request, client, address, error)
         finally:
+            self._clients.discard(watched)
             util.close(client)
 
-    def _request_comes(self, client: Any, parser: Any, patience: float) -> bool:
-        """Wait for a request's first byte, and tell whether it came.
 
-        gunicorn bounds the wait with a timer that interrupts the read. After the hub was blocked, timer and request are
-        due together, and the timer would win: so here a request that is there always counts.
-        """
-        if parser.unreader.buf.getvalue() or _readable(client):
-            return True
-        self._idle.add(client)
-        try:
-            wait_read(client.fileno(), timeout=patience)
-        except TimeoutError:
-            return _readable(client)
-        finally:
-            self._idle.discard(client)
-        return True
-
-
-def _readable(client: Any) -> bool:
-    if isinstance(client, ssl.SSLSocket) and client.pending():
-        return True
-    try:
-        return bool(client._sock.recv(1, blocking_socket.MSG_PEEK | blocking_socket.MSG_DONTWAIT))  # noqa: SLF001
-    except (BlockingIOError, AttributeError):
-        return False
+def _has_more_body(request: Any) -> bool:
+    """Tell whether the app may have left something of the request's body unread; most requests have none."""
+    return getattr(request.body.reader, "length", 1) != 0
