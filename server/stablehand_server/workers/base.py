@@ -160,7 +160,8 @@ class MeasuredWorker(Worker):
             self.cfg.set(name, max(number, getattr(self.cfg, name)))
         self.grow(self.cfg.threads, self.cfg.worker_connections)
         self._cells[Cell.SLOTS] = float(self.slots(self.cfg))
-        self.log.info("Worker (pid:%s) serves %d requests at once from now on", self.pid, self.slots(self.cfg))
+        grown = ", ".join(f"{name} {getattr(self.cfg, name)}" for name in sorted(wanted))
+        self.log.info("Worker (pid:%s) has grown in place: %s", self.pid, grown)
 
     def _class_name(self) -> str:
         place = int(self._cells[Cell.WORKER_CLASS])
