@@ -152,7 +152,7 @@ def test_an_app_on_an_event_loop_stays_there_while_it_has_use_for_it(make_observ
 
 
 def test_an_event_loop_has_room_for_connections_that_idle(make_observation):
-    crowd = make_observation(backlog=299.0, peak_demand=300.0, connections=800.0)
+    crowd = make_observation(backlog=299.0, peak_demand=300.0, connections=800.0, memory_limit_bytes=4e9)
     proposal = model.propose(Policy(), crowd, SYNC_1)
 
     assert proposal.settings.worker_connections == 500

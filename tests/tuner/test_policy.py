@@ -13,7 +13,7 @@ def test_an_empty_policy_is_valid_and_tunes_automatically():
 
     assert policy == Policy()
     assert policy.mode is Mode.AUTO
-    assert policy.worker_classes == (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT)
+    assert policy.worker_classes == (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI)
 
 
 def test_a_policy_survives_its_json():
@@ -66,7 +66,10 @@ def test_a_default_never_contradicts_the_bound_that_the_user_wrote():
         ({"workerConnections": {"min": 9, "max": 8}}, "workerConnections.min is 9"),
         ({"workerClasses": []}, "workerClasses must be a list with at least one of"),
         ({"workerClasses": "sync"}, "workerClasses must be a list with at least one of"),
-        ({"workerClasses": ["asgi"]}, "workerClasses has 'asgi'; the tuner chooses among sync, gthread, gevent"),
+        (
+            {"workerClasses": ["tornado"]},
+            "workerClasses has 'tornado'; the tuner chooses among sync, gthread, gevent, asgi",
+        ),
         ({"workerClasses": [{}]}, "workerClasses has {}"),
         ({"workerClasses": ["sync"], "threads": {"min": 2}}, "threads.min is 2, but workerClasses allows only sync"),
         ({"windows": []}, "windows must be an object"),

@@ -13,13 +13,14 @@ SYNC_2 = Settings(WorkerClass.SYNC, 2)
 IO_BOUND = App(compute=0.001, wait=0.1)
 CPU_BOUND = App(compute=0.02)
 MIXED = App(compute=0.0028, wait=0.037)
+NO_EVENT_LOOP = {"workerClasses": ["sync", "gthread"]}
 HELLO = App(compute=0.0006, thread_overhead=0.0006)
 
 
 @pytest.mark.parametrize("start", [SYNC_1, Settings(WorkerClass.SYNC, 4), Settings(WorkerClass.GTHREAD, 1, 4)], ids=str)
 def test_an_io_bound_app_settles_within_two_minutes_on_enough_threads(bench, start):
     """1 ms of computing, 100 ms of waiting, 64 clients, 2 cores."""
-    run = bench(IO_BOUND, start, clients=64).run(120)
+    run = bench(IO_BOUND, start, clients=64, policy=NO_EVENT_LOOP).run(120)
 
     assert len(run.changes) <= 2
     assert run.settings.worker_class is WorkerClass.GTHREAD
@@ -37,8 +38,24 @@ def test_an_io_bound_app_serves_at_least_ten_times_of_its_start(bench):
     assert run.requests_per_second >= 10 * before
 
 
+def test_many_waiting_threads_try_an_event_loop_once_and_go_back_for_good_when_it_gains_nothing(bench):
+    run = bench(IO_BOUND, SYNC_1, clients=64).run(240)
+
+    assert [each.worker_class.value for each in run.changes] == ["gthread", "gevent", "gthread"]
+    assert run.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_NO_GAIN}
+    assert run.reasons[-2:] == [Reason.EVENT_LOOP, Reason.TRIAL_NO_GAIN]
+
+
+def test_an_event_loop_that_serves_with_less_than_many_threads_stays(bench):
+    convoy = App(compute=0.002, wait=0.1, thread_overhead=0.0002)
+    run = bench(convoy, Settings(WorkerClass.GTHREAD, 2, 48), clients=64).run(300)
+
+    assert run.settings.worker_class is WorkerClass.GEVENT
+    assert len(run.changes) == 1
+
+
 def test_a_settled_io_bound_app_stays_as_it_is(bench):
-    run = bench(App(compute=0.01, wait=1.0), SYNC_1, clients=64).run(900)
+    run = bench(App(compute=0.01, wait=1.0), SYNC_1, clients=64, policy=NO_EVENT_LOOP).run(900)
 
     assert len(run.changes) == 1
     assert run.decisions[-1][1].reason is Reason.WELL_TUNED
@@ -141,7 +158,7 @@ def test_a_pod_that_cannot_be_scraped_stops_every_change(bench):
 
 def test_demand_that_rises_is_followed_and_demand_that_falls_is_followed_late(bench):
     app = App(compute=0.005, wait=0.5)
-    run = bench(app, Settings(WorkerClass.GTHREAD, 1, 4), clients=4).run(120)
+    run = bench(app, Settings(WorkerClass.GTHREAD, 1, 4), clients=4, policy=NO_EVENT_LOOP).run(120)
     few = run.settings.slots
     for pod in run.pods:
         pod.set_clients(60)

@@ -94,6 +94,7 @@ def combine(observations: Sequence[Observation]) -> Observation:
         generation=max(each.generation for each in observations),
         available_classes=frozenset.intersection(*(each.available_classes for each in observations)),
         blocking_modules=frozenset.union(*(each.blocking_modules for each in observations)),
+        cores_per_process=min(each.cores_per_process for each in observations),
     )
 
 

@@ -88,7 +88,8 @@ def _compare(
     canary = dataclasses.replace(canary, comparison=comparison)
     window = seen if state.window is None else aggregation.merge(state.window, seen)
     state = dataclasses.replace(state, canary=canary, window=window)
-    outcome = canary_verdict.judge(comparison, window, canary.settings, windows, served=served)
+    must_gain = state.change is not None and state.change.reason is Reason.EVENT_LOOP
+    outcome = canary_verdict.judge(comparison, window, canary.settings, windows, served=served, must_gain=must_gain)
     if outcome is None:
         return state, _running(policy, state, canary)
     if not outcome.passed:

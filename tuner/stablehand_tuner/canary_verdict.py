@@ -10,8 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_tuner import harm
-from stablehand_tuner.harm import EVENT_LOOPS, MORE_ERRORS, Outcome
+from stablehand_tuner.harm import MORE_ERRORS, Outcome
 from stablehand_tuner.reasons import Reason
+from stablehand_tuner.room import EVENT_LOOPS
 
 if TYPE_CHECKING:
     from stablehand_tuner.comparison import Comparison
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 EVIDENCE_OF_HARM = 80.0
 EVIDENCE_OF_NO_HARM = 20.0
 SLOWER = 1.2  # times the siblings' response time, and more, is harm
+FASTER = 0.97  # times the siblings' response time, and less, is a gain
+CHEAPER = 0.9  # and so is this share of their CPU for a request
 NO_SLOWER = 1.1  # less than that is none
 DEARER = 1.25  # times the siblings' CPU for a request is harm, if nothing is gained for it
 BETTER = 0.9  # a response time below this share of the siblings' is a gain that may cost something
@@ -30,7 +33,13 @@ TIMES_SLOW = 2.0  # times as many as of the siblings', beyond the bound of slow 
 
 
 def judge(
-    comparison: Comparison, canary: Observation, settings: Settings, windows: Windows, *, served: Settings
+    comparison: Comparison,
+    canary: Observation,
+    settings: Settings,
+    windows: Windows,
+    *,
+    served: Settings,
+    must_gain: bool = False,
 ) -> Outcome | None:
     """Return how the canary ends, or None while it has to go on.
 
@@ -40,6 +49,7 @@ def judge(
         settings: what it runs.
         windows: how long it lasts: `trial_seconds` at least, `canary_seconds` at most, with `minimum_requests`.
         served: what the siblings run.
+        must_gain: whether a change that does no harm has to gain something as well.
     """
     siblings = comparison.control
     if siblings is None:
@@ -48,13 +58,27 @@ def judge(
     if done is not None:
         return done
     enough = canary.requests >= windows.minimum_requests
-    if canary.seconds >= windows.trial_seconds and enough and _no_slower(comparison, NO_SLOWER):
+    good = _no_slower(comparison, NO_SLOWER) and (not must_gain or _gain_shown(comparison))
+    if canary.seconds >= windows.trial_seconds and enough and good:
         return Outcome(Reason.CANARY_PASSED, _numbers(canary, siblings))
-    if canary.seconds < windows.canary_seconds:
-        return None
+    return (
+        None
+        if canary.seconds < windows.canary_seconds
+        else _at_its_end(comparison, canary, settings, enough=enough, served=served, must_gain=must_gain)
+    )
+
+
+def _at_its_end(
+    comparison: Comparison, canary: Observation, settings: Settings, *, enough: bool, served: Settings, must_gain: bool
+) -> Outcome:
+    siblings = comparison.control or canary
     numbers = f"after {canary.seconds:.0f} s and {canary.requests:.0f} requests: {_numbers(canary, siblings)}"
     proof_needed = settings.worker_class in EVENT_LOOPS and settings.worker_class is not served.worker_class
-    if not enough or (proof_needed and not _no_slower(comparison, SLOWER)):
+    if not enough:
+        return Outcome(Reason.CANARY_UNDECIDED, f"too few requests {numbers}")
+    if must_gain:
+        return Outcome(Reason.TRIAL_NO_GAIN, f"no gain shows {numbers}")
+    if proof_needed and not _no_slower(comparison, SLOWER):
         return Outcome(Reason.CANARY_UNDECIDED, f"nothing is proven {numbers}")
     return Outcome(Reason.CANARY_PASSED, f"no harm shows {numbers}")
 
@@ -99,6 +123,13 @@ def _dearer(comparison: Comparison, canary: Observation, siblings: Observation) 
 
 def _no_slower(comparison: Comparison, times: float) -> bool:
     return comparison.response.below(math.log(times)) >= EVIDENCE_OF_NO_HARM
+
+
+def _gain_shown(comparison: Comparison) -> bool:
+    return (
+        comparison.response.below(math.log(FASTER)) >= EVIDENCE_OF_NO_HARM
+        or comparison.cpu.below(math.log(CHEAPER)) >= EVIDENCE_OF_NO_HARM
+    )
 
 
 def _gains(canary: Observation, siblings: Observation) -> bool:

@@ -55,6 +55,7 @@ def begin(
         changes=(*recent(state, now), now),
         shrink_since=None,
         shrink_slots=0,
+        shrink_workers=0,
     ), decision
 
 

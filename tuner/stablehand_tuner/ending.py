@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stablehand_tuner import stability
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.reasons import Reason
+from stablehand_tuner.room import EVENT_LOOPS
 from stablehand_tuner.state import EMPTY_WINDOW, MOST_REFUSED, Phase, TunerState
 
 if TYPE_CHECKING:
@@ -89,9 +90,13 @@ def roll_back(
 
 
 def with_ban(state: TunerState, reason: Reason, *, target: Settings, before: Settings) -> dict[WorkerClass, Reason]:
-    """Return the banned classes, with the target's among them if it was what failed."""
+    """Return the banned classes, with the target's among them if it was what failed.
+
+    An event loop is there to gain something: without a gain it failed.
+    """
     banned = dict(state.banned)
-    if target.worker_class is not before.worker_class and reason not in NOT_THE_CLASS:
+    unproven = reason is Reason.TRIAL_NO_GAIN and target.worker_class in EVENT_LOOPS
+    if target.worker_class is not before.worker_class and (unproven or reason not in NOT_THE_CLASS):
         banned[target.worker_class] = reason
     return banned
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.load import FULL_WORKER
 from stablehand_tuner.memory import FULL_MEMORY
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.room import EVENT_LOOPS
 
 if TYPE_CHECKING:
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.settings import Settings
 
-EVENT_LOOPS = frozenset({WorkerClass.GEVENT, WorkerClass.ASGI})
 MORE_ERRORS = 0.01  # of all requests
 EARLY_BLOCKED_SECONDS = 1.0
 BLOCKED_SECONDS = 0.1  # by which a periodic timer is late on average: no event loop that works is

@@ -31,11 +31,13 @@ class Load:
     connections: float
     worker_full: bool
     pod_full: bool
+    relative_error: float = 0.0
+    cores_per_process: float = 1.0
 
     @property
     def whole_cores(self) -> int:
-        """Processes that can compute at once."""
-        return max(1, math.ceil(self.cores - 0.01))
+        """Processes that are needed to compute on all cores at once."""
+        return max(1, math.ceil(self.cores / min(self.cores_per_process, max(1.0, self.cores)) - 0.01))
 
     @classmethod
     def of(cls, observation: Observation, current: Settings) -> Load:
@@ -50,9 +52,10 @@ class Load:
         pods = observation.pods
         cores = observation.cores / pods
         processes = pods * current.workers
-        share = max(
-            apparent, share_without_gil_wait(observation.in_app / processes, observation.cores_used / processes)
-        )
+        share = apparent
+        if observation.cores_per_process <= 1:
+            in_process, burnt = observation.in_app / processes, observation.cores_used / processes
+            share = max(apparent, share_without_gil_wait(in_process, burnt))
         cores_used = observation.cores_used / pods
         return cls(
             share=max(0.001, share),
@@ -63,6 +66,8 @@ class Load:
             demand=observation.demand / pods,
             peak_demand=observation.peak_demand / pods,
             connections=observation.connections / pods,
-            worker_full=observation.busiest_worker_cores >= FULL_WORKER * min(1.0, cores),
+            worker_full=observation.busiest_worker_cores >= FULL_WORKER * min(observation.cores_per_process, cores),
+            relative_error=observation.relative_error,
+            cores_per_process=observation.cores_per_process,
             pod_full=cores_used >= FULL_POD * cores or observation.throttled_share >= FULL_THROTTLED,
         )

@@ -94,6 +94,9 @@ MEMORY_LIMIT_BYTES = Metric(
     "stablehand_memory_limit_bytes", "gauge", "Memory that the cgroup grants; absent without a limit."
 )
 CPU_COUNT = Metric("stablehand_cpu_count", "gauge", "Cores that the server may run on, limit or not.")
+GIL_ENABLED = Metric(
+    "stablehand_gil_enabled", "gauge", "1 where a process computes on one core at a time, 0 in a free-threaded build."
+)
 CPU_THROTTLED_SECONDS = Metric(
     "stablehand_cpu_throttled_seconds", "counter", "Seconds for which the cgroup was throttled."
 )

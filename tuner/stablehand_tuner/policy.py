@@ -45,7 +45,7 @@ class Objective(str, enum.Enum):
         return self.value
 
 
-TUNABLE_CLASSES = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT)
+TUNABLE_CLASSES = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI)
 DEFAULT_THREADS = Range(1, 64)
 DEFAULT_WORKER_CONNECTIONS = Range(10, 1000)
 CHANGES_PER_HOUR = Range(1, 1000)
@@ -113,7 +113,8 @@ class Policy:
             return False
         if settings.worker_class is WorkerClass.GTHREAD:
             return settings.threads in self.threads
-        return settings.worker_class is not WorkerClass.GEVENT or settings.worker_connections in self.worker_connections
+        counts_connections = settings.worker_class in {WorkerClass.GEVENT, WorkerClass.ASGI}
+        return not counts_connections or settings.worker_connections in self.worker_connections
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the policy as the JSON object of the resource, every default written out."""

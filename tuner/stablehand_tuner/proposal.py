@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """What the model would run, and why. `settings` may be those that run: then `reason` says why no others."""
+    """What the model would run, and why. `settings` may be those that run: then `reason` says why no others.
+
+    `doubt` says what the other choice would be, where so few requests leave two; empty where all that the requests
+    allow to believe leads to the same. `needs` are sentences on what would have to be known to choose better.
+    """
 
     settings: Settings
     reason: Reason
     message: str
     evidence: Mapping[str, float]
+    doubt: str = ""
+    needs: tuple[str, ...] = ()

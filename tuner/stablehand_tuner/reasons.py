@@ -41,9 +41,11 @@ class Reason(str, enum.Enum):
 
     # recommend and apply
     WAITING_DOMINATES = "WaitingDominates", "Requests mostly wait, and demand exceeds the slots: more concurrency."
+    EVENT_LOOP = "EventLoop", "Many threads mostly wait: an event loop may serve them with less, and has to prove it."
     COMPUTE_BOUND = "ComputeBound", "Requests mostly compute: one process for each core, without threads."
     MORE_PROCESSES = "MoreProcesses", "A process fills its core while other cores are free: more processes."
     BACKLOG = "Backlog", "Connections pile up in the kernel: act without waiting for the window."
+    FEWER_PROCESSES = "FewerProcesses", "Fewer processes hold the demand, and the objective is cost."
     LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."
     MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
     OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."

@@ -6,31 +6,38 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
+from stablehand_tuner import footprint as footprints
 from stablehand_tuner.settings import Settings, WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from stablehand_tuner.footprint import Footprint
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
     from stablehand_tuner.settings import Range
 
+EVENT_LOOPS = frozenset({WorkerClass.GEVENT, WorkerClass.ASGI})  # whose slots are connections
 MEMORY_SHARE = 0.8
 SURGE = 1  # processes that a switch of settings adds for a while
 
 
 def candidate_classes(
-    policy: Policy, observation: Observation, banned: Collection[WorkerClass] = ()
+    policy: Policy, observation: Observation, banned: Collection[WorkerClass] = (), current: Settings | None = None
 ) -> tuple[WorkerClass, ...]:
     """Return the classes that may be chosen: allowed, importable, not banned; gevent only if nothing blocks its hub.
 
-    A server that does not say what it can import has what gunicorn brings itself.
+    An app that runs under asgi is an ASGI app, which no other class serves; and asgi serves others no better than
+    threads do. A server that does not say what it can import has what gunicorn brings itself.
     """
+    if current is not None and current.worker_class is WorkerClass.ASGI:
+        return (WorkerClass.ASGI,)
     known = observation.available_classes or {WorkerClass.SYNC.value, WorkerClass.GTHREAD.value}
     return tuple(
         each
         for each in policy.worker_classes
         if each.value in known
+        and each is not WorkerClass.ASGI
         and each not in banned
         and not (each is WorkerClass.GEVENT and observation.blocking_modules)
     )
@@ -59,17 +66,50 @@ def memory_room(observation: Observation) -> int | None:
     return max(1, int(MEMORY_SHARE * observation.memory_limit_bytes / observation.worker_memory_bytes) - SURGE)
 
 
+def within_memory(
+    policy: Policy,
+    observation: Observation,
+    current: Settings,
+    *,
+    wanted: Settings,
+    in_use: float,
+    footprint: Footprint,
+) -> Settings:
+    """Return the wanted settings with no more slots than memory holds; growth stops, what runs is left alone.
+
+    Args:
+        policy: its bounds.
+        observation: what was seen under the current settings.
+        current: what runs.
+        wanted: what would run if there were memory enough.
+        in_use: how many of a pod's slots requests would be in at once.
+        footprint: what is known of a request's memory.
+    """
+    limit, worker = observation.memory_limit_bytes, observation.worker_memory_bytes
+    if limit is None or not worker or wanted.slots <= current.slots:
+        return wanted
+    each = footprints.request_bytes(footprint, observation, current)
+    now = footprints.in_worker(observation, current)
+    room = MEMORY_SHARE * limit - (wanted.workers + SURGE) * worker
+    more = min(in_use, wanted.slots) - wanted.workers * now  # requests beyond those that the worker's memory has in it
+    if more <= 0 or more * each <= room:
+        return wanted
+    held = wanted.workers * now + max(0.0, room) / each
+    if wanted.worker_class in EVENT_LOOPS:
+        held += max(0.0, wanted.slots - in_use)  # connections that idle hold next to nothing
+    slots = max(current.slots, wanted.workers, int(held))
+    fewer = compose(policy, wanted.worker_class, wanted.workers, slots // wanted.workers)
+    return fewer if fewer.slots > current.slots else current
+
+
 def compose(policy: Policy, worker_class: WorkerClass, workers: int, each: int) -> Settings:
     """Return the settings of a class with so many workers and, within the policy's bounds, slots in each."""
+    connections = policy.worker_connections
     return Settings(
         worker_class=worker_class,
         workers=workers,
         threads=policy.threads.clamp(each) if worker_class is WorkerClass.GTHREAD else 1,
-        worker_connections=(
-            policy.worker_connections.clamp(each)
-            if worker_class is WorkerClass.GEVENT
-            else policy.worker_connections.highest
-        ),
+        worker_connections=connections.clamp(each) if worker_class in EVENT_LOOPS else connections.highest,
     )
 
 

@@ -69,14 +69,23 @@ class Snapshot:
     throttled_seconds: float
     available_classes: frozenset[str]
     blocking_modules: frozenset[str]
+    cores_per_process: float = 1.0
 
     @classmethod
-    def from_samples(cls, samples: Iterable[tuple[str, Mapping[str, str], float]], at: float) -> Snapshot:
+    def from_samples(
+        cls,
+        samples: Iterable[tuple[str, Mapping[str, str], float]],
+        at: float,
+        *,
+        requested_cores: float | None = None,
+    ) -> Snapshot:
         """Reduce one exposition, as any parser of Prometheus' text format yields it.
 
         Args:
             samples: sample name, labels and value; samples that the tuner does not read are passed over.
             at: the moment of the scrape, in seconds.
+            requested_cores: the cores that whoever runs the pod asked for, where that is known: without a limit, they
+                are what the pod can count on.
 
         Raises:
             IncompleteSnapshot: naming what is missing or impossible.
@@ -84,7 +93,7 @@ class Snapshot:
         scrape = _Scrape(samples)
         workers = _workers(scrape)
         buckets = _buckets(scrape)
-        limit = scrape.optional(names.CPU_LIMIT_CORES)
+        cores = _cores(scrape.optional(names.CPU_LIMIT_CORES), requested_cores, scrape.optional(names.CPU_COUNT))
         desired = _settings(scrape, "desired")
         if desired is None:
             raise IncompleteSnapshot(
@@ -103,11 +112,13 @@ class Snapshot:
             switches_rejected=scrape.optional(names.GENERATION_SWITCHES, outcome="rejected") or 0.0,
             switches_rolled_back=scrape.optional(names.GENERATION_SWITCHES, outcome="rolled_back") or 0.0,
             oom_exits=scrape.optional(names.WORKER_EXITS, reason="oom") or 0.0,
-            cores=_cores(limit, scrape.optional(names.CPU_COUNT)),
+            cores=cores,
             memory_limit_bytes=scrape.optional(names.MEMORY_LIMIT_BYTES) or None,
             throttled_seconds=scrape.optional(names.CPU_THROTTLED_SECONDS) or 0.0,
             available_classes=scrape.labels_of_info(names.AVAILABLE_WORKER_CLASS_INFO, "worker_class"),
             blocking_modules=scrape.labels_of_info(names.BLOCKING_MODULE_INFO, "module"),
+            # absent from servers that do not say so: then there is a lock
+            cores_per_process=max(1.0, cores) if scrape.optional(names.GIL_ENABLED) == 0 else 1.0,
         )
 
 
@@ -269,8 +280,12 @@ def _settings(scrape: _Scrape, kind: str) -> Settings | None:
         raise IncompleteSnapshot(f"the {kind} settings of the scrape are no settings: {error}") from error
 
 
-def _cores(limit: float | None, count: float | None) -> float:
-    cores = limit or count
+def _cores(limit: float | None, requested: float | None, count: float | None) -> float:
+    """Return the cores by the limit, else the request, else what the machine has.
+
+    A request of a fraction is what a pod gets at worst; one process can use a whole core, and mostly may.
+    """
+    cores = limit or (max(1.0, requested) if requested else None) or count
     if not cores:
         raise IncompleteSnapshot(f"the scrape lacks both {names.CPU_LIMIT_CORES.name} and {names.CPU_COUNT.name}")
     # a limit above what the machine has grants no more than the machine has

@@ -7,9 +7,13 @@ system in the field runs with; `docs/tuner.md` names it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
+from stablehand_tuner.objectives import AIMS
+from stablehand_tuner.policy import Objective
 from stablehand_tuner.reasons import Reason
+from stablehand_tuner.room import EVENT_LOOPS, compose
 from stablehand_tuner.room import smaller as smaller_settings
 from stablehand_tuner.settings import Settings, WorkerClass
 
@@ -36,6 +40,7 @@ class Verdict:
     message: str
     shrink_since: float | None = None
     shrink_slots: int = 0
+    shrink_workers: int = 0
 
 
 def direction(settings: Settings, current: Settings) -> int:
@@ -79,22 +84,24 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
 ) -> Verdict:
     """Apply the rules in turn to what the model proposes; `unseen` says what is missing, if too much is."""
     towards = direction(proposal.settings, current)
-    if towards == 0:
+    sideways = proposal.reason is Reason.EVENT_LOOP
+    if towards == 0 and not sideways:
         return Verdict(None, proposal.reason, proposal.message)
     if unseen:
         return Verdict(None, Reason.DATA_MISSING, f"{unseen}; missing pods count as busy, so nothing is changed")
-    settings = proposal.settings
-    if towards > 0:
-        stops = _no_growth(state, proposal, window, current)
+    settings, held = proposal.settings, Verdict(None, Reason.COOLING_DOWN, "")
+    if sideways or towards > 0:
+        stops = None if sideways else _no_growth(policy, state, proposal, window, current)
         if stops is not None:
             return stops
-        shrink_since, shrink_slots = None, 0
     else:
-        shrinking = _less(policy, state, proposal, window, now, current=current)
-        if shrinking.settings is None:
-            return shrinking
-        settings, shrink_since, shrink_slots = shrinking.settings, shrinking.shrink_since, shrinking.shrink_slots
-        proposal = dataclasses.replace(proposal, reason=shrinking.reason, message=shrinking.message)
+        gives_up = policy.objective is Objective.COST and settings.workers < current.workers
+        rule = _fewer_processes if gives_up else _less
+        held = rule(policy, state, proposal, window, now, current=current)
+        if held.settings is None:
+            return held
+        settings = held.settings
+        proposal = dataclasses.replace(proposal, reason=held.reason, message=held.message)
     if settings in state.refused:
         return Verdict(None, Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before")
     if state.next_change_at is not None and now < state.next_change_at and not (emergency and state.reversals == 0):
@@ -102,14 +109,16 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
             f"{settings} would suit, but the last change was just made: {state.next_change_at - now:.0f} s to wait"
             + (f" after {state.reversals} reversals" if state.reversals else "")
         )
-        return Verdict(None, Reason.COOLING_DOWN, message, shrink_since, shrink_slots)
+        return dataclasses.replace(held, settings=None, reason=Reason.COOLING_DOWN, message=message)
     if emergency:
         queue = f"{window.backlog / window.pods:.0f} connections wait in the kernel; "
         return Verdict(settings, Reason.BACKLOG, queue + proposal.message)
     return Verdict(settings, proposal.reason, proposal.message)
 
 
-def _no_growth(state: TunerState, proposal: Proposal, window: Observation, current: Settings) -> Verdict | None:
+def _no_growth(
+    policy: Policy, state: TunerState, proposal: Proposal, window: Observation, current: Settings
+) -> Verdict | None:
     if proposal.reason is Reason.MORE_PROCESSES:
         return None  # a full process gains from another at any number of slots
     was_saturated = state.verdict is not None and state.verdict.reason is Reason.SATURATED
@@ -122,7 +131,7 @@ def _no_growth(state: TunerState, proposal: Proposal, window: Observation, curre
             "concurrency would gain next to nothing",
         )
     demand = window.demand / window.pods
-    if demand < LOW_MARK * current.slots:
+    if demand < AIMS[policy.objective].low_mark * current.slots:
         return Verdict(
             None,
             Reason.HALF_UNUSED,
@@ -151,7 +160,7 @@ def _less(
             return Verdict(proposal.settings, proposal.reason, proposal.message)
         return Verdict(None, Reason.WELL_TUNED, f"the load is too light for {current} to do harm")
     # an event loop's unused connections cost nothing, and how many clients idle on them may change at any time
-    if current.worker_class is WorkerClass.GEVENT or proposal.settings.slots > LOW_MARK * current.slots:
+    if current.worker_class in EVENT_LOOPS or proposal.settings.slots > LOW_MARK * current.slots:
         return Verdict(None, Reason.WELL_TUNED, f"{current} suits the demand, with room to spare")
     since = now if state.shrink_since is None else state.shrink_since
     slots = max(state.shrink_slots, proposal.settings.slots)
@@ -169,3 +178,37 @@ def _less(
         f"{smaller} instead of {current}"
     )
     return Verdict(smaller, Reason.LOW_DEMAND, message, since, slots)
+
+
+def _fewer_processes(
+    policy: Policy,
+    state: TunerState,
+    proposal: Proposal,
+    window: Observation,
+    now: float,
+    *,
+    current: Settings,
+) -> Verdict:
+    """Give processes up, when the most that were called for over a long time were fewer."""
+    if window.waiting >= window.pods:
+        return Verdict(None, Reason.WELL_TUNED, f"requests wait for a slot of {current}: it has no process too many")
+    since = now if state.shrink_since is None else state.shrink_since
+    workers = max(state.shrink_workers, proposal.settings.workers)
+    slots = min(current.slots, max(state.shrink_slots, proposal.settings.slots))
+    worker_class = current.worker_class
+    if worker_class is WorkerClass.SYNC:
+        worker_class = proposal.settings.worker_class
+    each = current.worker_connections if worker_class in EVENT_LOOPS else math.ceil(slots / workers)
+    fewer = compose(policy, worker_class, workers, each)
+    if workers >= current.workers or not policy.allows(fewer):
+        return Verdict(
+            None, Reason.WELL_TUNED, f"demand called for {current.workers} processes at times: {current} stays"
+        )
+    if now - since < policy.windows.shrink_seconds:
+        message = (
+            f"{workers} processes would do instead of {current.workers}, and that for {now - since:.0f} of "
+            f"{policy.windows.shrink_seconds:.0f} s"
+        )
+        return Verdict(None, Reason.SHRINK_WAITING, message, since, slots, workers)
+    message = f"for {now - since:.0f} s demand called for {workers} processes at most: {fewer} instead of {current}"
+    return Verdict(fewer, Reason.FEWER_PROCESSES, message, since, slots, workers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stablehand_tuner.canary import Canary
 from stablehand_tuner.decision import Decision
 from stablehand_tuner.doubt import Doubt
+from stablehand_tuner.footprint import Footprint
 from stablehand_tuner.observation import Observation
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -48,8 +49,8 @@ class TunerState:
     phase began. `window` is what was observed since the last verdict (of the canary alone, while there is one), from
     `window_scrapes` scrapes and without the `window_missing` that failed; `baseline` is the window before the change,
     and `doubt` what a change did whose verdict was not clear. `changes` has when the changes of the last hour began.
-    `banned` holds the classes that failed, and why; `refused` the settings that a server refused. `verdict` is the last
-    decision of a full window: it stands until the next one.
+    `footprint` is what is known of the memory of requests. `banned` holds the classes that failed, and why; `refused`
+    the settings that a server refused. `verdict` is the last decision of a full window: it stands until the next one.
     """
 
     phase: Phase = Phase.WATCHING
@@ -71,6 +72,8 @@ class TunerState:
     direction: int = 0
     shrink_since: float | None = None
     shrink_slots: int = 0
+    shrink_workers: int = 0
+    footprint: Footprint = dataclasses.field(default_factory=Footprint)
     banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
     refused: tuple[Settings, ...] = ()
     verdict: Decision | None = None
@@ -128,6 +131,8 @@ class TunerState:
             "direction": self.direction,
             "shrinkSince": self.shrink_since,
             "shrinkSlots": self.shrink_slots,
+            "shrinkWorkers": self.shrink_workers,
+            "footprint": self.footprint.to_list(),
             "banned": {worker_class.value: reason.value for worker_class, reason in self.banned.items()},
             "refused": [each.to_mapping() for each in self.refused],
             "verdict": _mapping(self.verdict),
@@ -172,6 +177,8 @@ class TunerState:
             direction={-1: -1, 0: 0, 1: 1}[fields["direction"]],
             shrink_since=_moment(fields["shrinkSince"]),
             shrink_slots=_count(fields["shrinkSlots"]),
+            shrink_workers=_count(fields["shrinkWorkers"]),
+            footprint=Footprint.from_list(fields["footprint"]),
             banned={
                 WorkerClass(name): Reason(reason)  # type: ignore[call-arg]  # a lookup by value, not a new member
                 for name, reason in fields["banned"].items()

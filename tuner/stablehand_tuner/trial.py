@@ -57,6 +57,7 @@ def conclude(
     *,
     minimum: float,
     objective: Objective = Objective.THROUGHPUT,
+    must_gain: bool = False,
 ) -> Outcome | None:
     """Judge a trial that lasted its time.
 
@@ -66,6 +67,7 @@ def conclude(
         settings: what is on trial.
         minimum: requests without which nothing is proven.
         objective: under `latency` no throughput pays for a longer tail.
+        must_gain: whether a change that does no harm has to gain something as well.
 
     Returns:
         The outcome; None when there were too few requests to tell, so that the trial has to go on.
@@ -80,6 +82,13 @@ def conclude(
             Reason.TRIAL_NO_GAIN,
             f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, though "
             f"{before.waiting:.0f} requests waited for a slot: slots are not what is short",
+        )
+    if must_gain and not _gained(before, after):
+        return Outcome(
+            Reason.TRIAL_NO_GAIN,
+            f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, and "
+            f"{_milliseconds(after.response_seconds)} for a request instead of "
+            f"{_milliseconds(before.response_seconds)}: no gain to speak of",
         )
     if response_worse(before, after, UNCLEAR_LOSS):
         return Outcome(
@@ -144,6 +153,15 @@ def _gained_nothing(before: Observation, after: Observation, settings: Settings)
         return False
     same_demand = SAME_DEMAND * before.demand <= after.demand <= before.demand / SAME_DEMAND
     return same_demand and after.requests_per_second < LEAST_GAIN * before.requests_per_second
+
+
+def _gained(before: Observation, after: Observation) -> bool:
+    """Tell whether more requests are served, in less time, or with less CPU for each, by what matters."""
+    if after.requests_per_second >= LEAST_GAIN * before.requests_per_second:
+        return True
+    if (after.response_seconds or 0.0) * LEAST_GAIN <= (before.response_seconds or 0.0):
+        return True
+    return (after.cpu_seconds_per_request or 0.0) * GAIN <= (before.cpu_seconds_per_request or 0.0)
 
 
 def tail_worse(before: Observation, after: Observation, objective: Objective = Objective.THROUGHPUT) -> bool:

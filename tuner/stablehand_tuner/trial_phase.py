@@ -39,7 +39,12 @@ def go_on(
     if state.baseline is None or state.window is None or state.window.seconds < _enough(windows.trial_seconds):
         return _early(policy, state, now, target=target, change=change)
     outcome = trial.conclude(
-        state.baseline, state.window, target, minimum=windows.minimum_requests, objective=policy.objective
+        state.baseline,
+        state.window,
+        target,
+        minimum=windows.minimum_requests,
+        objective=policy.objective,
+        must_gain=change.reason is Reason.EVENT_LOOP,
     )
     if outcome is None:
         message = (

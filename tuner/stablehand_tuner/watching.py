@@ -9,15 +9,17 @@ from stablehand_tuner import aggregation, canary, change, memory, model, room, s
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.policy import TUNABLE_CLASSES, Mode
 from stablehand_tuner.reasons import Reason
+from stablehand_tuner.settings import WorkerClass
 from stablehand_tuner.state import EMPTY_WINDOW, TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.observation import Observation
-    from stablehand_tuner.policy import Policy
+    from stablehand_tuner.policy import Policy, Windows
     from stablehand_tuner.settings import Settings
 
+SURE_REQUESTS = 5.0  # times the least of a window, and what is likelier by the model is done, though not sure
 QUIET_WINDOWS = 20  # so many windows with too few requests, and what they saw is too old to judge by
 BLIND_WINDOWS = 4  # so many windows in which pods are missing whenever a decision is due, and the same holds
 TOLERATED_GAPS = 0.1  # of a window's scrapes: counters are cumulative, so the next scrape tells what the gap hid
@@ -58,11 +60,13 @@ def watch(
         warm_requests=state.warm_requests + tick.requests,
     )
     state, differs = _agree(state, tick)
-    if differs is not None or state.settings is None:
+    current = state.settings
+    if differs is not None or current is None:
         return state, differs or _hold(Reason.SETTINGS_DIFFER, "the pods do not yet say what they run")
-    at_once = _at_once(policy, state, tick, now, current=state.settings)
+    state = dataclasses.replace(state, footprint=state.footprint.add(tick, current))
+    at_once = _at_once(policy, state, tick, now, current=current)
     if at_once is None:
-        return _collect(this, state, tick, current=state.settings)
+        return _collect(this, state, tick, current=current)
     return _act(this, state, at_once, baseline=None)
 
 
@@ -100,9 +104,8 @@ def _agree(state: TunerState, tick: Observation) -> tuple[TunerState, Decision |
 
 def _at_once(policy: Policy, state: TunerState, tick: Observation, now: float, *, current: Settings) -> Decision | None:
     """Return what needs no window: a hold before there can be one, broken bounds, or memory that is exceeded."""
-    if current.worker_class not in TUNABLE_CLASSES:
-        known = ", ".join(each.value for each in TUNABLE_CLASSES)
-        return _hold(Reason.CLASS_NOT_TUNED, f"the app runs {current}; the tuner tunes {known}")
+    if (why := _not_tuned(policy, tick, current)) is not None:
+        return _hold(Reason.CLASS_NOT_TUNED, why)
     action = Action.APPLY if policy.mode is Mode.AUTO else Action.RECOMMEND
     decision = None
     if not policy.allows(current):
@@ -119,10 +122,75 @@ def _at_once(policy: Policy, state: TunerState, tick: Observation, now: float, *
     return _hold(Reason.WARMING_UP, cold) if cold else None
 
 
+def _not_tuned(policy: Policy, tick: Observation, current: Settings) -> str | None:
+    """Return why the class that runs is none for the tuner, if so."""
+    if current.worker_class not in TUNABLE_CLASSES:
+        known = ", ".join(each.value for each in TUNABLE_CLASSES)
+        return f"the app runs {current}; the tuner tunes {known}"
+    if current.worker_class is not WorkerClass.ASGI:
+        return None
+    if WorkerClass.ASGI not in policy.worker_classes:
+        return f"the app runs {current}, which no other class may be able to serve, and the policy does not allow asgi"
+    # a WSGI app behind a bridge: it has a slot for each thread, not for each connection
+    if tick.slots < 0.5 * current.slots * tick.pods and tick.workers_ready >= current.workers * tick.pods:
+        return (
+            f"the app runs {current} with {tick.slots:.0f} slots: a WSGI app behind a bridge; gthread serves it better"
+        )
+    return None
+
+
 def _decide(this: _Round, state: TunerState, tick: Observation, window: Observation, *, current: Settings) -> Outcome:
     windows = this.policy.windows
     full = window.seconds >= stability.FULL_ENOUGH * windows.decision_seconds
     emergency = stability.is_emergency(windows, tick)
+    too_little = _too_little(windows, state, window, full=full, emergency=emergency)
+    if too_little is not None:
+        return too_little
+    proposal = model.propose(this.policy, window, current, state.banned.keys(), state.footprint)
+    if proposal.doubt and not emergency and window.requests < SURE_REQUESTS * windows.minimum_requests:
+        message = (
+            f"between {proposal.settings} and {proposal.doubt}: {window.requests:.0f} requests are too few to tell, "
+            f"{SURE_REQUESTS * windows.minimum_requests:.0f} decide"
+        )
+        decision = Decision(
+            Action.HOLD, Reason.TOO_FEW_REQUESTS, message, None, proposal.evidence, None, proposal.needs
+        )
+        return dataclasses.replace(state, verdict=decision), decision
+    judged = stability.judge(
+        this.policy,
+        state,
+        proposal,
+        window,
+        this.now,
+        current=current,
+        emergency=emergency,
+        unseen=_unseen(this, state),
+    )
+    if judged.settings is not None:
+        action = Action.APPLY if this.policy.mode is Mode.AUTO else Action.RECOMMEND
+        decision = Decision(
+            action, judged.reason, judged.message, judged.settings, proposal.evidence, None, proposal.needs
+        )
+        return _act(this, state, decision, baseline=window, emergency=emergency)
+    if not full:  # an emergency that calls for nothing: let the window fill
+        return state, state.verdict or _hold(judged.reason, judged.message)
+    decision = Decision(Action.HOLD, judged.reason, judged.message, None, proposal.evidence, None, proposal.needs)
+    state = dataclasses.replace(
+        state,
+        verdict=decision,
+        shrink_since=judged.shrink_since,
+        shrink_slots=judged.shrink_slots,
+        shrink_workers=judged.shrink_workers,
+    )
+    if judged.reason is not Reason.DATA_MISSING or window.seconds >= BLIND_WINDOWS * windows.decision_seconds:
+        state = dataclasses.replace(state, **EMPTY_WINDOW)
+    return state, decision
+
+
+def _too_little(
+    windows: Windows, state: TunerState, window: Observation, *, full: bool, emergency: bool
+) -> Outcome | None:
+    """Hold where the window has too little time or too few requests in it to ask the model."""
     if not full and not (emergency and window.requests >= stability.EMERGENCY_REQUESTS):
         collecting = f"observing: {window.seconds:.0f} of {windows.decision_seconds:.0f} s"
         return state, state.verdict or _hold(Reason.COLLECTING, collecting)
@@ -137,30 +205,7 @@ def _decide(this: _Round, state: TunerState, tick: Observation, window: Observat
         return dataclasses.replace(state, verdict=decision), decision
     if not window.requests:
         return state, _hold(Reason.TOO_FEW_REQUESTS, "connections wait, but no request was finished to judge by")
-    proposal = model.propose(this.policy, window, current, state.banned.keys())
-    judged = stability.judge(
-        this.policy,
-        state,
-        proposal,
-        window,
-        this.now,
-        current=current,
-        emergency=emergency,
-        unseen=_unseen(this, state),
-    )
-    if judged.settings is not None:
-        action = Action.APPLY if this.policy.mode is Mode.AUTO else Action.RECOMMEND
-        decision = Decision(action, judged.reason, judged.message, judged.settings, proposal.evidence)
-        return _act(this, state, decision, baseline=window, emergency=emergency)
-    if not full:  # an emergency that calls for nothing: let the window fill
-        return state, state.verdict or _hold(judged.reason, judged.message)
-    decision = Decision(Action.HOLD, judged.reason, judged.message, evidence=proposal.evidence)
-    state = dataclasses.replace(
-        state, verdict=decision, shrink_since=judged.shrink_since, shrink_slots=judged.shrink_slots
-    )
-    if judged.reason is not Reason.DATA_MISSING or window.seconds >= BLIND_WINDOWS * windows.decision_seconds:
-        state = dataclasses.replace(state, **EMPTY_WINDOW)
-    return state, decision
+    return None
 
 
 def _unseen(this: _Round, state: TunerState) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -100,6 +101,8 @@ class ServerCollector(Collector):
         yield _gauge(names.CPU_COUNT, cgroup.cpu_count())
         yield _gauge(names.CPU_LIMIT_CORES, granted.cores)
         yield _gauge(names.MEMORY_LIMIT_BYTES, granted.memory_bytes)
+        # an extension may bring the lock back in a worker alone: that is not seen here
+        yield _gauge(names.GIL_ENABLED, float(getattr(sys, "_is_gil_enabled", lambda: True)()))
         throttled = _counter(names.CPU_THROTTLED_SECONDS)
         throttled.add_metric([], granted.throttled_seconds)
         yield throttled
