@@ -127,6 +127,7 @@ class FluidCluster:
                     backend_connections=self._connections,
                 ),
             )
+        server.was_overloaded = server.backlog >= 1
         grown = server.backlog + (rate - state.throughput) * seconds
         server.backlog = min(max(0.0, grown), server.machine.listen_backlog)
         return state

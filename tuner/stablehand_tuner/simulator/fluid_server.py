@@ -32,6 +32,7 @@ class FluidServer:
         self.machine = machine
         self.runs = settings
         self.backlog = 0.0
+        self.was_overloaded = False
         self.peak_memory_bytes = 0.0
         self.now = 0.0
         self.switched_at = math.inf
@@ -181,7 +182,9 @@ class FluidServer:
 
     def _outside(self) -> float:
         """Return how many requests have no slot."""
-        return max(0.0, self._state.inside + self._state.queued - self._state.occupied)
+        if self.was_overloaded:
+            return self.backlog
+        return max(self.backlog, self._state.inside + self._state.queued - self._state.occupied)
 
     def _room_inside(self) -> float:
         if self.runs.worker_class is not WorkerClass.GTHREAD:
