@@ -106,7 +106,7 @@ class LiveArbiter(Supervisor):
         if self.cfg.daemon:
             self.log.info("All workers retire; SIGHUP or SIGTTIN brings new ones")
             self._paused = True
-            self.note_number_of_workers(0)
+            self.num_workers = 0
         else:
             self.log.debug("SIGWINCH ignored. Not daemonized")
 
@@ -184,7 +184,7 @@ class LiveArbiter(Supervisor):
         workers = self.WORKERS.values()
         replaced = sum(lifecycle.phase(w) is Phase.READY and w.assignment.generation != wanted.number for w in workers)
         self._switching.begin(wanted, replaced=replaced)
-        self.note_number_of_workers(wanted.workers)
+        self.num_workers = wanted.workers
         for worker in workers:
             if worker.assignment.generation == wanted.number:  # takes up at its next beat what has grown
                 cells, config = worker.assignment.record.cells, wanted.config
@@ -217,8 +217,7 @@ class LiveArbiter(Supervisor):
             reload.stand_on(self, self._serving_footing)
             self._note_footing(self._serving_footing, self._serving_footing)
         self._memory.forget()
-        self.cfg, self.worker_class = serving.config, serving.worker_class
-        self.note_number_of_workers(serving.workers)
+        self.cfg, self.worker_class, self.num_workers = serving.config, serving.worker_class, serving.workers
 
     # Target → workers -------------------------------------------------------------------------------------------------
 

@@ -68,6 +68,17 @@ class Supervisor(Arbiter):
         super().__init__(app)
         self._memory = MemoryHeadroom(cgroup, self.log)
 
+    def _set_number_of_workers(self, workers: int) -> None:
+        try:
+            self._set_num_workers(workers)
+        except Exception:
+            switching: Switching | None = getattr(self, "_switching", None)  # not before the start
+            if switching is None or switching.serving is None:
+                raise
+            self.log.exception("The hook nworkers_changed failed")
+
+    num_workers = property(Arbiter._get_num_workers, _set_number_of_workers)  # noqa: SLF001 (gunicorn's own pair)
+
     def foreign_listeners(self) -> list[Any]:
         """Return the sockets that are open, but not listened on by the workers that are forked now."""
         return []
@@ -175,13 +186,6 @@ class Supervisor(Arbiter):
         if self.master_pid == 0:
             for child in self._children:
                 child.ensure()
-
-    def note_number_of_workers(self, workers: int) -> None:
-        """Keep gunicorn's own number of workers, and call the hook that wants to know of it."""
-        try:
-            self.num_workers = workers
-        except Exception:
-            self.log.exception("The hook nworkers_changed failed")
 
     def write_settings(self, start: Server, generation: Generation) -> None:
         """Publish a generation's settings in the cells from `start` on."""

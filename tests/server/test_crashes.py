@@ -206,6 +206,8 @@ def test_a_hook_that_fails_later_does_not_end_the_server(launch, until, tmp_path
     os.kill(min(server.workers()), signal.SIGKILL)
     server.signal(signal.SIGTTIN)
     until(lambda: "a hook" in server.log())
+    server.signal(signal.SIGHUP)
+    until(lambda: "Handling signal: hup" in server.log())
     assert server.get()[0] == 200
     fault.unlink()
-    until(lambda: server.settled(3))
+    until(lambda: server.switches("done") and server.settled(2))

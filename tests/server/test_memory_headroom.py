@@ -83,3 +83,31 @@ def test_without_a_limit_or_without_workers_there_is_a_surge(limited):
 
 def test_workers_that_have_gone_meanwhile_do_not_matter(limited):
     assert limited(0).surge([2**22 + 1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "limit", "usage", "droppable"),
+    [
+        (1, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        (2, "memory.max", "memory.current", "inactive_file"),
+    ],
+)
+def test_the_tightest_of_the_limits_from_the_own_cgroup_up_to_the_top_counts(
+    tmp_path, version, limit, usage, droppable
+):
+    own = tmp_path / "pod" / "container"
+    own.mkdir(parents=True)
+    for directory, bytes_, used in ((own, "900", "300"), (own.parent, "1000", "850"), (tmp_path, "max", "5000")):
+        (directory / limit).write_text(f"{bytes_}\n")
+        (directory / usage).write_text(f"{used}\n")
+        (directory / "memory.stat").write_text(f"anon 9\n{droppable} 50\n")
+    controller = "memory" if version == 1 else ""
+    cgroup = Cgroup({controller: Hierarchy(tmp_path, own, version)})
+
+    assert cgroup.memory_headroom_bytes() == 1000 - 850 + 50
+
+
+def test_a_cgroup_that_tells_no_usage_has_no_headroom_to_tell(tmp_path):
+    (tmp_path / "memory.max").write_text("1000\n")
+
+    assert Cgroup({"": Hierarchy(tmp_path, tmp_path, 2)}).memory_headroom_bytes() is None
