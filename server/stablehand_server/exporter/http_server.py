@@ -10,9 +10,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.exposition import choose_encoder, gzip_accepted
-
 from stablehand_server.exporter.collector import unready
+from stablehand_server.exporter.negotiation import format_for, gzip_wanted
 from stablehand_server.exporter.reading import MappingBusy
 
 if TYPE_CHECKING:
@@ -92,16 +91,20 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer(self)
 
+    def do_HEAD(self) -> None:
+        """Answer as to GET, without the body."""
+        self.do_GET()
+
     def metrics(self) -> None:
         """Send the metrics, in the format that the client asks for."""
-        encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+        encode, content_type = format_for(self._header("Accept"))
         try:
             body = encode(self.server.collector)
         except MappingBusy as error:
             self._send(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n".encode())
             return
         headers = {"Vary": "Accept, Accept-Encoding"}
-        if gzip_accepted(self.headers.get("Accept-Encoding", "")):
+        if gzip_wanted(self._header("Accept-Encoding")):
             body = gzip.compress(body, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
         self._send(HTTPStatus.OK, body, content_type, headers)
@@ -128,7 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _header(self, name: str) -> str:
+        return ", ".join(self.headers.get_all(name, []))
 
 
 _ANSWERS: dict[str, Callable[[_Handler], None]] = {

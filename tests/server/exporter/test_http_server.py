@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import socket
 
 import pytest
@@ -25,6 +26,27 @@ def test_metrics_are_served_as_openmetrics_and_compressed_to_who_asks_for_it(get
     assert response.headers["Content-Type"].startswith("application/openmetrics-text")
     assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(body).endswith(b"# EOF\n")
+
+
+def test_the_client_may_prefer_plain_text_and_no_compression_by_its_weights(get):
+    accept = "text/plain;version=0.0.4;q=0.9, application/openmetrics-text;version=1.0.0;q=0.1"
+    response, body = get("/metrics", Accept=accept, Accept_Encoding="gzip;q=0")
+
+    assert response.headers["Content-Type"].startswith("text/plain")
+    assert response.headers["Content-Encoding"] is None
+    assert body.startswith(b"# HELP")
+
+
+def test_the_head_of_an_answer_can_be_asked_for_alone(server, spawn):
+    spawn(0)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=5)
+    try:
+        connection.request("HEAD", "/metrics")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"")
+        assert int(response.headers["Content-Length"]) > 1000
+    finally:
+        connection.close()
 
 
 def test_the_server_is_ready_once_a_worker_is(get, spawn):
