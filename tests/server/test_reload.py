@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from stablehand_dev.load import BackgroundLoad, Load
+from stablehand_tuner.settings import WorkerClass
 
 pytestmark = pytest.mark.integration
 
@@ -210,7 +211,7 @@ def test_where_workers_have_sockets_of_their_own_a_reload_leaves_none_that_nobod
         assert answers(server, port)
 
 
-@pytest.mark.parametrize("worker_class", ["sync", "gthread", "gevent"])
+@pytest.mark.parametrize("worker_class", [each.value for each in WorkerClass])
 def test_a_single_worker_that_has_served_enough_serves_until_its_slowly_booting_successor_does(
     launch, until, worker_class
 ):
