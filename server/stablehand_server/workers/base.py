@@ -55,6 +55,7 @@ class Assignment:
 class MeasuredWorker(Worker):
     """A mixin that goes before one of gunicorn's worker classes."""
 
+    max_requests: int  # gunicorn's own attribute, which has no type there
     # Which of threads and worker_connections this class takes up while it serves, when they have become more.
     grows_in_place: ClassVar[frozenset[str]] = frozenset()
     # Whether requests run in several threads: counting them then takes a lock.
