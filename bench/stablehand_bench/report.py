@@ -37,7 +37,16 @@ def table(first: str, results: Iterable[Mapping[str, Any]], columns: Sequence[Co
 def write_json(path: Path, results: Mapping[str, Any]) -> None:
     """Write everything that was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2, default=lambda value: value._asdict()) + "\n")
+    path.write_text(json.dumps(_named(results), indent=2) + "\n")
+
+
+def _named(value: Any) -> Any:
+    """Return the same with mappings for named tuples, which JSON would take for lists."""
+    if hasattr(value, "_asdict"):
+        return value._asdict()
+    if isinstance(value, dict):
+        return {key: _named(each) for key, each in value.items()}
+    return [_named(each) for each in value] if isinstance(value, list) else value
 
 
 def write_section(page: Path, section: str) -> None:

@@ -160,6 +160,21 @@ def test_the_number_of_series_is_the_same_after_fifty_generations(scrape, spawn,
     assert scrape().keys() == before.keys()
 
 
+def test_ten_thousand_workers_that_lived_before_leave_their_counts_and_nothing_else_to_scrape(scrape, spawn, slots):
+    spawn(0)
+    spawn(1)
+    before = scrape()
+    for age in range(10_000):
+        gone = slots.allocate(index=age % 2, age=age, worker_class=1, slots=8)
+        gone.cells[Cell.REQUESTS + 1] = 1
+        slots.release(gone)
+    after = scrape()
+
+    assert after.keys() == before.keys()
+    assert value(after, "stablehand_worker_requests_total", worker="0", code="2xx") == 5_000
+    assert value(after, "stablehand_worker_requests_total", worker="1", code="2xx") == 5_000
+
+
 def test_a_class_of_the_users_own_is_named_custom_and_is_no_setting(scrape, spawn, slots):
     slots.server[Server.ACTIVE] = -1
     spawn(0, worker_class=-1)
