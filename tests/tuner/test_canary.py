@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import random
 
 import pytest
 
+from stablehand_tuner.aggregation import combine, merge
 from stablehand_tuner.canary import choose
+from stablehand_tuner.canary_verdict import judge
+from stablehand_tuner.comparison import Comparison
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
-from stablehand_tuner.policy import Policy
+from stablehand_tuner.policy import Policy, Windows
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
 from stablehand_tuner.state import Phase
@@ -332,3 +336,28 @@ def test_the_canary_is_the_pod_in_the_middle_and_none_where_one_cannot_be_seen(m
     assert choose({**seen, "e": None}) is None
     assert choose({**seen, "e": dataclasses.replace(seen["a"], steady=False)}) is None
     assert choose({"a": seen["a"]}) is None
+
+
+def test_equal_settings_are_rolled_back_in_no_more_than_one_canary_of_twenty(make_observation):
+    """The whole verdict, looked at for two minutes, where nothing differs but by chance."""
+    harmed = 0
+    for seed in range(60):
+        fleet = Fleet(make_observation, seed)
+        chance = random.Random(1000 + seed)  # noqa: S311 (a simulation, not a secret)
+        comparison, window = Comparison.against(fleet.observe("pod-a")), None
+        for _ in range(24):
+            ticks = []
+            for pod in PODS:
+                seen = fleet.observe(pod)
+                errors = float(sum(chance.random() < 0.02 for _ in range(int(seen.requests))))
+                buckets = ((0.1, seen.requests * chance.uniform(0.93, 0.97)), (math.inf, seen.requests))
+                ticks.append(dataclasses.replace(seen, errors=errors, duration_buckets=buckets))
+            comparison = comparison.add(ticks[0], combine(ticks[1:]), settled=True)
+            window = ticks[0] if window is None else merge(window, ticks[0])
+            # the whole time counts, also after a verdict would have ended it
+            outcome = judge(comparison, window, OLD, Windows(canary_seconds=1e6, trial_seconds=1e6), served=OLD)
+            if outcome is not None:
+                harmed += 1
+                break
+
+    assert harmed <= 6, "one in twenty, and three standard deviations of chance"

@@ -10,23 +10,24 @@ from stablehand_tuner.simulator import App, Machine
 
 SYNC_1 = Settings(WorkerClass.SYNC, 1)
 SYNC_2 = Settings(WorkerClass.SYNC, 2)
-IO_BOUND = App(compute=0.001, wait=0.1)
+# slow requests, so that there are few to simulate
+IO_BOUND = App(compute=0.005, wait=0.5)
 CPU_BOUND = App(compute=0.02)
-MIXED = App(compute=0.0028, wait=0.037)
+MIXED = App(compute=0.0084, wait=0.111)
 NO_EVENT_LOOP = {"workerClasses": ["sync", "gthread"]}
 HELLO = App(compute=0.0006, thread_overhead=0.0006)
 
 
 @pytest.mark.parametrize("start", [SYNC_1, Settings(WorkerClass.SYNC, 4), Settings(WorkerClass.GTHREAD, 1, 4)], ids=str)
 def test_an_io_bound_app_settles_within_two_minutes_on_enough_threads(bench, start):
-    """1 ms of computing, 100 ms of waiting, 64 clients, 2 cores."""
+    """5 ms of computing, 500 ms of waiting, 64 clients, 2 cores."""
     run = bench(IO_BOUND, start, clients=64, policy=NO_EVENT_LOOP).run(120)
 
     assert len(run.changes) <= 2
     assert run.settings.worker_class is WorkerClass.GTHREAD
     assert run.settings.workers == 2
     assert 32 <= run.settings.threads <= 64
-    assert run.requests_per_second > 600
+    assert run.requests_per_second > 115
     assert sum(each.errors for each in run.last) == 0
 
 
@@ -47,7 +48,7 @@ def test_many_waiting_threads_try_an_event_loop_once_and_go_back_for_good_when_i
 
 
 def test_an_event_loop_that_serves_with_less_than_many_threads_stays(bench):
-    convoy = App(compute=0.002, wait=0.1, thread_overhead=0.0002)
+    convoy = App(compute=0.01, wait=0.5, thread_overhead=0.001)
     run = bench(convoy, Settings(WorkerClass.GTHREAD, 2, 48), clients=64).run(300)
 
     assert run.settings.worker_class is WorkerClass.GEVENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import change, stability, watching
+from stablehand_tuner import change, plausibility, stability, watching
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.policy import Mode
 from stablehand_tuner.reasons import Reason
@@ -48,6 +48,7 @@ def step(
         notes.append(Decision(Action.HOLD, Reason.STATE_DISCARDED, message))
         state = dataclasses.replace(state, note="")
     state = _never_ahead_of(state, now, policy)
+    observations, lie = plausibility.sift(observations)
     if policy.mode is not Mode.AUTO or policy.frozen or (state.canary is not None and not canaries):
         state = change.abandon(state)
     if policy.mode is Mode.OFF:
@@ -60,6 +61,8 @@ def step(
         state, decision = change.go_on(policy, state, observations, now, target=state.target, change=state.change)
     else:
         state, decision = watching.watch(policy, state, observations, now, canaries=canaries)
+        if lie and decision.reason is Reason.DATA_MISSING:
+            decision = dataclasses.replace(decision, message=f"{decision.message}; {lie}, which cannot be")
     return state, (*notes, decision)
 
 

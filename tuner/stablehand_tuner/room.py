@@ -99,7 +99,8 @@ def within_memory(
         held += max(0.0, wanted.slots - in_use)  # connections that idle hold next to nothing
     slots = max(current.slots, wanted.workers, int(held))
     fewer = compose(policy, wanted.worker_class, wanted.workers, slots // wanted.workers)
-    return fewer if fewer.slots > current.slots else current
+    # the policy's least may be more than memory holds
+    return fewer if current.slots < fewer.slots <= slots else current
 
 
 def compose(policy: Policy, worker_class: WorkerClass, workers: int, each: int) -> Settings:

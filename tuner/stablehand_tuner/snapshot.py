@@ -70,6 +70,7 @@ class Snapshot:
     available_classes: frozenset[str]
     blocking_modules: frozenset[str]
     cores_per_process: float = 1.0
+    settings_refused: bool = False
 
     @classmethod
     def from_samples(
@@ -119,6 +120,7 @@ class Snapshot:
             blocking_modules=scrape.labels_of_info(names.BLOCKING_MODULE_INFO, "module"),
             # absent from servers that do not say so: then there is a lock
             cores_per_process=max(1.0, cores) if scrape.optional(names.GIL_ENABLED) == 0 else 1.0,
+            settings_refused=scrape.optional(names.SETTINGS_REFUSED) == 1,
         )
 
 
