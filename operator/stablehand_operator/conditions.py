@@ -12,7 +12,7 @@ from stablehand_tuner.policy import Mode
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from stablehand_operator.pods import Pod
     from stablehand_tuner.canary import Canary
@@ -78,13 +78,15 @@ def settings_accepted(
     now: dt.datetime,
     *,
     canary: Canary | None,
+    refusing: Collection[str],
 ) -> Verdict:
     """Tell whether the servers run what they should.
 
-    A refusal stays visible for a while after the old settings are back: a person who looks a minute later must see it.
+    `refusing` names the pods that say of themselves that they refuse their newest settings. A refusal stays visible for
+    a while after the old settings are back: a person who looks a minute later must see it.
     """
     measured = {pod: each for pod, each in observations.items() if each is not None}
-    refusal = _refusal(measured, decision)
+    refusal = _refusal(measured, decision, refusing)
     if refusal is not None:
         return refusal
     if not measured:
@@ -101,7 +103,9 @@ def settings_accepted(
     return Verdict("True", "Active", f"{aside}every {'other ' if aside else ''}pod runs {desired}")
 
 
-def _refusal(measured: Mapping[str, Observation], decision: Decision | None) -> Verdict | None:
+def _refusal(
+    measured: Mapping[str, Observation], decision: Decision | None, refusing: Collection[str]
+) -> Verdict | None:
     """Return what the tuner, or else a server, says of settings that are refused just now."""
     if decision is not None and decision.reason in _REFUSALS:
         return Verdict("False", decision.reason.value, decision.message)
@@ -111,6 +115,9 @@ def _refusal(measured: Mapping[str, Observation], decision: Decision | None) -> 
             now_running = each.settings_active or "what it ran before"
             message = f"pod {pod} {how} its settings and runs {now_running}; see its log"
             return Verdict("False", Reason.SERVER_REFUSED.value, message)
+    if refusing:
+        message = f"pod {min(refusing)} refuses its newest settings, or could not start with them; see its log"
+        return Verdict("False", Reason.SERVER_REFUSED.value, message)
     return None
 
 

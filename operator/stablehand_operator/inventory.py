@@ -69,6 +69,7 @@ class AppRecord:
     applied: dict[ChildKey, Applied] = dataclasses.field(default_factory=dict)
     snapshots: dict[str, Snapshot] = dataclasses.field(default_factory=dict)
     observations: dict[str, Observation | None] = dataclasses.field(default_factory=dict)
+    refusing: frozenset[str] = frozenset()  # the pods whose newest settings are refused as they say
     tuner_state: TunerState | None = None
     decision: Decision | None = None
     nudged_at: dict[str, float] = dataclasses.field(default_factory=dict)

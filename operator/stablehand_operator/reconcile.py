@@ -150,6 +150,7 @@ class Reconciler:
             deployment=self._inventory.children.get(ChildKey("Deployment", app.namespace, app.name)),
             pods=self._inventory.pods(record.key),
             observations=record.observations,
+            refusing=record.refusing,
             decision=record.decision,
             recommended=record.tuner_state.recommended if record.tuner_state else None,
             canary=(record.tuner_state or stored_state(record.status)).canary,

@@ -22,7 +22,7 @@ from stablehand_tuner.policy import Mode
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from stablehand_operator.pods import Failure, Pod
     from stablehand_operator.resource import WSGIApp
@@ -40,6 +40,7 @@ class Sight(NamedTuple):
     deployment: Mapping[str, Any] | None
     pods: Sequence[Pod]
     observations: Mapping[str, Observation | None]
+    refusing: Collection[str]
     decision: Decision | None
     recommended: Settings | None
     canary: Canary | None
@@ -60,6 +61,7 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
             sight.decision,
             now,
             canary=sight.canary,
+            refusing=sight.refusing,
         ),
         conditions.TUNING: conditions.tuning(
             Mode(app.spec.tuning.mode or Mode.AUTO),

@@ -147,6 +147,9 @@ class TuningLoop:
             if self._inventory.apps.get(record.key) is not record:
                 return
             record.observations = _observations(record, pods, snapshots)
+            record.refusing = frozenset(
+                pod.name for pod in pods if pod.uid in record.snapshots and record.snapshots[pod.uid].settings_refused
+            )
             app = read_app(record)
             desired = read(record.status.settings.desired)
             if desired is None:

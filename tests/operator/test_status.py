@@ -38,7 +38,16 @@ def seen(make_app, make_exposition):
         return observe(earlier, snapshot(10, make_exposition(settings, requests=100, **lines)))
 
     def make(
-        *running, desired=SYNC, deployment=None, pods=(), decision=None, problem=None, spec=None, canary=None, **lines
+        *running,
+        desired=SYNC,
+        deployment=None,
+        pods=(),
+        decision=None,
+        problem=None,
+        spec=None,
+        canary=None,
+        refusing=(),
+        **lines,
     ):
         return Sight(
             app=make_app(**(spec or {})),
@@ -46,6 +55,7 @@ def seen(make_app, make_exposition):
             deployment=DEPLOYED if deployment is None else deployment,
             pods=pods,
             observations={f"pod-{index}": observation(each, **lines) for index, each in enumerate(running)},
+            refusing=refusing,
             decision=decision,
             recommended=None,
             canary=canary,
@@ -106,6 +116,13 @@ def test_pods_that_do_not_run_the_settings_yet_are_no_refusal(seen):
 @pytest.mark.parametrize("outcome", ["rejected", "rolled_back"])
 def test_a_server_that_refuses_its_settings_is_told(seen, outcome):
     status = told(seen(SYNC, desired=THREADS, **{outcome: 1}))
+
+    assert condition(status, "SettingsAccepted") == ("False", "ServerRefused")
+    assert "pod-0" in find(status.conditions, "SettingsAccepted").message
+
+
+def test_a_refusal_from_before_the_operator_looked_is_told(seen):
+    status = told(seen(refusing=["pod-0"]))
 
     assert condition(status, "SettingsAccepted") == ("False", "ServerRefused")
     assert "pod-0" in find(status.conditions, "SettingsAccepted").message

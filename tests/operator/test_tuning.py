@@ -9,6 +9,7 @@ import pytest
 
 from stablehand_operator import tuning
 from stablehand_operator.cluster import ClusterError
+from stablehand_operator.conditions import find
 from stablehand_operator.inventory import AppKey, Inventory, digest
 from stablehand_operator.names import FREEZE_ANNOTATION, SETTINGS_ANNOTATION
 from stablehand_operator.reconcile import Reconciler
@@ -327,3 +328,12 @@ async def test_the_annotation_freezes_the_tuner(stable, script, value, frozen):
     await stable.tick()
 
     assert script.policies[-1].frozen is frozen
+
+
+async def test_the_first_scrape_shows_whether_a_pod_refuses_its_settings(stable, script, make_exposition):
+    stable.pod.text = make_exposition(SYNC) + "\nstablehand_settings_refused 1\n"
+
+    await stable.tick()
+
+    verdict = find(stable.record.status.conditions, "SettingsAccepted")
+    assert (verdict.status, verdict.reason) == ("False", "ServerRefused")
