@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from stablehand_server.slots import Record
 
 _SECONDS_BETWEEN_PSS = 5.0
-_LARGEST_PSS_SHARE = 0.02  # of one core, for reading the PSS of all workers
+_LARGEST_PSS_SHARE = 0.02  # of one core, for reading the PSS of all workers again and again
+_LARGEST_FIRST_PSS_SHARE = 0.2  # for the first reading of each: what reads the metrics waits for it
 _LONGEST_PSS_IN_SCRAPE = 0.005  # seconds, for processes of which it was never read
 
 
@@ -97,8 +98,8 @@ class Processes:
     def read_memory(self) -> float:
         """Read the PSS of the process whose turn it is, if one's is; return in how many seconds to come again.
 
-        It costs the kernel a walk over all pages of the process: so at most every 5 s, and 2 % of a core for all.
-        Another thread than that of `read` may call it.
+        It costs the kernel a walk over all pages of the process: so at most every 5 s, and 2 % of a core for all,
+        or 20 % for those that were never read. Another thread than that of `read` may call it.
         """
         now = self._clock()
         processes = list(self._known.values())
@@ -108,7 +109,8 @@ class Processes:
         due_in = (due.next_pss_at or 0.0) - now
         if due_in > 0:
             return min(due_in, _SECONDS_BETWEEN_PSS)
-        return self._read_memory_of(due) / _LARGEST_PSS_SHARE
+        share = _LARGEST_FIRST_PSS_SHARE if due.next_pss_at is None else _LARGEST_PSS_SHARE
+        return self._read_memory_of(due) / share
 
     def _read_memory_of(self, process: _Process) -> float:
         """Read a process's PSS, and return the seconds that it took."""
