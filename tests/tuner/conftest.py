@@ -92,6 +92,7 @@ class Bench:
     pods: list[Pod]
     policy: Policy = dataclasses.field(default_factory=Policy)
     state: TunerState = dataclasses.field(default_factory=TunerState)
+    canaries: bool = False
     interval: float = 5.0
     now: float = 0.0
     decisions: list[tuple[float, Decision]] = dataclasses.field(default_factory=list)
@@ -109,13 +110,24 @@ class Bench:
             # the state passes through its stored form each time, as if the operator were restarted at every step
             state = TunerState.from_mapping(json.loads(json.dumps(self.state.to_mapping())))
             by_name = {f"pod-{place}": each for place, each in enumerate(self.last)}
-            self.state, decisions = step(self.policy, state, by_name, 1e9 + self.now)
+            self.state, decisions = step(self.policy, state, by_name, 1e9 + self.now, canaries=self.canaries)
             for decision in decisions:
                 self.decisions.append((self.now, decision))
                 if decision.changes_settings and decision.settings is not None:
                     for pod in self.pods:
                         pod.apply(decision.settings)
+            if self.canaries:
+                self._place_canary()
         return self
+
+    def _place_canary(self) -> None:
+        """Give the canary its own settings, and all other pods what every pod should run."""
+        canary = self.state.canary
+        for place, pod in enumerate(self.pods):
+            own = canary is not None and canary.pod == f"pod-{place}"
+            settings = canary.settings if canary is not None and own else self.state.desired
+            if settings is not None:
+                pod.apply(settings)
 
     def _observe(self, place: int) -> Observation | None:
         pod = self.pods[place]
@@ -158,11 +170,19 @@ def bench() -> Callable[..., Bench]:
     """Return a function that sets up one simulated app; `policy` is the JSON of the resource."""
 
     def set_up(
-        app: App, settings: Settings, *, pods: int = 1, policy: dict[str, Any] | None = None, seed: int = 1, **load: Any
+        app: App,
+        settings: Settings,
+        *,
+        pods: int = 1,
+        policy: dict[str, Any] | None = None,
+        seed: int = 1,
+        canaries: bool = False,
+        **load: Any,
     ) -> Bench:
         return Bench(
             [Pod(app, settings, seed=seed + number, **load) for number in range(pods)],
             Policy.from_mapping(policy or {}),
+            canaries=canaries,
         )
 
     return set_up

@@ -151,6 +151,27 @@ def test_three_pods_settle_together(bench):
     assert run.settings.slots >= 24
 
 
+def test_a_good_canary_is_promoted_to_four_pods(bench):
+    run = bench(IO_BOUND, Settings(WorkerClass.GTHREAD, 1, 4), pods=4, clients=12, policy=NO_EVENT_LOOP, canaries=True)
+    run.run(180)
+
+    assert run.reasons[0] == Reason.WAITING_DOMINATES
+    assert Reason.CANARY_PASSED in run.reasons
+    assert {pod.active for pod in run.pods} == {run.settings}
+    assert run.settings.slots >= 12
+    assert len(run.changes) == 1
+
+
+def test_a_canary_whose_greenlets_err_exposes_its_own_pod_alone(bench):
+    unsafe = App(compute=0.005, wait=0.5, error_share={WorkerClass.GEVENT: 0.2})
+    run = bench(unsafe, SYNC_2, pods=4, clients=150, canaries=True).run(200)
+    exposed = [any(each.errors for each in pod.snapshot().workers.values()) for pod in run.pods]
+
+    assert run.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_ERRORS}
+    assert sum(exposed) == 1
+    assert {pod.active.worker_class for pod in run.pods} == {WorkerClass.GTHREAD}
+
+
 def test_a_pod_that_cannot_be_scraped_stops_every_change(bench):
     run = bench(IO_BOUND, SYNC_1, pods=2, clients=64).run(120, missing=[1])
 
