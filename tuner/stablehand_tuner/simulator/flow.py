@@ -81,7 +81,7 @@ def flow_of(job: Job, settings: Settings, machine: Machine, occupied: float, wai
 
     def pace_at(pace: float) -> float:
         rate = _rate(job, settings, occupied, wait, pace)
-        return pace_of(job, settings, machine, rate=rate, pace=pace, occupied=occupied)
+        return pace_of(job, settings, machine, rate=rate, pace=pace, most=occupied, population=occupied)
 
     pace = settle(pace_at)
     return Flow(_rate(job, settings, occupied, wait, pace), pace, wait)
@@ -150,17 +150,25 @@ _erlang_b = functools.lru_cache(maxsize=4096)(erlang_b)
 
 
 def pace_of(
-    job: Job, settings: Settings, machine: Machine, *, rate: float, pace: float, occupied: float = math.inf
+    job: Job,
+    settings: Settings,
+    machine: Machine,
+    *,
+    rate: float,
+    pace: float,
+    most: float,
+    population: float = math.inf,
 ) -> float:
     """Return what each that computes gets of a core when requests flow at this rate and computing is so slow.
 
-    `occupied` is how many requests there are in all: one of few finds fewer others.
+    `most` is how many requests can be in slots at once. `population` is how many there are in all, where they are
+    always the same: one of few finds fewer others than there are on average.
     """
     processes, count = settings.workers, machine.whole_cores
     runnable = min(float(processes), rate * job.compute / pace) + rate * job.unlocked / pace
     # so many others can be runnable at most, and so many are on average
-    others = min(processes - 1.0 + (occupied if job.unlocked else 0.0), max(0.0, occupied - 1))
-    met = min(others, runnable * max(0.0, 1 - 1 / occupied) if math.isfinite(occupied) else runnable)
+    others = min(processes - 1.0 + (most if job.unlocked else 0.0), max(0.0, most - 1))
+    met = min(others, runnable * max(0.0, 1 - 1 / population))
     if others + 1 <= count:
         share = 1.0
     elif others > _FEW:

@@ -10,7 +10,13 @@ from stablehand_tuner.policy import Policy
 from stablehand_tuner.settings import Settings, WorkerClass
 from stablehand_tuner.simulator import grid, steady
 from stablehand_tuner.simulator.app import App, Machine
-from stablehand_tuner.simulator.workload import Workload
+from stablehand_tuner.simulator.workload import Phase, Workload
+
+PHASE_SECONDS = 180.0
+"""How long an app that changes stays as it is."""
+
+CHANGING_SECONDS = 900.0
+"""How long a workload runs whose app changes."""
 
 _MEBIBYTE = 2.0**20
 
@@ -46,6 +52,24 @@ def workload(seed: int) -> Workload:
     if _happens(chance, 0.35):
         made = dataclasses.replace(made, clients=0, rate=chance.uniform(0.05, 0.85) * _capacity(made))
     return made
+
+
+def changing(seed: int) -> Workload:
+    """Return the workload of a seed, whose app becomes another one every three minutes: computing, waiting, both."""
+    chance = random.Random(seed)  # noqa: S311 (a simulation, not a secret)
+    made = workload(seed)
+    apps = (
+        dataclasses.replace(made.app, compute=_between(chance, 0.005, 0.05), wait=0.0),
+        dataclasses.replace(made.app, compute=_between(chance, 0.0005, 0.002), wait=_between(chance, 0.03, 0.5)),
+        dataclasses.replace(made.app, compute=_between(chance, 0.002, 0.01), wait=_between(chance, 0.01, 0.1)),
+    )
+    phases = [Phase(at, app=chance.choice(apps)) for at in _every(PHASE_SECONDS, CHANGING_SECONDS)]
+    clients = max(1, round(made.pods * _between(chance, 4, 100)))
+    return dataclasses.replace(made, app=chance.choice(apps), clients=clients, rate=0.0, phases=tuple(phases))
+
+
+def _every(seconds: float, until: float) -> list[float]:
+    return [seconds * number for number in range(1, math.ceil(until / seconds))]
 
 
 def _between(chance: random.Random, lowest: float, highest: float) -> float:

@@ -114,7 +114,7 @@ def opened(
     if rate <= 0:
         return Steady()
     job = Job.of(app, settings.worker_class)
-    pace = settle(lambda pace: pace_of(job, settings, machine, rate=rate, pace=pace))
+    pace = settle(lambda pace: pace_of(job, settings, machine, rate=rate, pace=pace, most=settings.slots))
     holding = job.compute / pace + job.held
     utilization = min(0.999, rate * holding / settings.workers)
     # an M/G/1 queue with processor sharing, in which no more requests than slots can share
