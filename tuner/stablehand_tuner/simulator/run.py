@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from stablehand_tuner.simulator.workload import Workload
     from stablehand_tuner.snapshot import Snapshot
 
+INTERVAL_SECONDS = 5.0
+"""Between two rounds of scrapes, as the operator's."""
+
 EPOCH = 1_700_000_000.0
 """The Unix time at which simulated runs begin: the tuner's clock is never near zero."""
 
@@ -79,7 +82,7 @@ def tune(
     workload: Workload,
     seconds: float,
     *,
-    interval: float = 5.0,
+    interval: float = INTERVAL_SECONDS,
     exact: bool = False,
     watch: Callable[[Round], None] = lambda _round: None,
 ) -> Run:

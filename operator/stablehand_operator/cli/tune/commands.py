@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import dataclasses
 import json
+import multiprocessing
 import sys
 from pathlib import Path  # noqa: TC003 (typer reads it at runtime)
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -22,31 +25,70 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines ins
 
 @tune.command()
 def simulate(
-    file: Annotated[Path, typer.Argument(help="A scenario, YAML or JSON: docs/simulator.md describes it.")],
+    file: Annotated[
+        Optional[Path],  # noqa: UP045 (typer reads it at runtime, also under Python 3.10)
+        typer.Argument(help="A scenario, YAML or JSON: docs/simulator.md describes it."),
+    ] = None,
     *,
     fast: Annotated[
         bool, typer.Option("--fast", help="Compute by formulas instead of simulating every request.")
     ] = False,
-    seed: Annotated[Optional[int], typer.Option(min=0, help="Of everything random, instead of the file's.")] = None,  # noqa: UP045 (typer reads it at runtime, also under Python 3.10)
+    seed: Annotated[Optional[int], typer.Option(min=0, help="Of everything random, instead of the file's.")] = None,  # noqa: UP045 (the same)
+    generated: Annotated[
+        Optional[int],  # noqa: UP045 (the same)
+        typer.Option(min=0, metavar="SEED", help="Instead of a file: a workload of `stablehand tune survey`."),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Simulate an app under a policy, and show what is decided, why, and what comes of it."""
     from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
     from stablehand_operator.cli.tune.scenario import InvalidScenario, Scenario  # noqa: PLC0415 (the same)
+    from stablehand_tuner.simulator import generated as workloads  # noqa: PLC0415 (the same)
     from stablehand_tuner.simulator import run as runs  # noqa: PLC0415 (the same)
+    from stablehand_tuner.simulator import survey as surveys  # noqa: PLC0415 (the same)
 
-    try:
-        scenario = Scenario.read(file)
-    except InvalidScenario as error:
-        raise _refused(error) from error
-    if seed is not None:
-        scenario = scenario.model_copy(update={"seed": seed})
-    workload = scenario.to_workload()
-    run = runs.tune(workload, scenario.seconds, interval=scenario.interval_seconds, exact=not fast)
-    if as_json:
-        _print_json(report.of_simulation(run, workload, scenario.seconds))
+    if (file is None) == (generated is None):
+        raise _refused("either a file or --generated SEED is needed, and not both")
+    seconds, interval = surveys.SECONDS, runs.INTERVAL_SECONDS
+    if file is None:
+        workload = workloads.workload(generated or 0)
     else:
-        table.console().print(table.simulation(run, workload, scenario.seconds))
+        try:
+            scenario = Scenario.read(file)
+        except InvalidScenario as error:
+            raise _refused(error) from error
+        seconds, interval = scenario.seconds, scenario.interval_seconds
+        workload = scenario.to_workload()
+    if seed is not None:
+        workload = dataclasses.replace(workload, seed=seed)
+    run = runs.tune(workload, seconds, interval=interval, exact=not fast)
+    if as_json:
+        _print_json(report.of_simulation(run, workload, seconds))
+    else:
+        table.console().print(table.simulation(run, workload, seconds))
+
+
+@tune.command()
+def survey(
+    *,
+    workloads: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many random workloads.")] = 200,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many at the same time.")] = 1,
+    as_json: _Json = False,
+) -> None:
+    """Tune many random workloads by formulas, and show how near to the best they end, the worst ones first."""
+    from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
+    from stablehand_tuner.simulator.survey import measure  # noqa: PLC0415 (the same)
+
+    if processes == 1:
+        measured = [measure(seed) for seed in range(workloads)]
+    else:
+        spawning = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(processes, mp_context=spawning) as pool:
+            measured = list(pool.map(measure, range(workloads), chunksize=10))
+    if as_json:
+        _print_json(report.of_survey(measured))
+    else:
+        table.console().print(table.survey(measured))
 
 
 @tune.command()
@@ -74,7 +116,7 @@ def replay(
         for fault in each.faults:
             typer.echo(f"stablehand: at {each.at:.0f}: {fault}", err=True)
     run = replaying.replay(_policy(policy), rounds)
-    if not run.rounds:
+    if all(each.seen is None for each in run.rounds):
         raise _refused(f"{file} has fewer than two rounds with metrics of the same pod: there is nothing to compare")
     if as_json:
         _print_json(report.of_run(run))

@@ -6,13 +6,16 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.decision import Action
-from stablehand_tuner.simulator import grid
+from stablehand_tuner.simulator import grid, survey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.settings import Settings
     from stablehand_tuner.simulator.grid import Outcome
     from stablehand_tuner.simulator.run import Round, Run
+    from stablehand_tuner.simulator.survey import Measured
     from stablehand_tuner.simulator.workload import Workload
 
 
@@ -62,6 +65,33 @@ def compared(run: Run, workload: Workload, seconds: float) -> tuple[Outcome, Out
     return grid.outcome(now, workload.start), grid.outcome(now, run.settings or workload.start), grid.best(now)
 
 
+def of_survey(measured: Sequence[Measured]) -> dict[str, Any]:
+    """Return how the tuner did on random workloads: the whole, and each, the one farthest from the best first."""
+    return {
+        "workloads": len(measured),
+        "geometricMeanOfBest": survey.mean_of_best(measured),
+        "within5PercentOfBest": sum(each.of_best >= grid.AS_GOOD for each in measured),
+        "worseThanStart": sorted(each.seed for each in measured if each.is_worse),
+        "killedForMemory": sorted(each.seed for each in measured if each.oom_exits),
+        "outsideOfPolicy": sorted(each.seed for each in measured if each.broken),
+        "each": [
+            {
+                "seed": each.seed,
+                "ofBest": each.of_best,
+                "ofStart": each.of_start,
+                "p99OfBest": _finite(each.p99_of_best),
+                "p99OfStart": _finite(each.p99_of_start),
+                "changes": each.begun,
+                "settledAt": each.settled_at,
+                "start": _of_outcome(each.start),
+                "end": _of_outcome(each.end),
+                "best": _of_outcome(each.best),
+            }
+            for each in survey.worst(measured, len(measured))
+        ],
+    }
+
+
 def _of_round(this: Round) -> dict[str, Any]:
     seen, last = this.seen, this.decisions[-1] if this.decisions else None
     return {
@@ -90,6 +120,10 @@ def _of_outcome(outcome: Outcome) -> dict[str, Any]:
     return {
         "settings": outcome.settings.to_mapping(),
         "requestsPerSecond": outcome.goodput,
-        "p99Seconds": None if math.isinf(outcome.p99) else outcome.p99,
+        "p99Seconds": _finite(outcome.p99),
         "memoryBytes": outcome.memory_bytes,
     }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

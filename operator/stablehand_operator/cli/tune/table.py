@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,19 +11,24 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from stablehand_operator.cli.tune.report import compared, news
+from stablehand_operator.cli.tune.report import compared, news, of_survey
 from stablehand_tuner.decision import Action
+from stablehand_tuner.simulator.survey import SECONDS, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.simulator.grid import Outcome
     from stablehand_tuner.simulator.run import Round, Run
+    from stablehand_tuner.simulator.survey import Measured
     from stablehand_tuner.simulator.workload import Workload
 
 _UNKNOWN = "–"
 _COLUMNS = ("s", "runs", "canary", "req/s", "p99", "in app", "waiting", "CPU", "cores", "decision")
+_SURVEY_COLUMNS = ("seed", "start", "end", "best", "of best", "of start", "changes", "settled, s")
 _STYLES = {
     Action.CANARY: "bold cyan",
     Action.PROMOTE: "bold green",
@@ -58,6 +64,34 @@ def replayed(run: Run) -> RenderableType:
     """Return the recording over time, and what the policy would have advised."""
     advice = "nothing else than what ran" if not news(run) else str(run.settings)
     return Group(_over_time(run), *_decisions(run), Text(f"\nAdvised in the end: {advice}."))
+
+
+def survey(measured: Sequence[Measured]) -> RenderableType:
+    """Return how the tuner did on random workloads: the whole in words, and the worst ones."""
+    found = of_survey(measured)
+    changed = [each.settled_at for each in measured if each.begun]
+    sentences = [
+        f"{found['workloads']} random workloads, each tuned for {SECONDS:.0f} s.",
+        (
+            f"The ends come to {found['geometricMeanOfBest']:.3f} of the best of a static grid (geometric mean); "
+            f"{found['within5PercentOfBest']} come within 5 % of it."
+        ),
+        f"{len(changed)} were changed; half of them had settled after {statistics.median(changed or [0.0]):.0f} s.",
+        f"Worse than in the beginning: {_seeds(found['worseThanStart'])}",
+        f"Workers killed for their memory: {_seeds(found['killedForMemory'])}",
+        f"Settings that the policy forbids: {_seeds(found['outsideOfPolicy'])}",
+        "The farthest from the best (stablehand tune simulate --fast --generated SEED shows one):",
+    ]
+    table = Table(*_SURVEY_COLUMNS, box=box.SIMPLE_HEAD, padding=0)
+    for each in worst(measured):
+        settings = (each.start.settings, each.end.settings, each.best.settings)
+        numbers = (f"{each.of_best:.3f}", f"{each.of_start:.2f}", str(each.begun), f"{each.settled_at:.0f}")
+        table.add_row(str(each.seed), *map(str, settings), *numbers)
+    return Group(*map(Text, sentences), table)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds)) or "none"
 
 
 def _over_time(run: Run) -> Table:
