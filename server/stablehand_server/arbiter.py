@@ -59,7 +59,8 @@ class LiveArbiter(Supervisor):
             raise RuntimeError(str(fault)) from fault
         target = self._switching.target = self._wanted_by_file() or self._switching.target
         self.write_settings(Server.DESIRED, target)
-        self.worker_class, self.cfg, self.num_workers = target.worker_class, target.config, target.workers
+        self.worker_class, self.cfg = target.worker_class, target.config
+        self.note_wanted(target.workers)
         upgrading = "GUNICORN_PID" in os.environ  # SIGUSR2: the former master still has the port of the metrics
         self._children = children.beside_workers(
             self.cfg, self.log, self.slots, files, self._close_listeners, port_is_free=not upgrading
@@ -81,17 +82,14 @@ class LiveArbiter(Supervisor):
         wanted = None if self._stopping else self._wanted_by_file()
         if wanted is not None:
             self._switch_to(wanted)
+        self._follow_control_socket()
         for pid, worker in self.WORKERS.items():
             if lifecycle.note_first_heartbeat(worker):
                 self._respawning.succeeded()
                 self.log.debug("Worker %s (pid:%s) is ready", worker.assignment.index, pid)
         self._carry_out(self._plan())
         self.ensure_children()
-        waiting, limit = backlog(self.LISTENERS)
-        self.slots.write_server(Server.WORKERS, [self._switching.target.workers, waiting, limit])
-        if self.cfg.enable_backlog_metric:
-            extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
-            self.log.debug("socket backlog: %s", waiting, extra=extra)
+        self._report()
 
     def handle_ttin(self) -> None:
         """SIGTTIN: one worker more, up to as many as settings may ask for."""
@@ -106,7 +104,7 @@ class LiveArbiter(Supervisor):
         if self.cfg.daemon:
             self.log.info("All workers retire; SIGHUP or SIGTTIN brings new ones")
             self._paused = True
-            self.num_workers = 0
+            self.note_wanted(0)
         else:
             self.log.debug("SIGWINCH ignored. Not daemonized")
 
@@ -137,6 +135,20 @@ class LiveArbiter(Supervisor):
             wanted = self._candidate(self._valid_reading, number=wanted.number) or wanted
         self._paused = False
         self._switch_to(wanted, anew=True)
+
+    def _report(self) -> None:
+        """Publish how many workers are wanted and how many connections wait, and tell statsd as gunicorn does."""
+        waiting, limit = backlog(self.LISTENERS)
+        self.slots.write_server(Server.WORKERS, [self._switching.target.workers, waiting, limit])
+        active = sum(worker.retiring_since is None for worker in self.WORKERS.values())
+        if active != self._last_logged_active_worker_count:
+            self._last_logged_active_worker_count = active
+            self.log.debug(
+                "%s workers", active, extra={"metric": "gunicorn.workers", "value": active, "mtype": "gauge"}
+            )
+        if self.cfg.enable_backlog_metric:
+            extra = {"metric": "gunicorn.backlog", "value": waiting, "mtype": "histogram"}
+            self.log.debug("socket backlog: %s", waiting, extra=extra)
 
     def foreign_listeners(self) -> list[Any]:
         """Return the sockets of the generation that still serves, where a reload has named other addresses."""
@@ -176,6 +188,13 @@ class LiveArbiter(Supervisor):
             self._paused = False
             self._switch_to(dataclasses.replace(self._switching.target.with_workers(workers), origin=origin))
 
+    def _follow_control_socket(self) -> None:
+        # Its commands for more or fewer workers only set this number, in a thread of their own.
+        target = self._switching.target
+        if self.num_workers != target.workers and not self._paused and not self._stopping:
+            self._resize(self.num_workers - target.workers, "the control socket")
+            self.note_wanted(self._switching.target.workers)
+
     def _switch_to(self, wanted: Generation, *, anew: bool = False) -> None:
         self.write_settings(Server.DESIRED, wanted)
         if not anew and self._switching.is_wanted_already(wanted):
@@ -184,7 +203,7 @@ class LiveArbiter(Supervisor):
         workers = self.WORKERS.values()
         replaced = sum(lifecycle.phase(w) is Phase.READY and w.assignment.generation != wanted.number for w in workers)
         self._switching.begin(wanted, replaced=replaced)
-        self.num_workers = wanted.workers
+        self.note_wanted(wanted.workers)
         for worker in workers:
             if worker.assignment.generation == wanted.number:  # takes up at its next beat what has grown
                 cells, config = worker.assignment.record.cells, wanted.config
@@ -217,7 +236,8 @@ class LiveArbiter(Supervisor):
             reload.stand_on(self, self._serving_footing)
             self._note_footing(self._serving_footing, self._serving_footing)
         self._memory.forget()
-        self.cfg, self.worker_class, self.num_workers = serving.config, serving.worker_class, serving.workers
+        self.cfg, self.worker_class = serving.config, serving.worker_class
+        self.note_wanted(serving.workers)
 
     # Target → workers -------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class Supervisor(Arbiter):
     LISTENERS: list[Any]
     cfg: Any
     pidfile: Any
+    _last_logged_active_worker_count: int | None
     master_pid: int
     reexec_pid: int
     worker_class: Any
@@ -78,6 +79,11 @@ class Supervisor(Arbiter):
             self.log.exception("The hook nworkers_changed failed")
 
     num_workers = property(Arbiter._get_num_workers, _set_number_of_workers)  # noqa: SLF001 (gunicorn's own pair)
+
+    def note_wanted(self, workers: int) -> None:
+        """Note how many workers are wanted: at each assignment, gunicorn calls the hook nworkers_changed."""
+        if workers != self.num_workers:
+            self.num_workers = workers
 
     def foreign_listeners(self) -> list[Any]:
         """Return the sockets that are open, but not listened on by the workers that are forked now."""
