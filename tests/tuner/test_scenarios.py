@@ -208,6 +208,22 @@ def test_demand_that_comes_and_goes_makes_no_oscillation(bench):
     assert len(run.changes) <= 3
 
 
+def test_an_app_that_turns_from_computing_to_waiting_and_back_is_followed_each_time(bench):
+    waiting = App(compute=0.005, wait=0.5)
+    run = bench(CPU_BOUND, SYNC_1, clients=32, policy=NO_EVENT_LOOP)
+    ended = []
+    for turn in range(5):
+        for pod in run.pods:
+            pod.set_app(waiting if turn % 2 else CPU_BOUND)
+        ended.append(run.run(180).settings)
+
+    assert ended[0] == ended[2] == ended[4] == SYNC_2
+    assert min(ended[1].slots, ended[3].slots) >= 32
+    assert {ended[1].worker_class, ended[3].worker_class} == {WorkerClass.GTHREAD}
+    assert len(run.changes) <= 8
+    assert run.state.reversals <= 1, "to follow is no going back and forth"
+
+
 def test_memory_ends_the_growth_of_processes(bench):
     heavy = App(compute=0.02, process_bytes=200e6)
     run = bench(heavy, SYNC_1, clients=64, machine=Machine(cores=8.0, memory_limit=1e9)).run(300)

@@ -24,6 +24,7 @@ Outcome = tuple[TunerState, Decision]
 NOT_THE_CLASS = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED, Reason.CANARY_LOST, Reason.MEMORY})
 # Nor was it anybody's mistake: the next change need not wait for longer.
 NO_REVERSAL = frozenset({Reason.CANARY_LOST, Reason.MEMORY})
+ANOTHER_LOAD = 3.0  # times the CPU share
 REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
 
 
@@ -36,18 +37,30 @@ def keep(
     target: Settings,
     evidence: Mapping[str, float],
 ) -> Outcome:
-    """End a change with its settings staying; one against the direction of the last makes the next wait longer."""
+    """End a change with its settings staying; one against the direction of the last makes the next wait longer.
+
+    Unless the app does something else by now: to follow it is no going back and forth.
+    """
     current = target if state.settings is None else state.settings
     towards = stability.direction(target, current)
-    reversed_now = towards * state.direction < 0
+    share = None if state.baseline is None else state.baseline.cpu_share
+    reversed_now = towards * state.direction < 0 and not _another_load(state.share, share)
     reversals = state.reversals + 1 if reversed_now else max(0, state.reversals - 1)
     kept = dataclasses.replace(
         end(state, settings=target),
         reversals=reversals,
         direction=towards or state.direction,
+        share=state.share if share is None else share,
         next_change_at=now + stability.wait_after(policy.windows, reversals),
     )
     return kept, Decision(Action.KEEP, Reason.TRIAL_PASSED, f"{target} stays: {message}", target, evidence)
+
+
+def _another_load(before: float | None, now: float | None) -> bool:
+    """Tell whether the CPU share is another than it was at the last change, by far."""
+    if not before or not now:
+        return False
+    return max(before, now) > ANOTHER_LOAD * min(before, now)
 
 
 def roll_back(

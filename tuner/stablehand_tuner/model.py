@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner import certainty, shapes
 from stablehand_tuner.footprint import Footprint
+from stablehand_tuner.kinds import Kinds
 from stablehand_tuner.load import Load
 from stablehand_tuner.proposal import Proposal
 from stablehand_tuner.reasons import Reason
@@ -30,6 +31,7 @@ COMPUTING = 0.75  # from this CPU share on, a second request in the same process
 COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: time stolen from the machine looks alike
 COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waits for the GIL pass for waiting
 NOTHING_KNOWN = Footprint()
+NO_KINDS = Kinds()
 
 
 def propose(
@@ -37,7 +39,9 @@ def propose(
     observation: Observation,
     current: Settings,
     banned: Collection[WorkerClass] = (),
+    *,
     footprint: Footprint = NOTHING_KNOWN,
+    kinds: Kinds = NO_KINDS,
 ) -> Proposal:
     """Return the settings that suit what was observed under the current ones.
 
@@ -47,11 +51,12 @@ def propose(
         current: what they run.
         banned: classes that failed.
         footprint: what is known of the memory of a request.
+        kinds: what is known of the app's kinds of requests.
 
     Raises:
         ValueError: when the observation has no requests.
     """
-    load = Load.of(observation, current)
+    load = recalled(Load.of(observation, current), observation, current, kinds)
     choice = Choice(
         policy,
         load,
@@ -71,6 +76,14 @@ def propose(
         doubt=certainty.doubt(proposal, others, current),
         needs=certainty.needs(observation, load, current, footprint),
     )
+
+
+def recalled(load: Load, observation: Observation, current: Settings, kinds: Kinds) -> Load:
+    """Return the load with the CPU share that such requests had before, where a full process hides what it is now."""
+    cost = observation.cpu_seconds_per_request
+    if not cost or not load.worker_full or current.slots_per_worker == 1:
+        return load
+    return dataclasses.replace(load, share=max(load.share, kinds.recall(cost) or 0.0))
 
 
 def _propose(choice: Choice, observation: Observation, footprint: Footprint) -> Proposal:

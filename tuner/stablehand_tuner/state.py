@@ -11,6 +11,7 @@ from stablehand_tuner.canary import Canary
 from stablehand_tuner.decision import Decision
 from stablehand_tuner.doubt import Doubt
 from stablehand_tuner.footprint import Footprint
+from stablehand_tuner.kinds import Kinds
 from stablehand_tuner.observation import Observation
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -48,8 +49,9 @@ class TunerState:
     beginning of a canary until it is rolled back, or promoted and every pod runs its settings. `since` is when the
     phase began. `window` is what was observed since the last verdict (of the canary alone, while there is one), from
     `window_scrapes` scrapes and without the `window_missing` that failed; `baseline` is the window before the change,
-    and `doubt` what a change did whose verdict was not clear. `changes` has when the changes of the last hour began.
-    `footprint` is what is known of the memory of requests. `banned` holds the classes that failed, and why; `refused`
+    and `doubt` what a change did whose verdict was not clear. `changes` has when the changes of the last hour began,
+    `direction` where the last one led, and `share` the CPU share that it was made at. `footprint` is what is known of
+    the memory of requests, `kinds` what of their CPU shares. `banned` holds the classes that failed, and why; `refused`
     the settings that a server refused. `verdict` is the last decision of a full window: it stands until the next one.
     """
 
@@ -70,10 +72,12 @@ class TunerState:
     changes: tuple[float, ...] = ()
     reversals: int = 0
     direction: int = 0
+    share: float | None = None
     shrink_since: float | None = None
     shrink_slots: int = 0
     shrink_workers: int = 0
     footprint: Footprint = dataclasses.field(default_factory=Footprint)
+    kinds: Kinds = dataclasses.field(default_factory=Kinds)
     banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
     refused: tuple[Settings, ...] = ()
     verdict: Decision | None = None
@@ -129,10 +133,12 @@ class TunerState:
             "changes": list(self.changes),
             "reversals": self.reversals,
             "direction": self.direction,
+            "share": self.share,
             "shrinkSince": self.shrink_since,
             "shrinkSlots": self.shrink_slots,
             "shrinkWorkers": self.shrink_workers,
             "footprint": self.footprint.to_list(),
+            "kinds": self.kinds.to_list(),
             "banned": {worker_class.value: reason.value for worker_class, reason in self.banned.items()},
             "refused": [each.to_mapping() for each in self.refused],
             "verdict": _mapping(self.verdict),
@@ -175,10 +181,12 @@ class TunerState:
             changes=tuple(_required_moment(each) for each in fields["changes"])[-MOST_CHANGES:],
             reversals=_count(fields["reversals"]),
             direction={-1: -1, 0: 0, 1: 1}[fields["direction"]],
+            share=_moment(fields["share"]),
             shrink_since=_moment(fields["shrinkSince"]),
             shrink_slots=_count(fields["shrinkSlots"]),
             shrink_workers=_count(fields["shrinkWorkers"]),
             footprint=Footprint.from_list(fields["footprint"]),
+            kinds=Kinds.from_list(fields["kinds"]),
             banned={
                 WorkerClass(name): Reason(reason)  # type: ignore[call-arg]  # a lookup by value, not a new member
                 for name, reason in fields["banned"].items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner import aggregation, canary, change, memory, model, room, stability
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.load import Load
 from stablehand_tuner.policy import TUNABLE_CLASSES, Mode
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import WorkerClass
@@ -146,7 +147,10 @@ def _decide(this: _Round, state: TunerState, tick: Observation, window: Observat
     too_little = _too_little(windows, state, window, full=full, emergency=emergency)
     if too_little is not None:
         return too_little
-    proposal = model.propose(this.policy, window, current, state.banned.keys(), state.footprint)
+    proposal = model.propose(
+        this.policy, window, current, state.banned.keys(), footprint=state.footprint, kinds=state.kinds
+    )
+    state = dataclasses.replace(state, kinds=state.kinds.learn(window, Load.of(window, current), current))
     if proposal.doubt and not emergency and window.requests < SURE_REQUESTS * windows.minimum_requests:
         message = (
             f"between {proposal.settings} and {proposal.doubt}: {window.requests:.0f} requests are too few to tell, "
