@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+from gunicorn.ctl.client import ControlClient, ControlClientError
+
+pytestmark = pytest.mark.integration
+
+CLASSES = ["sync", "gthread", "gevent"]
+VERSION = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"{}"]
+"""
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_with_reload_changed_code_is_served_soon(run, until, worker_class):
+    program = run("--reload", "--worker-class", worker_class, files={"hello.py": VERSION.format("first")}).ready()
+    assert program.get() == "first"
+
+    (program.directory / "hello.py").write_text(VERSION.format("the second one"))
+    until(lambda: program.get() == "the second one")
+
+
+def test_with_reload_an_app_that_is_broken_for_a_while_does_not_end_the_server(run, until, commands):
+    for command in commands.values():
+        program = run("--reload", command=command, files={"hello.py": VERSION.format("first")}).ready()
+        (program.directory / "hello.py").write_text("an error of syntax\n")
+        until(lambda program=program: "SyntaxError" in program.get())  # told to the developer, and watched again
+        (program.directory / "hello.py").write_text(VERSION.format("mended again"))
+        until(lambda program=program: program.get() == "mended again")
+
+
+def test_with_preload_the_app_is_loaded_once_by_the_master_and_not_again_at_a_reload(run, until):
+    loading = "import os\nwith open('loads', 'a') as file:\n    file.write(f'{os.getpid()}\\n')\n"
+    program = run("--preload", "--workers", "3", files={"hello.py": loading + VERSION.format("here")}).ready()
+    program.process.send_signal(signal.SIGHUP)
+    until(lambda: program.rolled(1))
+
+    assert (program.directory / "loads").read_text().split() == [str(program.process.pid)]
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_a_worker_goes_after_max_requests_and_no_request_fails(run, until, worker_class):
+    program = run("--max-requests", "5", "--max-requests-jitter", "2", "--worker-class", worker_class).ready()
+    answers = set()
+
+    def third_worker_answers():
+        answer = program.get()
+        assert answer
+        answers.add(answer)
+        return len(answers) >= 3
+
+    until(third_worker_answers)
+
+
+@pytest.fixture
+def statsd():
+    """Return an address, and a way to take what has come to it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        taken: set[str] = set()
+
+        def kinds():
+            while True:
+                try:
+                    name, _, rest = server.recv(4096).decode().partition(":")
+                except BlockingIOError:
+                    return taken
+                taken.add(f"{name}|{rest.partition('|')[2]}")
+
+        yield f"127.0.0.1:{server.getsockname()[1]}", kinds
+
+
+def test_statsd_is_told_all_that_gunicorn_tells_it(run, until, commands, statsd):
+    address, kinds = statsd
+    told = {}
+    for name in ("gunicorn", "stablehand-server"):
+        program = run("--statsd-host", address, "--enable-backlog-metric", "--workers", "2", command=commands[name])
+        program.ready()
+        until(lambda: {"gunicorn.requests|c|@1.0", "gunicorn.workers|g", "gunicorn.backlog|h"} <= kinds())
+        program.process.send_signal(signal.SIGTERM)
+        program.process.wait(timeout=20)
+        told[name] = {*kinds()}
+        kinds().clear()
+
+    assert told["gunicorn"] <= told["stablehand-server"]
+
+
+def test_the_control_socket_shows_and_does_what_gunicorns_does(run, until, running):
+    program = run("--control-socket", "control", "--workers", "2").ready()
+
+    def ask(command):
+        answers = []
+
+        def answered():  # its thread pauses while a worker is forked
+            try:
+                with ControlClient(str(program.directory / "control"), timeout=10) as control:
+                    answers.append(control.send_command(command))
+            except ControlClientError:
+                return False
+            return True
+
+        until(answered)
+        return answers[0]
+
+    def workers():
+        return {*running(program)} - {program.process.pid}
+
+    until(lambda: {worker["pid"] for worker in ask("show workers")["workers"]} == workers())
+    assert ask("worker add 2")["total"] == 4
+    until(lambda: len(workers()) == 4)
+    assert ask("show stats")["workers_target"] == 4
+    assert ask("worker remove 3")["total"] == 1
+    until(lambda: len(workers()) == 1)
+    (worker,) = workers()
+    assert ask(f"worker kill {worker}")["success"]
+    until(lambda: len(workers()) == 1 and worker not in workers())
+    ask("reload")
+    until(lambda: "Hang up" in program.log() and program.log().endswith("Serving with sync 2\n"))
+    ask("shutdown")
+    assert program.process.wait(timeout=20) == 0
+
+
+def test_usr1_opens_the_log_files_anew(run, until):
+    program = run("--error-logfile", "error.log", "--access-logfile", "access.log").ready()
+    for name in ("error.log", "access.log"):
+        (program.directory / name).rename(program.directory / f"{name}.1")
+    os.kill(program.process.pid, signal.SIGUSR1)
+    until((program.directory / "access.log").exists)
+
+    def written():
+        program.get()
+        return (program.directory / "access.log").read_text()
+
+    until(written)
