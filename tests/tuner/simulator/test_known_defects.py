@@ -70,3 +70,9 @@ def test_threads_are_given_back_when_a_waiting_app_begins_to_compute():
 
     assert made.settings is not None
     assert made.settings.slots <= 8
+
+
+@pytest.mark.xfail(strict=True, reason="a full event loop gets a quarter more connections again and again")
+def test_an_event_loop_that_fills_its_core_is_not_given_more_connections_step_by_step():
+    """Each step passes its trial, because nothing changes; a queue in the kernel lets each begin without a window."""
+    assert survey.measure(1788).begun <= 5
