@@ -34,7 +34,7 @@ def cores() -> Cores:
 
 def description() -> dict[str, Any]:
     """Return what a reader must know to judge the numbers: processor, kernel, versions, and who else was busy."""
-    installed = {each.metadata["Name"]: each.version for each in metadata.distributions()}
+    installed = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),

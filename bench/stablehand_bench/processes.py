@@ -64,6 +64,14 @@ class Server:
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+    def proportional_bytes(self) -> dict[int, int]:
+        """Return the memory (PSS) of the master and its children by process id."""
+        found = {}
+        for pid in (self.process.pid, *self.children()):
+            with contextlib.suppress(OSError):  # a child of a moment has ended meanwhile
+                found[pid] = proportional_bytes(pid)
+        return found
+
     def cpu_seconds(self) -> float:
         """Return the CPU seconds of the master and its living children, user and system."""
         return sum(map(_cpu_seconds, (self.process.pid, *self.children())))

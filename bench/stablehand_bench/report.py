@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stablehand_bench.errors import BenchError
+from stablehand_bench.rounds import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,18 @@ def write_json(path: Path, results: Mapping[str, Any]) -> None:
     """Write everything that was measured."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(_named(results), indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return what `write_json` has written, with its spreads; nothing where there is no such file."""
+    if not path.exists():
+        return {}
+    results: dict[str, Any] = json.loads(path.read_text(), object_hook=_spread)
+    return results
+
+
+def _spread(mapping: dict[str, Any]) -> Any:
+    return Spread(**mapping) if mapping.keys() == set(Spread._fields) else mapping
 
 
 def _named(value: Any) -> Any:

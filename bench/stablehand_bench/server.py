@@ -40,28 +40,45 @@ _MEMORY = (
     Column("of it the exporter", lambda told: told["exporter"].text(1) if told["exporter"].median else ""),
 )
 
+# title, first column, columns
+_TABLES = {
+    "throughput": ("Throughput", "one worker on one core", _THROUGHPUT),
+    "scrape": ("Scrape", f"of {server_scrape.WORKERS} workers, after so many", _SCRAPE),
+    "memory": ("Memory (PSS)", "workers", _MEMORY),
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, and return the process's status."""
     options = _options(arguments)
+    results = report.read_json(_RESULTS / "server.json") if options.docs else {}
     try:
-        results = _run(options)
+        wrk.require()
+        cores = machine.cores()
+        for part in options.parts:
+            results[part] = _measured(part, options, cores)
+            sys.stdout.write(_table(part, results[part]))
+            sys.stdout.flush()
+            if options.docs:
+                _write(results)
     except BenchError as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
-    section = _section(results)
-    sys.stdout.write(section)
-    if options.docs:
-        report.write_json(_RESULTS / "server.json", results)
-        if "throughput" in results:
-            report.plot_ratios(
-                _RESULTS / "server-throughput.svg",
-                results["throughput"],
-                base=PLAIN,
-                label="requests a second, as a ratio to plain gunicorn's in the same round",
-            )
-        report.write_section(_PAGE, section)
     return 0
+
+
+def _write(results: Mapping[str, Any]) -> None:
+    """Write what there is: half an hour of measuring is not lost with its last part."""
+    parts = [part for part in _PARTS if part in results]
+    report.write_json(_RESULTS / "server.json", {part: results[part] for part in parts})
+    report.write_section(_PAGE, "".join(_table(part, results[part]) for part in parts))
+    if "throughput" in parts:
+        report.plot_ratios(
+            _RESULTS / "server-throughput.svg",
+            results["throughput"]["results"],
+            base=PLAIN,
+            label="requests a second, as a ratio to plain gunicorn's in the same round",
+        )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -76,32 +93,31 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rounds is None:
         options.rounds = 1 if options.quick else 5
-    if options.docs and (options.quick or options.worker_class or set(options.parts) != set(_PARTS)):
-        parser.error("--docs wants all parts and classes, and not the quick ones")
+    if options.docs and (options.quick or options.worker_class):
+        parser.error("--docs wants all classes, and not the quick ones")
     return options
 
 
-def _run(options: argparse.Namespace) -> dict[str, Any]:
-    wrk.require()
-    cores = machine.cores()
-    results: dict[str, Any] = {"machine": machine.description(), "rounds": options.rounds}
+def _measured(part: str, options: argparse.Namespace, cores: machine.Cores) -> dict[str, Any]:
+    host = machine.description()
     started = time.monotonic()
-    if "throughput" in options.parts:
-        results["throughput"] = server_throughput.run(
-            cores,
-            count=options.rounds,
-            seconds=1 if options.quick else 3,
-            only=options.worker_class,
-            progress=_progress,
+    results: list[dict[str, Any]]
+    if part == "throughput":
+        seconds = 1 if options.quick else 3
+        results = server_throughput.run(
+            cores, count=options.rounds, seconds=seconds, only=options.worker_class, progress=_progress
         )
-    if "scrape" in options.parts:
+    elif part == "scrape":
         gone = (0, 200) if options.quick else (0, 10_000)
-        results["scrape"] = server_scrape.run(cores, gone=gone, count=options.rounds, progress=_progress)
-    if "memory" in options.parts:
-        results["memory"] = server_memory.run(count=options.rounds, only=options.worker_class, progress=_progress)
-    results["minutes"] = round((time.monotonic() - started) / 60, 1)
-    results["machine"]["load_average_after"] = machine.load_average()
-    return results
+        results = server_scrape.run(cores, gone=gone, count=options.rounds, progress=_progress)
+    else:
+        results = server_memory.run(count=options.rounds, only=options.worker_class, progress=_progress)
+    return {
+        "machine": {**host, "load_average_after": machine.load_average()},
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "rounds": options.rounds,
+        "results": results,
+    }
 
 
 def _progress(text: str) -> None:
@@ -109,22 +125,16 @@ def _progress(text: str) -> None:
     sys.stderr.flush()
 
 
-def _section(results: Mapping[str, Any]) -> str:
-    host = results["machine"]
+def _table(part: str, measured: Mapping[str, Any]) -> str:
+    host = measured["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
-    text = (
+    title, first, columns = _TABLES[part]
+    return (
+        f"### {title}\n\n{report.table(first, measured['results'], columns)}\n"
+        f"{measured['rounds']} interleaved rounds, {measured['minutes']} minutes; median [lowest–highest]. "
         f"{host['processor']}, {host['cores']} cores, Linux {host['kernel']}, Python {host['python']}, {versions}. "
-        f"{results['rounds']} interleaved rounds; median [lowest–highest]. Load average before and after: "
-        f"{host['load_average_before']:.1f}, {host['load_average_after']:.1f}.\n"
+        f"Load average before and after: {host['load_average_before']:.1f}, {host['load_average_after']:.1f}.\n\n"
     )
-    if "throughput" in results:
-        text += "\n### Throughput\n\n" + report.table("one worker on one core", results["throughput"], _THROUGHPUT)
-    if "scrape" in results:
-        title = f"of {server_scrape.WORKERS} workers, after so many"
-        text += "\n### Scrape\n\n" + report.table(title, results["scrape"], _SCRAPE)
-    if "memory" in results:
-        text += "\n### Memory (PSS)\n\n" + report.table("workers", results["memory"], _MEMORY)
-    return text
 
 
 if __name__ == "__main__":

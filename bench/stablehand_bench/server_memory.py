@@ -12,13 +12,13 @@ from stablehand_bench.errors import BenchError
 from stablehand_bench.rounds import Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 _WORKERS = 4
 _REQUESTS = 400
 _SCRAPES = 10
 _LONGEST_BOOT_SECONDS = 30.0
-_QUIET_SHARE = 0.002
+_QUIET_BYTES = 100_000
 _SETUPS = (
     Setup("sync", _WORKERS),
     Setup("gthread", _WORKERS, 4),
@@ -50,9 +50,7 @@ def measure(name: str, setup: Setup) -> Measured:
         if running.metrics_port:
             for _ in range(_SCRAPES):
                 _get(running.metrics_port, "/metrics")
-        everyone = {running.server.process.pid, *running.server.children()}
-        _await_quiet(everyone)
-        of = {pid: float(processes.proportional_bytes(pid)) for pid in everyone}
+        of = _await_quiet(running.server)
         in_workers = sum(of[pid] for pid in workers)
         return Measured(
             worker=in_workers / setup.workers,
@@ -77,14 +75,14 @@ def _await_workers(running: contestants.Running, count: int) -> list[int]:
     raise BenchError(f"not {count} workers within {_LONGEST_BOOT_SECONDS:g} s:\n{running.server.log()}")
 
 
-def _await_quiet(pids: Iterable[int]) -> None:
-    """Return when nobody loads modules or collects garbage any more."""
-    before = -1
+def _await_quiet(server: processes.Server) -> dict[int, int]:
+    """Return each process's memory once nobody loads modules or collects garbage any more."""
+    before: dict[int, int] = {}
     deadline = time.monotonic() + _LONGEST_BOOT_SECONDS
     while time.monotonic() < deadline:
-        now = sum(map(processes.proportional_bytes, pids))
-        if abs(now - before) < _QUIET_SHARE * now:
-            return
+        now = server.proportional_bytes()
+        if now.keys() == before.keys() and abs(sum(now.values()) - sum(before.values())) < _QUIET_BYTES:
+            return now
         before = now
         time.sleep(1.0)
     raise BenchError(f"memory does not come to rest within {_LONGEST_BOOT_SECONDS:g} s")

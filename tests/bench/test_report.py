@@ -32,6 +32,13 @@ def test_json_has_every_number_by_its_name(tmp_path):
     assert written["contestants"]["plain"]["n"] == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
 
 
+def test_written_results_are_read_again_with_their_spreads(tmp_path):
+    assert report.read_json(tmp_path / "results.json") == {}
+    report.write_json(tmp_path / "results.json", {"results": RESULTS})
+
+    assert report.read_json(tmp_path / "results.json") == {"results": RESULTS}
+
+
 def test_only_what_stands_between_the_marks_of_a_page_is_replaced(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n")
