@@ -22,7 +22,8 @@ _listed: dict[str, dict[str, str]] = yaml.safe_load(_LIST.read_text())
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Expect the listed tests to fail, strictly, and leave out those that race."""
     failing, racing = _listed["failing"], _listed["racing"]
-    collected = {item.nodeid for item in items}
+    names = {item: {item.nodeid, item.nodeid.rpartition("::")[0]} for item in items}  # a test's, and its class's
+    collected = set[str]().union(*names.values())
     files = {name.partition("::")[0] for name in collected}
     missing = [each for each in (*failing, *racing) if each not in collected and each.partition("::")[0] in files]
     if missing and not any("::" in argument for argument in config.args):  # single tests may be asked for
@@ -30,8 +31,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid in failing:
             item.add_marker(pytest.mark.xfail(strict=True, reason=failing[item.nodeid].strip()))
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in racing])
-    items[:] = [item for item in items if item.nodeid not in racing]
+    left_out = [item for item in items if names[item] & racing.keys()]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)
