@@ -8,70 +8,81 @@ socket open; here the worker's own selector does it on the side.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
-import socket
 import time
+from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
 
 _LINGER_SECONDS = 2.0
 _LONGEST_DRAIN_BYTES = 64 * 1024
 
 
+class _Lingering:
+    __slots__ = ("deadline", "drained")
+
+    def __init__(self) -> None:
+        self.deadline = time.monotonic() + _LINGER_SECONDS
+        self.drained = 0
+
+
 class LingeringCloses:
     """The connections whose write side is closed, on a selector that somebody else runs.
 
-    The selector's keys carry a callback that takes the file object, as gunicorn's gthread has it.
+    The selector's keys carry a callback that takes the file object, as gunicorn's gthread has it. Several threads may
+    use this at once: who takes a connection out of the dictionary closes it.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, closed: Callable[[], None]) -> None:
+    def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
-        self._closed = closed
-        self._deadlines: dict[socket.socket, float] = {}  # in the order of their deadlines
-        self._drained: dict[socket.socket, int] = {}
+        self._lingering: dict[socket.socket, _Lingering] = {}  # in the order of their deadlines
 
     def __len__(self) -> int:
         """Return how many connections linger."""
-        return len(self._deadlines)
+        return len(self._lingering)
 
     def add(self, client: socket.socket) -> None:
-        """Close the connection's write side now, and the rest when the client is done; `closed` is called then."""
+        """Close the connection's write side now, and the rest when the client is done."""
         try:
             client.setblocking(False)
-            client.shutdown(socket.SHUT_WR)
-            self._selector.register(client, selectors.EVENT_READ, self._drain)
-        except (OSError, ValueError):  # the client has gone already
+            client.shutdown(SHUT_WR)
+        except OSError:  # the client has gone already
             client.close()
-            self._closed()
             return
-        self._deadlines[client] = time.monotonic() + _LINGER_SECONDS
-        self._drained[client] = 0
+        self._lingering[client] = _Lingering()
+        try:
+            self._selector.register(client, selectors.EVENT_READ, self._drain)
+        except (OSError, ValueError):
+            self._close(client)
 
     def expire(self) -> None:
         """Close those whose client took too long."""
         now = time.monotonic()
-        while self._deadlines:
-            client, deadline = next(iter(self._deadlines.items()))
-            if deadline > now:
+        for client, lingering in list(self._lingering.items()):
+            if lingering.deadline > now:
                 return
             self._close(client)
 
     def _drain(self, client: socket.socket) -> None:
+        lingering = self._lingering.get(client)
+        if lingering is None:
+            return  # another thread has just closed it
         try:
             received = len(client.recv(_LONGEST_DRAIN_BYTES))
         except BlockingIOError:
             return
         except OSError:
             received = 0
-        self._drained[client] += received
-        if received == 0 or self._drained[client] > _LONGEST_DRAIN_BYTES:
+        lingering.drained += received
+        if received == 0 or lingering.drained > _LONGEST_DRAIN_BYTES:
             self._close(client)
 
     def _close(self, client: socket.socket) -> None:
-        del self._deadlines[client]
-        del self._drained[client]
-        self._selector.unregister(client)
+        if self._lingering.pop(client, None) is None:
+            return
+        with contextlib.suppress(OSError, KeyError, ValueError):  # it never came to be registered
+            self._selector.unregister(client)
         client.close()
-        self._closed()

@@ -48,7 +48,7 @@ class SyncWorker(MeasuredWorker, sync.SyncWorker):
     def run(self) -> None:
         """Serve until told to retire; then serve the connections that were accepted already, and go."""
         self._selector = selectors.DefaultSelector()
-        self._lingering = LingeringCloses(self._selector, lambda: None)
+        self._lingering = LingeringCloses(self._selector)
         self._silent: dict[socket.socket, _Silent] = {}  # in the order of their deadlines
         self._selector.register(self.PIPE[0], selectors.EVENT_READ, self._drain_wakeups)
         for listener in self.sockets:
