@@ -1,4 +1,4 @@
-"""The gunicorn application: gunicorn's flags, configuration files and environment, run by the LiveArbiter."""
+"""The gunicorn application: gunicorn's flags, configuration files and environment, run with live settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stablehand_server import (
     container_defaults,
     flags,  # noqa: F401 (defining the flags registers them)
 )
-from stablehand_server.arbiter import LiveArbiter
+from stablehand_server.draining import DrainingArbiter
 from stablehand_server.termination import write_termination_message
 
 _MEMORY_FILES = Path("/dev/shm")  # noqa: S108 (not for secrets: gunicorn's heartbeats, which must not wait for a disk)
@@ -34,7 +34,7 @@ class LiveBaseApplication(BaseApplication):
         """Serve until a signal ends it."""
         try:
             access_log.configure(self.cfg)
-            arbiter = LiveArbiter(self)
+            arbiter = DrainingArbiter(self)
             arbiter.log.info("Found %s", container_defaults.of_this_process())
             arbiter.run()
         except RuntimeError as error:

@@ -17,7 +17,8 @@ from stablehand_server import access_log, blocking_modules
 from stablehand_server.app_interface import Interface, interface_of
 from stablehand_server.instrument import InstrumentedApp, RequestRecorder, UnlockedRecorder
 from stablehand_server.instrument_asgi import InstrumentedASGIApp
-from stablehand_server.slots import Cell
+from stablehand_server.slots import Cell, State
+from stablehand_server.workers.last_response import closing
 from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class MeasuredWorker(Worker):
         super().__init__(*args, **kwargs)
         self.assignment = assignment
         self._cells = assignment.record.cells
+        self._draining = False
         # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
         # Here the worker says that it has served enough, and goes on until the master tells it to retire.
         self._requests_to_serve, self.max_requests = self.max_requests, sys.maxsize
@@ -138,7 +140,7 @@ class MeasuredWorker(Worker):
         return InstrumentedApp(app, recorder, already_handled)
 
     def notify(self) -> None:
-        """Beat, grow if the master says so, and look now and then which modules the app has loaded."""
+        """Beat, grow or drain if the master says so, and look now and then which modules the app has loaded."""
         super().notify()
         now = time.monotonic()
         if now < self._next_look:
@@ -146,12 +148,24 @@ class MeasuredWorker(Worker):
         self._next_look = now + _SECONDS_BETWEEN_LOOKS
         self._grow_if_wanted()
         self._note_requests_served()
+        if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
+            self._draining = True
+            self.drain()
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
 
     def grow(self, threads: int, worker_connections: int) -> None:
         """Take up more threads or connections while serving, of those that `grows_in_place` names."""
+
+    def drain(self) -> None:
+        """Make every response from now on its connection's last, while new connections are still accepted.
+
+        A class whose responses are not gunicorn's of WSGI has a way of its own.
+        """
+        app = getattr(self, "wsgi", None)
+        if app is not None:
+            self.wsgi = closing(app)
 
     def _grow_if_wanted(self) -> None:
         wanted = {name: int(self._cells[_GROWING[name]]) for name in self.grows_in_place}
