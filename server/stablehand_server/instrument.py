@@ -145,6 +145,9 @@ class _MeasuredResponse:
 
     __slots__ = ("_iterator", "_recorder", "_start_response", "_started", "_status", "body")
 
+    body: Any  # set as soon as the app has returned it
+    _iterator: Iterator[bytes]
+
     def __init__(self, recorder: UnlockedRecorder, start_response: Callable[..., Any]) -> None:
         self._recorder: UnlockedRecorder | None = recorder
         self._start_response = start_response

@@ -29,6 +29,7 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
     """One IOLoop."""
 
     _beat_at = 0.0
+    _server: Server | None = None
 
     def load_wsgi(self) -> None:
         """Load the app with the loop that will run it at hand, as Tornado's own applications expect."""
@@ -57,6 +58,7 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
         server = Server(
             self.wsgi, no_keep_alive=keepalive <= 0, ssl_options=ssl_context(self.cfg) if self.cfg.is_ssl else None
         )
+        self._server = server
         server.begin(self.sockets, self.cfg.worker_connections, self._request_begins, alone=self.cfg.workers == 1)
         while self.alive:
             await self._tick(server)
@@ -71,6 +73,12 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
                 server.close_idle(keepalive, FIRST_REQUEST_SECONDS)
         if server.connections:
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: retire, at the loop's next tick; what is answered before that says already that it is the last."""
+        super().handle_exit(sig, frame)
+        if self._server is not None:
+            self._server.announce_closes()
 
     async def _tick(self, server: Server) -> None:
         now = time.monotonic()

@@ -53,6 +53,10 @@ class Server(HTTPServer):
         """Accept no more, and make each connection's next request its last."""
         self._wait_no_more()
         self._retiring = True
+        self.announce_closes()
+
+    def announce_closes(self) -> None:
+        """Make each response that begins from now on its connection's last."""
         self.conn_params.no_keep_alive = True
 
     @property
@@ -65,7 +69,9 @@ class Server(HTTPServer):
         now = time.monotonic()
         for connection, since in tuple(self._idle_since.items()):
             patience = keepalive if connection in self._has_asked else first_request
-            if now - since >= patience and not _data_waits(connection.stream.socket):
+            # A stream that no longer reads has a request at hand, which its coroutine has yet to hear of.
+            awaits = connection.stream.reading() and not _data_waits(connection.stream.socket)
+            if now - since >= patience and awaits:
                 connection.stream.close()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
