@@ -258,6 +258,16 @@ def test_a_canary_that_never_switches_is_given_up_after_its_time(fleet):
     assert fleet.until(Action.ROLL_BACK).reason is Reason.APPLY_TIMED_OUT
 
 
+def test_the_first_seconds_of_new_workers_are_no_verdict_on_them(fleet):
+    begun = fleet.until(Action.CANARY)
+    fleet.tick()
+    cold = {"busy_seconds_total": 5.0 * 300, "backlog": 300.0, "cpu_seconds_total": 9.0}
+    fleet.tick(**{begun.pod.replace("-", "_"): cold})
+
+    assert fleet.state.canary.comparison.response.samples == 0
+    assert fleet.until(Action.PROMOTE, Action.ROLL_BACK).action is Action.PROMOTE
+
+
 def test_memory_does_not_wait_for_a_canary(fleet):
     begun = fleet.until(Action.CANARY)
     fleet.tick()
