@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help venv fmt lint test test-fast test-integration test-e2e gunicorn-suite soak demo local cluster \
-	cluster-down bench-server bench-server-quick images tools generate pins hooks changelog clean
+	cluster-down bench bench-quick bench-server bench-server-quick images tools generate pins hooks changelog clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -59,6 +59,12 @@ gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications a
 
 soak: tools ## Runs the tests that take long, and leaves what they measured in docs/soak/
 	$(PYTEST) -m soak
+
+bench: venv ## Measures the tuner beside an oracle and other servers, into docs/bench-tuner.md; hours, on a quiet machine
+	PYTHONPATH=bench:dev:server:tuner $$(scripts/bench-venv) -m stablehand_bench.tuner --docs $(ARGS)
+
+bench-quick: venv ## Runs a part of the same in under ten minutes, and only shows the results
+	PYTHONPATH=bench:dev:server:tuner $$(scripts/bench-venv) -m stablehand_bench.tuner --quick $(ARGS)
 
 bench-server: venv ## Measures what the server's metrics cost, beside others, into docs/bench-server.md; wants a quiet machine
 	PYTHONPATH=bench $$(scripts/bench-venv) -m stablehand_bench.server --docs

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from stablehand_bench.errors import BenchError
 
-_PACKAGES = ("gunicorn", "gevent", "prometheus-client", "gunicorn-prometheus-exporter")
+_PACKAGES = ("gunicorn", "gevent", "prometheus-client", "gunicorn-prometheus-exporter", "uWSGI", "granian")
 
 
 class Cores(NamedTuple):

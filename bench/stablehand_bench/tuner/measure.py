@@ -1,0 +1,188 @@
+"""One cell: a server is started, loaded and measured, and gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stablehand_bench import processes
+from stablehand_bench.errors import BenchError
+from stablehand_bench.tuner import contestants, decisions, generators, memory_limit, timeline
+from stablehand_bench.tuner.placement import pinned
+from stablehand_bench.tuner.results import Cell, Key, Tuned
+from stablehand_bench.tuner.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stablehand_bench.tuner.durations import Durations
+    from stablehand_bench.tuner.generators import Seen
+    from stablehand_bench.tuner.placement import Placement
+    from stablehand_bench.tuner.workloads import Load, Workload
+
+_REPOSITORY = Path(__file__).parents[3]
+_PYTHONPATH = ":".join(str(_REPOSITORY / part) for part in ("bench", "server", "tuner"))
+_LONGEST_SECONDS = 3600
+_IDLE_SECONDS = 30.0
+
+
+class Place:
+    """Where and how all cells of a run are measured."""
+
+    def __init__(self, placement: Placement, turns: int) -> None:
+        self.placement = placement
+        self._turns = turns
+
+    def cell(self, key: Key, workload: Workload, load: Load, command: Command, durations: Durations) -> Cell:
+        """Measure one cell; what cannot run here has a note that says why."""
+        try:
+            with self.serving(workload, command) as served:
+                if key.contestant == contestants.STABLEHAND:
+                    return _tuned(self, served, key, load, durations)
+                warm_up = durations.warm_up
+                if key.contestant in contestants.ADAPTIVE:
+                    warm_up = durations.adapting
+                self.load(served, load, warm_up)
+                return _measured(self, served, key, load, durations.measured)
+        except (contestants.NotApplicable, memory_limit.NoCgroup) as reason:
+            return Cell(*key, note=str(reason))
+        except BenchError as error:
+            return Cell(*key, note=str(error).strip()[-500:])
+
+    def load(self, served: Served, load: Load, seconds: int) -> Seen:
+        """Load a server for so many seconds.
+
+        A generator that ends leaves its last requests in the server's queue. They are served first: otherwise a slow
+        server would spend seconds of this load on the one before.
+        """
+        served.server.await_answer(served.port, "/")
+        return generators.run(served.url, load, cores=self.placement.load, seconds=seconds)
+
+    @contextlib.contextmanager
+    def serving(self, workload: Workload, command: Command) -> Iterator[Served]:
+        """Start a server for a workload, with all that it needs, and end it with the block.
+
+        Raises:
+            BenchError: when it does not start.
+        """
+        with contextlib.ExitStack() as stack:
+            port, metrics_port, backend_port = processes.free_ports(3)
+            arguments = pinned(self.placement.server, command(port, metrics_port))
+            if workload.memory_mib is not None:
+                arguments = [*stack.enter_context(memory_limit.limited(workload.memory_mib)), *arguments]
+            environment = {
+                "PYTHONPATH": _PYTHONPATH,
+                "STABLEHAND_BENCH_LOOPS": str(self._turns),
+                "STABLEHAND_BENCH_CACHE_MIB": str(workload.cache_mib),
+                "STABLEHAND_BENCH_BACKEND": str(backend_port),
+            }
+            if workload.backend:
+                backend = [sys.executable, "-m", "stablehand_bench.apps.backend", str(backend_port)]
+                placed = pinned(self.placement.load, backend)
+                stack.enter_context(processes.serving(placed, environment=environment, core=None, port=backend_port))
+            server = stack.enter_context(processes.serving(arguments, environment=environment, core=None, port=port))
+            url = f"http://127.0.0.1:{port}{workload.path}"
+            yield Served(server, url, port, metrics_port, backend_port if workload.backend else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """A server that runs, and its addresses; `backend_port` is 0 without a backend."""
+
+    server: processes.Server
+    url: str
+    port: int
+    metrics_port: int
+    backend_port: int
+
+
+if TYPE_CHECKING:
+    Command = Callable[[int, int], list[str]]  # from the ports of the app and of the metrics
+
+
+def until_settled(place: Place, served: Served, load: Load, watch: Watch, durations: Durations) -> Seen:
+    """Load a server until its settings have stayed for a while, or its time is over."""
+    cores = place.placement.load
+    with generators.running(served.url, load, cores=cores, seconds=_LONGEST_SECONDS) as generator:
+        while watch.seconds < durations.tuning:
+            time.sleep(0.25)
+            served.server.check()
+            generator.check()
+            watch.check()
+            if watch.seconds - timeline.settled_at(watch.timeline) > durations.calm:
+                break
+        return generator.end()
+
+
+def tuned(watch: Watch, served: Served, requests: int, failed: int) -> Tuned:
+    """Return what a tuner did while it was watched, under so many requests."""
+    said = decisions.parse(served.server.log())
+    return Tuned(
+        watched_seconds=round(watch.seconds, 1),
+        settled_seconds=timeline.settled_at(watch.timeline),
+        timeline=[list(each) for each in timeline.settings_run(watch.timeline)],
+        decisions=[list(each) for each in said],
+        changes=decisions.changes(said),
+        rolled_back=decisions.rolled_back(said),
+        requests=requests,
+        failed=failed,
+        killed_for_memory=watch.killed_for_memory,
+        gevent_seconds=timeline.longest_stretch(watch.timeline, "gevent"),
+        most_slots=timeline.most_slots(watch.timeline),
+    )
+
+
+def _tuned(place: Place, served: Served, key: Key, load: Load, durations: Durations) -> Cell:
+    with Watch(served.metrics_port) as watch:
+        before = until_settled(place, served, load, watch, durations)
+        cell = _measured(place, served, key, load, durations.measured)
+    told = tuned(watch, served, before.requests + cell.requests, before.failed + cell.failed)
+    return dataclasses.replace(cell, settings=told.last_settings, tuned=told)
+
+
+def _measured(place: Place, served: Served, key: Key, load: Load, seconds: int) -> Cell:
+    if served.backend_port:
+        _await_idle_backend(served.backend_port)
+    seen = place.load(served, load, seconds)
+    peak = backend_peak(served.backend_port) if served.backend_port else -1
+    pids = [served.server.process.pid, *served.server.children()]
+    static = key.contestant.startswith(contestants.STATIC)
+    return Cell.of(
+        key,
+        seen,
+        memory_bytes=sum(map(_memory, pids)),
+        processes=len(pids),
+        settings=key.contestant.removeprefix(contestants.STATIC) if static else "",
+        backend_peak=peak,
+    )
+
+
+def _await_idle_backend(port: int) -> None:
+    """Wait until what the load before has left there is done: it would count as this one's."""
+    deadline = time.monotonic() + _IDLE_SECONDS
+    while backend_peak(port):
+        if time.monotonic() > deadline:
+            raise BenchError(f"the backend was not idle within {_IDLE_SECONDS:g} s")
+        time.sleep(0.1)
+
+
+def backend_peak(port: int) -> int:
+    """Return how many requests were at the slow backend at once since this was asked last."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/peak")
+        return int(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def _memory(pid: int) -> int:
+    try:
+        return processes.proportional_bytes(pid)
+    except OSError:
+        return 0  # it has just ended

@@ -1,0 +1,131 @@
+"""Looks at a server's metrics while it is under load, once a second: what it runs, and whom the kernel killed."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from stablehand_bench.errors import BenchError
+from stablehand_bench.tuner.timeline import Moment
+from stablehand_tuner import metric_names as names
+from stablehand_tuner.settings import Settings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_WANTED = tuple(
+    metric.name
+    for metric in (
+        names.SETTING,
+        names.SETTING_WORKER_CLASS_INFO,
+        names.WORKER_INFO,
+        names.WORKER_SLOTS,
+        names.WORKER_EXITS,
+    )
+)
+_PATIENCE_SECONDS = 10.0
+
+
+class Reading:
+    """The few metrics of one scrape that are watched."""
+
+    def __init__(self, text: str) -> None:
+        wanted = "\n".join(line for line in text.splitlines() if line.startswith(_WANTED)) + "\n"
+        self._samples = [
+            sample for family in text_string_to_metric_families(wanted) for sample in family.samples if sample.value
+        ]
+
+    def moment(self, at: float) -> Moment:
+        """Return what runs."""
+        slots = sum(sample.value for sample in self._samples if sample.name == names.WORKER_SLOTS.name)
+        classes = {sample.labels["worker_class"] for sample in self._samples if sample.name == names.WORKER_INFO.name}
+        return Moment(at, self._settings(), tuple(sorted(classes)), slots)
+
+    def killed_for_memory(self) -> int:
+        """Return how many workers the kernel has killed for want of memory since the server's start."""
+        return int(
+            sum(
+                sample.value
+                for sample in self._samples
+                if sample.name == names.WORKER_EXITS.sample_name and sample.labels["reason"] == "oom"
+            )
+        )
+
+    def _settings(self) -> str:
+        active = [sample for sample in self._samples if sample.labels.get("kind") == "active"]
+        classes = [s.labels["worker_class"] for s in active if s.name == names.SETTING_WORKER_CLASS_INFO.name]
+        counts = {s.labels["name"]: int(s.value) for s in active if s.name == names.SETTING.name}
+        if len(classes) != 1 or set(counts) != {"workers", "threads", "worker_connections"}:
+            return ""
+        return str(
+            Settings.from_mapping(
+                {
+                    "workerClass": classes[0],
+                    "workers": counts["workers"],
+                    "threads": counts["threads"],
+                    "workerConnections": counts["worker_connections"],
+                }
+            )
+        )
+
+
+class Watch:
+    """Looks once a second in a thread of its own, from entering to leaving it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, daemon=True)
+        self._start = time.monotonic()
+        self._failed_since: float | None = None
+        self.timeline: list[Moment] = []
+        self.killed_for_memory = 0
+
+    def __enter__(self) -> Watch:  # noqa: PYI034 (typing.Self needs Python 3.11)
+        """Begin to look."""
+        self._start = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been looking."""
+        return time.monotonic() - self._start
+
+    def check(self) -> None:
+        """Raise BenchError when the metrics have been out of reach for ten seconds: a change might go unseen."""
+        since = self._failed_since
+        if since is not None and time.monotonic() - since > _PATIENCE_SECONDS:
+            raise BenchError(f"port {self._port} has told no metrics for {_PATIENCE_SECONDS:g} s")
+
+    def _look_on(self) -> None:
+        while not self._ended.wait(1.0):
+            try:
+                reading = Reading(_scraped(self._port))
+            except (OSError, http.client.HTTPException):
+                self._failed_since = self._failed_since or time.monotonic()
+                continue
+            self._failed_since = None
+            self.timeline.append(reading.moment(round(self.seconds, 1)))
+            self.killed_for_memory = reading.killed_for_memory()
+
+
+def _scraped(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+    try:
+        connection.request("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4"})
+        response = connection.getresponse()
+        if response.status != http.HTTPStatus.OK:
+            raise http.client.HTTPException(f"status {response.status}")
+        return response.read().decode()
+    finally:
+        connection.close()
