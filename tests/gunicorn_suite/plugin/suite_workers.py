@@ -1,13 +1,11 @@
-"""Our workers as gunicorn's unit tests use them: made without an arbiter, never run, with mocks for futures."""
+"""Our workers as gunicorn's unit tests use them: made without an arbiter, and run without a boot."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
-from unittest import mock
 
 from suite_arbiter import assignment
-
-from stablehand_server.workers.lingering import LingeringCloses
 
 
 def placed(worker_class: type[Any]) -> type[Any]:
@@ -17,16 +15,16 @@ def placed(worker_class: type[Any]) -> type[Any]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{"assignment": assignment(), **kwargs})
 
-        def __getattr__(self, name: str) -> Any:
-            if name != "_lingering":  # there from run() on
-                raise AttributeError(name)
-            self._lingering = LingeringCloses(self.poller, self._forget_connection)
-            return self._lingering
-
-        def finish_request(self, connection: Any, result: Any) -> None:
-            if isinstance(result, mock.Mock):  # a real future has an exception if, and only if, its result() raises
-                result.exception.return_value = result.result.side_effect
-            super().finish_request(connection, result)
+        def run(self) -> None:
+            if self.PIPE:
+                super().run()
+                return
+            self.PIPE = os.pipe()  # what init_process() does before
+            try:
+                super().run()
+            finally:
+                for end in self.PIPE:
+                    os.close(end)
 
     Placed.__name__ = Placed.__qualname__ = worker_class.__name__
     return Placed
