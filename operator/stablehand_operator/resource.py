@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from kubernetes.utils.quantity import parse_quantity
 from pydantic import ConfigDict, Field, JsonValue
 
 from stablehand_operator.kubernetes_types import (
@@ -235,6 +236,12 @@ class WSGIApp(Model):
             frozen=(metadata.get("annotations") or {}).get(FREEZE_ANNOTATION, "false") != "false",
             spec=WSGIAppSpec.model_validate(body.get("spec") or {}),
         )
+
+    def requested_cores(self) -> float | None:
+        """Return the cores that each pod is promised, None without a request."""
+        resources = self.spec.resources
+        cpu = ((resources.requests if resources else None) or {}).get("cpu")
+        return None if cpu is None else float(parse_quantity(cpu))  # type: ignore[no-untyped-call] # of a library without types
 
     def tuning_policy(self) -> Policy:
         """Return the tuner's policy, frozen also while the annotation says so.

@@ -54,7 +54,9 @@ def new_session() -> aiohttp.ClientSession:
     )
 
 
-async def scrape(session: aiohttp.ClientSession, url: str, *, timeout: float, at: float) -> Snapshot:
+async def scrape(
+    session: aiohttp.ClientSession, url: str, *, timeout: float, at: float, requested_cores: float | None = None
+) -> Snapshot:
     """Scrape one pod.
 
     Args:
@@ -62,6 +64,7 @@ async def scrape(session: aiohttp.ClientSession, url: str, *, timeout: float, at
         url: of the pod's metrics.
         timeout: seconds for the whole answer.
         at: the moment of the scrape, in seconds.
+        requested_cores: what the pod was promised, which is what it can count on where it has no limit.
 
     Raises:
         ScrapeFailed: whatever went wrong.
@@ -73,8 +76,8 @@ async def scrape(session: aiohttp.ClientSession, url: str, *, timeout: float, at
     except (aiohttp.ClientError, OSError) as error:
         raise ScrapeFailed("unreachable", f"{url} cannot be reached: {str(error) or type(error).__name__}") from error
     if len(text) > _PARSED_IN_PLACE_BYTES:
-        return await asyncio.to_thread(_parse, text, url, at)
-    return _parse(text, url, at)
+        return await asyncio.to_thread(_parse, text, url, at, requested_cores)
+    return _parse(text, url, at, requested_cores)
 
 
 async def _fetch(session: aiohttp.ClientSession, url: str) -> str:
@@ -94,13 +97,13 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> str:
         raise ScrapeFailed("malformed", f"{url} answered with what is no UTF-8: {error}") from error
 
 
-def _parse(text: str, url: str, at: float) -> Snapshot:
+def _parse(text: str, url: str, at: float, requested_cores: float | None) -> Snapshot:
     try:
         samples = list(_samples(text))
     except Exception as error:
         raise ScrapeFailed("malformed", f"{url} answered with what are no metrics: {error}") from error
     try:
-        return Snapshot.from_samples(samples, at)
+        return Snapshot.from_samples(samples, at, requested_cores=requested_cores)
     except IncompleteSnapshot as error:
         raise ScrapeFailed("incomplete", f"{url}: {error}") from error
 

@@ -141,8 +141,9 @@ class TuningLoop:
         Raises:
             RetryLater, Refused, ClusterError: when the cluster does not do as it should; nothing is lost by that.
         """
+        requested_cores = read_app(record).requested_cores()
         pods = [pod for pod in self._inventory.pods(record.key) if pod.should_serve]
-        snapshots = await asyncio.gather(*(self._scrape(session, pod) for pod in pods))
+        snapshots = await asyncio.gather(*(self._scrape(session, pod, requested_cores) for pod in pods))
         async with record.lock:
             if self._inventory.apps.get(record.key) is not record:
                 return
@@ -158,10 +159,16 @@ class TuningLoop:
             desired = await self._carry_out(record, app, desired, decisions)
             await self._nudge_again(record, pods, desired)
 
-    async def _scrape(self, session: aiohttp.ClientSession, pod: Pod) -> Snapshot | None:
+    async def _scrape(self, session: aiohttp.ClientSession, pod: Pod, requested_cores: float | None) -> Snapshot | None:
         self._telemetry.scrapes.inc()
         try:
-            return await scrape(session, self._url(pod.ip), timeout=self._timeout, at=time.monotonic())
+            return await scrape(
+                session,
+                self._url(pod.ip),
+                timeout=self._timeout,
+                at=time.monotonic(),
+                requested_cores=requested_cores,
+            )
         except ScrapeFailed as error:
             self._telemetry.scrape_failures.labels(error.reason).inc()
             logger.info("%s/%s: %s", pod.namespace, pod.name, error)

@@ -337,3 +337,14 @@ async def test_the_first_scrape_shows_whether_a_pod_refuses_its_settings(stable,
 
     verdict = find(stable.record.status.conditions, "SettingsAccepted")
     assert (verdict.status, verdict.reason) == ("False", "ServerRefused")
+
+
+async def test_without_a_limit_a_pod_counts_on_the_cores_that_it_requested(stable, script, make_exposition):
+    body = stable.cluster.objects["WSGIApp", "default", "shop"]
+    body["spec"]["resources"] = {"requests": {"cpu": "1500m"}}
+    stable.inventory.take_app(stable.cluster.put(body))
+    for requests in (0, 50):
+        stable.pod.text = make_exposition(SYNC, requests=requests)
+        await stable.tick()
+
+    assert script.shown[-1]["shop-1"].cores == 1.5
