@@ -73,11 +73,9 @@ def test_a_server_that_cannot_start_ends_with_the_same_status_as_gunicorn(run, c
 
 
 def test_an_address_that_is_taken_ends_the_server_as_it_ends_gunicorn(run, commands):
-    first = run().ready()
-    statuses = {
-        name: run(command=command, bind=f"127.0.0.1:{first.port}").process.wait(timeout=20)
-        for name, command in commands.items()
-    }
+    taken = f"127.0.0.1:{run().ready().port}"
+    programs = {name: run(command=command, bind=taken) for name, command in commands.items()}
+    statuses = {name: program.process.wait(timeout=20) for name, program in programs.items()}
 
     assert statuses["stablehand-server"] == statuses["gunicorn"] == 1
 

@@ -5,7 +5,7 @@ import signal
 import socket
 
 import pytest
-from gunicorn.ctl.client import ControlClient, ControlClientError
+from gunicorn.ctl.protocol import ControlProtocol, make_request
 
 pytestmark = pytest.mark.integration
 
@@ -58,6 +58,23 @@ def test_a_worker_goes_after_max_requests_and_no_request_fails(run, until, worke
     until(third_worker_answers)
 
 
+@pytest.mark.parametrize("worker_class", [*CLASSES, "tornado", "asgi"])
+def test_no_worker_outlives_a_master_that_is_killed(run, until, running, worker_class):
+    program = run("--workers", "2", "--worker-class", worker_class).ready()
+    program.process.kill()
+    program.process.wait()
+
+    until(lambda: not running(program))
+
+
+def test_gevent_has_patched_the_standard_library_before_the_app_is_loaded(run):
+    app = "import socket, threading\n\nSEEN = f'{socket.socket.__module__} {threading.Lock().__class__.__module__}'\n"
+    app += VERSION.replace('b"{}"', "SEEN.encode()")
+    program = run("--worker-class", "gevent", files={"hello.py": app}).ready()
+
+    assert program.get().split() == ["gevent._socket3", "gevent.thread"]
+
+
 @pytest.fixture
 def statsd():
     """Return an address, and a way to take what has come to it."""
@@ -95,31 +112,36 @@ def test_statsd_is_told_all_that_gunicorn_tells_it(run, until, commands, statsd)
 def test_the_control_socket_shows_and_does_what_gunicorns_does(run, until, running):
     program = run("--control-socket", "control", "--workers", "2").ready()
 
+    def told(command):
+        """Send a command; the socket is away for moments, while a worker is forked."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(10)
+            try:
+                control.connect(str(program.directory / "control"))
+                ControlProtocol.write_message(control, make_request(1, command))
+            except (ConnectionError, FileNotFoundError):
+                return None
+            try:
+                return ControlProtocol.read_message(control)["data"]
+            except ConnectionError:
+                return {}  # done, or not: what follows shows
+
     def ask(command):
         answers = []
-
-        def answered():  # its thread pauses while a worker is forked
-            try:
-                with ControlClient(str(program.directory / "control"), timeout=10) as control:
-                    answers.append(control.send_command(command))
-            except ControlClientError:
-                return False
-            return True
-
-        until(answered)
-        return answers[0]
+        until(lambda: answers.append(told(command)) or answers[-1] is not None)
+        return answers[-1]
 
     def workers():
         return {*running(program)} - {program.process.pid}
 
-    until(lambda: {worker["pid"] for worker in ask("show workers")["workers"]} == workers())
-    assert ask("worker add 2")["total"] == 4
+    until(lambda: {worker["pid"] for worker in ask("show workers").get("workers", ())} == workers())
+    ask("worker add 2")
     until(lambda: len(workers()) == 4)
-    assert ask("show stats")["workers_target"] == 4
-    assert ask("worker remove 3")["total"] == 1
+    until(lambda: ask("show stats").get("workers_target") == 4)
+    ask("worker remove 3")
     until(lambda: len(workers()) == 1)
     (worker,) = workers()
-    assert ask(f"worker kill {worker}")["success"]
+    ask(f"worker kill {worker}")
     until(lambda: len(workers()) == 1 and worker not in workers())
     ask("reload")
     until(lambda: "Hang up" in program.log() and program.log().endswith("Serving with sync 2\n"))
