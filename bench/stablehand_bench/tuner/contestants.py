@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stablehand_bench.errors import BenchError
+from stablehand_bench.tuner import grid
 from stablehand_tuner.settings import Settings, WorkerClass
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class NotApplicable(BenchError):  # noqa: N818 (the reason stands in a table)
 
 def static(settings: Settings) -> str:
     """Return the name of a contestant with static settings."""
-    return f"{STATIC}{settings}"
+    return f"{STATIC}{grid.text(settings)}"
 
 
 def static_command(settings: Settings, workload: Workload, port: int, metrics_port: int) -> list[str]:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 _SYNC, _GTHREAD, _GEVENT, _ASGI = WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI
 
 
+def text(settings: Settings) -> str:
+    """Return settings as people say them, with the threads that serve a WSGI app behind the class asgi."""
+    if settings.worker_class is _ASGI and settings.threads > 1:
+        return f"{_ASGI} {settings.workers} × {settings.threads} threads"
+    return str(settings)
+
+
 def settings(cores: int, *, asgi: bool, quick: bool) -> Sequence[Settings]:
     """Return the grid for a server on so many cores.
 

@@ -120,7 +120,12 @@ def until_settled(place: Place, served: Served, load: Load, watch: Watch, durati
 
 
 def tuned(watch: Watch, served: Served, requests: int, failed: int) -> Tuned:
-    """Return what a tuner did while it was watched, under so many requests."""
+    """Return what a tuner did while it was watched, under so many requests.
+
+    Raises:
+        BenchError: when its metrics were out of reach at the end.
+    """
+    watch.check()
     said = decisions.parse(served.server.log())
     return Tuned(
         watched_seconds=round(watch.seconds, 1),
@@ -140,15 +145,17 @@ def tuned(watch: Watch, served: Served, requests: int, failed: int) -> Tuned:
 def _tuned(place: Place, served: Served, key: Key, load: Load, durations: Durations) -> Cell:
     with Watch(served.metrics_port) as watch:
         before = until_settled(place, served, load, watch, durations)
+        peak = backend_peak(served.backend_port) if served.backend_port else -1
         cell = _measured(place, served, key, load, durations.measured)
     told = tuned(watch, served, before.requests + cell.requests, before.failed + cell.failed)
-    return dataclasses.replace(cell, settings=told.last_settings, tuned=told)
+    return dataclasses.replace(cell, settings=told.last_settings, backend_peak=max(peak, cell.backend_peak), tuned=told)
 
 
 def _measured(place: Place, served: Served, key: Key, load: Load, seconds: int) -> Cell:
     if served.backend_port:
         _await_idle_backend(served.backend_port)
     seen = place.load(served, load, seconds)
+    served.server.check()
     peak = backend_peak(served.backend_port) if served.backend_port else -1
     pids = [served.server.process.pid, *served.server.children()]
     static = key.contestant.startswith(contestants.STATIC)

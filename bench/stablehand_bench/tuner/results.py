@@ -145,8 +145,10 @@ class Results:
 
     @classmethod
     def begin(cls, path: Path, head: Mapping[str, Any]) -> Results:
-        """Begin a file anew."""
+        """Begin a file anew; one that was there is kept beside it, as `.previous`: it may have taken hours."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.previous"))
         whole = {"version": VERSION, **head}
         path.write_text(json.dumps(whole) + "\n")
         return cls(path, whole, [])

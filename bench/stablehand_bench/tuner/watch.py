@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_bench.errors import BenchError
+from stablehand_bench.tuner import grid
 from stablehand_bench.tuner.timeline import Moment
 from stablehand_tuner import metric_names as names
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.settings import Settings, WorkerClass
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,15 +62,8 @@ class Reading:
         counts = {s.labels["name"]: int(s.value) for s in active if s.name == names.SETTING.name}
         if len(classes) != 1 or set(counts) != {"workers", "threads", "worker_connections"}:
             return ""
-        return str(
-            Settings.from_mapping(
-                {
-                    "workerClass": classes[0],
-                    "workers": counts["workers"],
-                    "threads": counts["threads"],
-                    "workerConnections": counts["worker_connections"],
-                }
-            )
+        return grid.text(
+            Settings(WorkerClass(classes[0]), counts["workers"], counts["threads"], counts["worker_connections"])
         )
 
 
@@ -81,7 +75,6 @@ class Watch:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
         self._start = time.monotonic()
-        self._failed_since: float | None = None
         self.timeline: list[Moment] = []
         self.killed_for_memory = 0
 
@@ -102,19 +95,17 @@ class Watch:
         return time.monotonic() - self._start
 
     def check(self) -> None:
-        """Raise BenchError when the metrics have been out of reach for ten seconds: a change might go unseen."""
-        since = self._failed_since
-        if since is not None and time.monotonic() - since > _PATIENCE_SECONDS:
-            raise BenchError(f"port {self._port} has told no metrics for {_PATIENCE_SECONDS:g} s")
+        """Raise BenchError when there have been no metrics for ten seconds: a change might go unseen."""
+        last = self.timeline[-1].at if self.timeline else 0.0
+        if self.seconds - last > _PATIENCE_SECONDS:
+            raise BenchError(f"port {self._port} has told no metrics that can be read for {_PATIENCE_SECONDS:g} s")
 
     def _look_on(self) -> None:
         while not self._ended.wait(1.0):
             try:
                 reading = Reading(_scraped(self._port))
             except (OSError, http.client.HTTPException):
-                self._failed_since = self._failed_since or time.monotonic()
-                continue
-            self._failed_since = None
+                continue  # `check` says so, if it lasts
             self.timeline.append(reading.moment(round(self.seconds, 1)))
             self.killed_for_memory = reading.killed_for_memory()
 
