@@ -73,8 +73,10 @@ class Place:
         with contextlib.ExitStack() as stack:
             port, metrics_port, backend_port = processes.free_ports(3)
             arguments = pinned(self.placement.server, command(port, metrics_port))
+            limit = None
             if workload.memory_mib is not None:
-                arguments = [*stack.enter_context(memory_limit.limited(workload.memory_mib)), *arguments]
+                limit = stack.enter_context(memory_limit.limited(workload.memory_mib))
+                arguments = limit.within(arguments)
             environment = {
                 "PYTHONPATH": _PYTHONPATH,
                 "STABLEHAND_BENCH_LOOPS": str(self._turns),
@@ -87,18 +89,19 @@ class Place:
                 stack.enter_context(processes.serving(placed, environment=environment, core=None, port=backend_port))
             server = stack.enter_context(processes.serving(arguments, environment=environment, core=None, port=port))
             url = f"http://127.0.0.1:{port}{workload.path}"
-            yield Served(server, url, port, metrics_port, backend_port if workload.backend else 0)
+            yield Served(server, url, port, metrics_port, backend_port if workload.backend else 0, limit)
 
 
 @dataclasses.dataclass(frozen=True)
 class Served:
-    """A server that runs, and its addresses; `backend_port` is 0 without a backend."""
+    """A server that runs, and its addresses; `backend_port` is 0 without a backend, `limit` None without one."""
 
     server: processes.Server
     url: str
     port: int
     metrics_port: int
     backend_port: int
+    limit: memory_limit.Limit | None
 
 
 if TYPE_CHECKING:
@@ -136,7 +139,7 @@ def tuned(watch: Watch, served: Served, requests: int, failed: int) -> Tuned:
         rolled_back=decisions.rolled_back(said),
         requests=requests,
         failed=failed,
-        killed_for_memory=watch.killed_for_memory,
+        killed_for_memory=max(watch.killed_for_memory, served.limit.kills() if served.limit is not None else 0),
         gevent_seconds=timeline.longest_stretch(watch.timeline, "gevent"),
         most_slots=timeline.most_slots(watch.timeline),
     )

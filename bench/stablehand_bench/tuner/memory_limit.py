@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stablehand_bench.errors import BenchError
 from stablehand_server.exporter import cgroup
@@ -16,15 +16,37 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 _GONE_SECONDS = 20.0
+_FILES = {1: ("memory.limit_in_bytes", "memory.oom_control"), 2: ("memory.max", "memory.events")}
 
 
 class NoCgroup(BenchError):  # noqa: N818 (the reason stands in a table)
     """This machine, or this user, cannot limit memory; the text says why."""
 
 
+class Limit(NamedTuple):
+    """A cgroup that is there; `events` is the file in which the kernel counts."""
+
+    directory: Path
+    events: Path
+
+    def within(self, command: list[str]) -> list[str]:
+        """Return a command that runs another one in the cgroup."""
+        return ["sh", "-c", f'echo $$ > "{self.directory / "cgroup.procs"}" && exec "$@"', "sh", *command]
+
+    def kills(self) -> int:
+        """Return how many of its processes the kernel has killed for want of memory, whoever they were."""
+        return killed(self.events.read_text())
+
+
+def killed(events: str) -> int:
+    """Return the count of `memory.events` (version 2) or `memory.oom_control` (version 1)."""
+    counts = dict(line.split() for line in events.splitlines())
+    return int(counts.get("oom_kill", 0))
+
+
 @contextlib.contextmanager
-def limited(mib: int) -> Iterator[list[str]]:
-    """Make a cgroup, yield the command that puts what follows it in there, and take the cgroup away.
+def limited(mib: int) -> Iterator[Limit]:
+    """Make a cgroup, yield it, and take it away with the block.
 
     Raises:
         NoCgroup: when it cannot be made.
@@ -34,7 +56,10 @@ def limited(mib: int) -> Iterator[list[str]]:
     if hierarchy is None:
         raise NoCgroup("no memory cgroup is mounted")
     directory = hierarchy.own / f"stablehand-bench-{os.getpid()}"
-    limit = directory / ("memory.limit_in_bytes" if hierarchy.version == 1 else "memory.max")
+    names = (
+        ("memory.limit_in_bytes", "memory.oom_control") if hierarchy.version == 1 else ("memory.max", "memory.events")
+    )
+    limit, events = (directory / name for name in names)
     try:
         directory.mkdir()
     except OSError as error:
@@ -43,8 +68,7 @@ def limited(mib: int) -> Iterator[list[str]]:
         if not limit.exists():
             raise NoCgroup("the memory controller is not switched on below this cgroup")
         limit.write_text(str(mib * _MIB))
-        members = directory / "cgroup.procs"
-        yield ["sh", "-c", f'echo $$ > "{members}" && exec "$@"', "sh"]
+        yield Limit(directory, events)
     finally:
         _remove(directory)
 

@@ -81,6 +81,9 @@ def _flips(cells: Sequence[Cell], results: Sequence[Result]) -> Iterator[Promise
     for cell in stretches:
         spread = best.get(cell.workload)
         text = f"stretch {cell.round} of a load that flips, {cell.workload}: followed"
+        if cell.note:
+            yield Promise(text, _one_line(cell.note), kept=False)
+            continue
         if spread is None:
             seen = f"{cell.per_second:.0f}/s at its end, with {cell.settings}; no oracle was measured beside it"
             yield Promise(text, seen, kept=False)
@@ -99,7 +102,9 @@ def _flips(cells: Sequence[Cell], results: Sequence[Result]) -> Iterator[Promise
 
 def _steady(cells: Sequence[Cell]) -> Iterator[Promise]:
     for cell in cells:
-        if cell.phase == STEADY and cell.tuned is not None:
+        if cell.phase == STEADY and cell.note:
+            yield Promise(f"steady load ({cell.load}) changes nothing", _one_line(cell.note), kept=False)
+        elif cell.phase == STEADY and cell.tuned is not None:
             began = cell.tuned.watched_seconds - cell.seconds
             after = sum(1 for at, _ in cell.tuned.timeline if at > began)
             yield Promise(
@@ -121,7 +126,7 @@ def _danger(cells: Sequence[Cell], results: Sequence[Result]) -> Iterator[Promis
         )
     killed = [each.killed_for_memory for each in _tuned(c for c in contest if c.workload == "memory")]
     if killed:
-        yield Promise("the kernel never kills a worker for memory", f"{sum(killed)} killed", not sum(killed))
+        yield Promise("the kernel never kills a process for memory", f"{sum(killed)} killed", not sum(killed))
     for result in results:
         if result.workload == "slow-backend" and result.oracle_settings:
             yield from _backend(result, contest)
@@ -141,6 +146,10 @@ def _backend(result: Result, contest: Sequence[Cell]) -> Iterator[Promise]:
             f"{max(mine)} at once, the best settings ({result.oracle_settings}) {max(best)}",
             ratio <= HEADROOM,
         )
+
+
+def _one_line(text: str) -> str:
+    return text.strip().splitlines()[-1].replace("|", "/")
 
 
 def _tuned(cells: Iterable[Cell]) -> Iterator[Tuned]:

@@ -144,7 +144,8 @@ def _everyone(results: Sequence[Result]) -> str:
 
 def _cells(standing: Standing) -> list[str]:
     if standing.per_second is None:
-        return [standing.note.splitlines()[-1] if standing.note else "served nothing", *[_NOTHING] * 5]
+        reason = standing.note.splitlines()[-1].replace("|", "/") if standing.note else "served nothing"
+        return [reason, *[_NOTHING] * 5]
     return [
         _spread(standing.per_second, 0),
         _spread(standing.p99_seconds, 0, 1000),

@@ -37,7 +37,8 @@ class Tuned:
     """What happened while a tuner tuned: seconds from the beginning of the load.
 
     `timeline` has each settings that ran with its moment, `decisions` the tuner's own words. `requests` and `failed`
-    are those of all the time, the measured part included.
+    are those of all the time, the measured part included. `killed_for_memory` counts workers, and under a memory limit
+    every process of the server.
     """
 
     watched_seconds: float

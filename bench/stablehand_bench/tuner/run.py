@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_bench import rounds
+from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import contestants, grid, oracle, workloads
 from stablehand_bench.tuner.measure import Place, tuned, until_settled
 from stablehand_bench.tuner.results import CONTEST, FLIP, GRID, STEADY, Cell, Key
@@ -105,11 +106,14 @@ class Run:
             return
         first = workloads.BY_NAME[FLIP_KINDS[0]]
         sampled = min(_SAMPLED_SECONDS, self.plan.flip_seconds // 2)
-        with (
-            self.place.serving(first, self._command(contestants.STABLEHAND, first)) as served,
-            Watch(served.metrics_port) as watch,
-        ):
-            cells = [self._stretch(key, served, watch, sampled) for key in keys]
+        try:
+            with (
+                self.place.serving(first, self._command(contestants.STABLEHAND, first)) as served,
+                Watch(served.metrics_port) as watch,
+            ):
+                cells = [self._stretch(key, served, watch, sampled) for key in keys]
+        except BenchError as error:
+            cells = [Cell(*key, note=str(error)) for key in keys]
         for cell in cells:  # a part of it would say nothing: it is kept as a whole
             self.results.add(cell)
 
@@ -131,12 +135,16 @@ class Run:
             return
         self.progress(key, False)
         workload = workloads.BY_NAME[STEADY_WORKLOAD]
-        with (
-            self.place.serving(workload, self._command(contestants.STABLEHAND, workload)) as served,
-            Watch(served.metrics_port) as watch,
-        ):
-            before = until_settled(self.place, served, load, watch, self.plan.contest)
-            seen = self.place.load(served, load, self.plan.steady_seconds)
-            told = tuned(watch, served, before.requests + seen.requests, before.failed + seen.failed)
-        self.results.add(Cell.of(key, seen, failed=told.failed, settings=told.last_settings, tuned=told))
+        try:
+            with (
+                self.place.serving(workload, self._command(contestants.STABLEHAND, workload)) as served,
+                Watch(served.metrics_port) as watch,
+            ):
+                before = until_settled(self.place, served, load, watch, self.plan.contest)
+                seen = self.place.load(served, load, self.plan.steady_seconds)
+                told = tuned(watch, served, before.requests + seen.requests, before.failed + seen.failed)
+        except BenchError as error:
+            self.results.add(Cell(*key, note=str(error)))
+        else:
+            self.results.add(Cell.of(key, seen, failed=told.failed, settings=told.last_settings, tuned=told))
         self.progress(key, True)

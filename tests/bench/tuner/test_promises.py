@@ -118,3 +118,13 @@ def test_a_small_pool_sees_at_most_twice_what_the_best_settings_send(cell, tuned
     ]
 
     assert told(cells, "small pool").kept is kept
+
+
+def test_a_run_that_broke_off_kept_nothing(cell):
+    broken = [
+        cell(STABLEHAND, 1, phase=FLIP, workload="wait-100", note="the server ended:\nMemoryError"),
+        cell(STABLEHAND, 1, phase=STEADY, note="no metrics"),
+    ]
+
+    assert (told(broken, "stretch 1").seen, told(broken, "stretch 1").kept) == ("MemoryError", False)
+    assert (told(broken, "steady").seen, told(broken, "steady").kept) == ("no metrics", False)
