@@ -157,7 +157,7 @@ def _tuned(place: Place, served: Served, key: Key, load: Load, durations: Durati
 def _measured(place: Place, served: Served, key: Key, load: Load, seconds: int) -> Cell:
     if served.backend_port:
         _await_idle_backend(served.backend_port)
-    seen = place.load(served, load, seconds)
+    seen = place.load(served, load, load.whole(seconds))
     served.server.check()
     peak = backend_peak(served.backend_port) if served.backend_port else -1
     pids = [served.server.process.pid, *served.server.children()]

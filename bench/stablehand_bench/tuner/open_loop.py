@@ -81,6 +81,8 @@ class OpenLoop:
             assert connection.began is not None  # noqa: S101 (narrows the type)
             self._latencies.record(self._clock() - connection.began)
             connection.drop()
+        for task in tasks:
+            task.cancel()  # even those that still connect
         if tasks:
             await asyncio.wait(tasks)
         return {

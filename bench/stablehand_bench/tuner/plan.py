@@ -80,9 +80,9 @@ class Plan:
         if part == "steady":
             return 2 * (tuned + self.steady_seconds)
         seconds = 0.0
-        once = _BOOT_AND_END_SECONDS + self.contest.measured
-        for workload, _ in self.pairs():
-            in_grid = _BOOT_AND_END_SECONDS + self.grid.warm_up + self.grid.measured
+        for workload, load in self.pairs():
+            once = _BOOT_AND_END_SECONDS + load.whole(self.contest.measured)
+            in_grid = _BOOT_AND_END_SECONDS + self.grid.warm_up + load.whole(self.grid.measured)
             seconds += in_grid * len(grid.settings(cores, asgi=workload.asgi, quick=self.quick))
             peers = self.peers(workload)
             fixed = self.candidates + len(peers) - (contestants.UWSGI in peers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from stablehand_bench.tuner.schedule import Schedule
 
@@ -14,6 +15,11 @@ class Load:
     name: str
     connections: int = 0
     schedule: Schedule | None = None
+
+    def whole(self, seconds: int) -> int:
+        """Return so many seconds, and more until the last period is whole: each measurement has the same bursts."""
+        period = self.schedule.period_seconds if self.schedule is not None else 0.0
+        return math.ceil(math.ceil(seconds / period) * period) if period else seconds
 
 
 CLOSED_64 = Load("64 connections", connections=64)

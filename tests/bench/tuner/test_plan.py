@@ -63,3 +63,10 @@ def test_what_is_asked_for_wins_over_the_defaults():
 def test_an_unknown_name_is_refused_with_those_that_are_known(wrong):
     with pytest.raises(BenchError, match="known are"):
         plan.make(quick=False, **wrong)
+
+
+def test_bursts_are_measured_in_whole_periods():
+    (bursts,) = workloads.BY_NAME["bursty"].loads
+
+    assert [bursts.whole(seconds) for seconds in (4, 10, 11)] == [10, 10, 20]
+    assert workloads.CLOSED_64.whole(4) == workloads.at_rate(100).whole(4) == 4
