@@ -8,6 +8,8 @@ import select
 import selectors
 import ssl
 import time
+from collections import deque
+from socket import MSG_DONTWAIT, MSG_PEEK, SHUT_WR
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from gunicorn import http, sock
@@ -24,6 +26,9 @@ _LONGEST_WAIT_SECONDS = 1.0
 # Most clients speak as soon as they are connected: so long the worker waits for one before it looks for others, which
 # until then are left to its siblings.
 _PROMPT_MILLISECONDS = 20
+_MOST_IN_A_ROW = 16  # connections that are served before the others are looked at
+_SOON_SECONDS = 0.002  # for a client that was answered to close its side
+_LONGEST_DRAIN_BYTES = 64 * 1024
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 _NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
 
@@ -50,6 +55,8 @@ class SyncWorker(MeasuredWorker, sync.SyncWorker):
         self._selector = selectors.DefaultSelector()
         self._lingering = LingeringCloses(self._selector)
         self._silent: dict[socket.socket, _Silent] = {}  # in the order of their deadlines
+        self._answered: deque[socket.socket] = deque()
+        self.notify()
         self._selector.register(self.PIPE[0], selectors.EVENT_READ, self._drain_wakeups)
         for listener in self.sockets:
             listener.setblocking(False)
@@ -61,40 +68,46 @@ class SyncWorker(MeasuredWorker, sync.SyncWorker):
         for listener in self.sockets:
             self._selector.unregister(listener)
         until = time.monotonic() + self.linger_seconds()
-        while (self._silent or self._lingering) and time.monotonic() < until:
+        while (self._silent or self._answered or self._lingering) and time.monotonic() < until:
             self._serve_whoever_is_ready()
         self._selector.close()
 
     def _serve_whoever_is_ready(self) -> None:
-        self.notify()
-        self.note_connections(len(self._silent) + len(self._lingering))
+        self.note_connections(self._connections())
+        served = self.nr
         # self.timeout is half of the setting, and 0 where the setting is 0: no limit
         wait = min(_LONGEST_WAIT_SECONDS, self.timeout or _LONGEST_WAIT_SECONDS)
-        for key, _ in self._selector.select(wait):
+        for key, _ in self._selector.select(_SOON_SECONDS if self._answered else wait):
             key.data(key.fileobj)
+        if self.nr == served:
+            self.notify()
+            self._close_answered(but=0)
         self._lingering.expire()
         self._expire_silent()
+
+    def _connections(self) -> int:
+        return len(self._silent) + len(self._answered) + len(self._lingering)
 
     def _drain_wakeups(self, pipe: int) -> None:
         # Signals write here, so that none is slept over.
         os.read(pipe, 4096)
 
     def _accept(self, listener: Any) -> None:
-        if not self.alive:
-            return  # told to retire within this pass: the connection stays in the queue, for another worker
-        try:
-            client, address = listener.accept()
-        except OSError as error:
-            if error.errno not in _NOBODY_THERE:
-                raise
-            return
-        prompt = select.poll()
-        prompt.register(client, select.POLLIN)
-        if prompt.poll(_PROMPT_MILLISECONDS):
+        # Several in a row, as gunicorn has it: under load the selector has nothing new to say after each request.
+        for _ in range(_MOST_IN_A_ROW):
+            if not self.alive:
+                return  # told to retire within this pass: the connection stays in the queue, for another worker
+            try:
+                client, address = listener.accept()
+            except OSError as error:
+                if error.errno not in _NOBODY_THERE:
+                    raise
+                return
+            if not _speaks_soon(client):
+                self._silent[client] = _Silent(listener, address, time.monotonic() + FIRST_REQUEST_SECONDS)
+                self._selector.register(client, selectors.EVENT_READ, self._serve_silent)
+                return
             self._serve(listener, client, address)
-        else:
-            self._silent[client] = _Silent(listener, address, time.monotonic() + FIRST_REQUEST_SECONDS)
-            self._selector.register(client, selectors.EVENT_READ, self._serve_silent)
 
     def _serve_silent(self, client: socket.socket) -> None:
         self._selector.unregister(client)
@@ -113,9 +126,10 @@ class SyncWorker(MeasuredWorker, sync.SyncWorker):
 
     def _serve(self, listener: Any, client: socket.socket, address: Any) -> None:
         self.notify()
-        self.note_connections(len(self._silent) + len(self._lingering) + 1)
+        self.note_connections(self._connections() + 1)
         client.setblocking(True)
         self.handle(listener, client, address)
+        self._close_answered(but=1)
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve one request, and let the connection linger until the client has closed too."""
@@ -134,4 +148,42 @@ class SyncWorker(MeasuredWorker, sync.SyncWorker):
                 self.log.exception("Socket error processing request.")
         except BaseException as error:  # noqa: BLE001 (a SystemExit is the end of this worker: the client is told first)
             self.handle_error(request, client, address, error)
-        self._lingering.add(client)
+        if isinstance(client, ssl.SSLSocket):
+            self._lingering.add(client)
+            return
+        try:
+            client.shutdown(SHUT_WR)
+        except OSError:  # the client has gone already
+            client.close()
+        else:
+            self._answered.append(client)
+
+    def _close_answered(self, *, but: int) -> None:
+        """Close the connections whose client has closed too, which most have done by the next request.
+
+        So most of them never come to the selector. `but` is how many of the latest are left for later.
+        """
+        while len(self._answered) > but:
+            client = self._answered.popleft()
+            try:
+                gone = not client.recv(_LONGEST_DRAIN_BYTES, MSG_DONTWAIT)
+            except BlockingIOError:
+                gone = False
+            except OSError:
+                gone = True
+            if gone:
+                client.close()
+            else:
+                self._lingering.add(client)
+
+
+def _speaks_soon(client: socket.socket) -> bool:
+    try:
+        client.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except BlockingIOError:
+        prompt = select.poll()
+        prompt.register(client, select.POLLIN)
+        return bool(prompt.poll(_PROMPT_MILLISECONDS))
+    except OSError:
+        pass  # whoever reads the request will see the same
+    return True
