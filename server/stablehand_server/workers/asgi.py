@@ -14,7 +14,7 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers import gasgi
 
 from stablehand_server.app_interface import Interface, interface_of, single_callable
-from stablehand_server.instrument import InstrumentedApp, RequestRecorder, UnlockedRecorder
+from stablehand_server.instrument import UnlockedRecorder
 from stablehand_server.instrument_asgi import InstrumentedASGIApp
 from stablehand_server.slots import Cell
 from stablehand_server.workers.asgi_protocol import Connection
@@ -92,7 +92,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         if interface is Interface.WSGI:
             from stablehand_server.workers.bridge import Bridge  # noqa: PLC0415 (ASGI apps need no a2wsgi)
 
-            self._bridge = Bridge(InstrumentedApp(self.asgi, RequestRecorder(self._cells)), self.cfg.threads)
+            self._bridge = Bridge(self.measured(self.asgi), self.cfg.threads, self._accept_again)
             self.asgi = self._bridge
             self._publish_slots()
         else:
@@ -197,6 +197,8 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._accept_again()
 
     def _is_full(self) -> bool:
+        if self._bridge is not None and self._bridge.is_full and self.cfg.workers > 1:
+            return True  # a sibling may have a thread free
         return self.nr_conns + len(self._handshakes) >= self.worker_connections
 
     def _accept_again(self) -> None:

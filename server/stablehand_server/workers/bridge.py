@@ -23,18 +23,32 @@ class ClientGoneError(ConnectionError):
 class Bridge(WSGIMiddleware):
     """A WSGI app as an ASGI app, that serves as many requests at once as it has threads."""
 
-    def __init__(self, app: Callable[..., Any], threads: int) -> None:
+    def __init__(self, app: Callable[..., Any], threads: int, thread_freed: Callable[[], None]) -> None:
         super().__init__(_with_gunicorns_environ(app), workers=threads)
+        self._threads = threads
+        self._requests = 0
+        self._thread_freed = thread_freed
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request in a thread; refuse a websocket."""
         if scope["type"] == "http":
-            await _Responder(self.app, self.executor, _CHUNKS_UNDER_WAY)(scope, receive, send)
+            self._requests += 1
+            try:
+                await _Responder(self.app, self.executor, _CHUNKS_UNDER_WAY)(scope, receive, send)
+            finally:
+                self._requests -= 1
+                self._thread_freed()
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request would wait for a thread."""
+        return self._requests >= self._threads
+
     def grow(self, threads: int) -> None:
         """Let the pool start more threads."""
+        self._threads = threads
         self.executor._max_workers = threads  # noqa: SLF001 (a pool starts threads up to it, on demand; no public way)
 
 
