@@ -72,21 +72,23 @@ def run_suite() -> Callable[..., subprocess.CompletedProcess[str]]:
         mark = uuid.uuid4().hex
         command = [sys.executable, "-m", "pytest", "--override-ini=addopts=", "-p", "no:cacheprovider", "--quiet"]
         command += ["-p", "live_gunicorn", "-p", "listed_exceptions", "--timeout=100", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(PLUGINS), _MARK: mark}
-        environment.pop("PYTEST_CURRENT_TEST", None)
-        try:
-            return subprocess.run(
-                command,
-                cwd=directory,
-                env=environment,
-                timeout=seconds,
-                check=False,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        finally:
-            _end_marked(mark)
+        # The tests leave files; what is in this directory goes with it, and a socket's path in it is short enough.
+        with tempfile.TemporaryDirectory(prefix="suite-", ignore_cleanup_errors=True) as scratch:
+            environment = {**os.environ, "PYTHONPATH": str(PLUGINS), "TMPDIR": scratch, _MARK: mark}
+            environment.pop("PYTEST_CURRENT_TEST", None)
+            try:
+                return subprocess.run(
+                    command,
+                    cwd=directory,
+                    env=environment,
+                    timeout=seconds,
+                    check=False,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            finally:
+                _end_marked(mark)
 
     return run
 
