@@ -223,21 +223,32 @@ def _finishing(response: _MeasuredResponse, close: Callable[[], None] | None) ->
 def seconds_queued(environ: dict[str, Any]) -> float | None:
     """Return how long a request waited before it came inside the app, or None where nothing tells.
 
-    A proxy's X-Request-Start (seconds, milliseconds or microseconds since 1970, with or without `t=`) counts from the
-    proxy on. Without one the kernel knows how long ago the request's last bytes arrived, which covers the listen
-    backlog, the pool's queue and a busy hub alike; Linux counts that in ticks of 1 to 10 ms.
+    A proxy's X-Request-Start counts from the proxy on; without one it is the kernel that knows.
     """
     header = environ.get("HTTP_X_REQUEST_START")
     if header is not None:
-        return _seconds_since_request_start(header, time.time())
+        return seconds_since_request_start(header)
+    return seconds_since_arrival(environ.get("gunicorn.socket"))
+
+
+def seconds_since_arrival(client: Any) -> float | None:
+    """Return how long ago a request's last bytes arrived at its socket, or None where the kernel does not tell.
+
+    That covers the listen backlog, the pool's queue and a busy hub alike; Linux counts it in ticks of 1 to 10 ms.
+    """
     try:
-        milliseconds: int = _last_data_received(environ["gunicorn.socket"].getsockopt(*_TCP_INFO))[0]
-    except (KeyError, OSError, AttributeError, struct.error):
-        return None  # another server, a Unix socket, or a system without TCP_INFO
+        milliseconds: int = _last_data_received(client.getsockopt(*_TCP_INFO))[0]
+    except (OSError, AttributeError, struct.error):
+        return None  # no socket, a Unix one, or a system without TCP_INFO
     return milliseconds / 1000.0
 
 
-def _seconds_since_request_start(header: str, now: float) -> float | None:
+def seconds_since_request_start(header: str) -> float | None:
+    """Return how long ago X-Request-Start was: seconds, milliseconds or microseconds since 1970, or None.
+
+    With or without `t=`; what cannot be true tells nothing.
+    """
+    now = time.time()
     try:
         stamp = float(header.strip().removeprefix("t="))
     except ValueError:

@@ -7,10 +7,10 @@ tasks for example, holds no request up and so no slot.
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.instrument import seconds_queued
+from stablehand_server.instrument import seconds_since_arrival, seconds_since_request_start
 from stablehand_tuner.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _SWITCHING_PROTOCOLS = 101
 _FORBIDDEN = 403  # what a server answers when the app refuses a websocket
 _CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before there was one: no fault of the app's
 _ERROR = STATUS_CODES.index("error")
+_MEASURED = frozenset({"http", "websocket"})
+_SMALL_BYTES = 64 * 1024  # of a body's last part: what any transport takes at once
 
 
 class InstrumentedASGIApp:
@@ -37,14 +39,15 @@ class InstrumentedASGIApp:
     def __init__(self, app: Callable[..., Awaitable[None]], recorder: UnlockedRecorder) -> None:
         self._app = app
         self._recorder = recorder
+        self._enter = recorder.enter
 
     async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         """Call the app, and watch what it sends."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] not in _MEASURED:
             await self._app(scope, receive, send)
             return
         request = _Request(self._recorder, send)
-        self._recorder.enter(_seconds_queued(scope))
+        self._enter(_seconds_queued(scope))
         try:
             await self._app(scope, receive, request.send)
         except asyncio.CancelledError:
@@ -62,22 +65,36 @@ class _Request:
 
     __slots__ = ("_recorder", "_send", "_started", "_trailers", "status")
 
-    def __init__(self, recorder: UnlockedRecorder, send: Callable[..., Any]) -> None:
+    def __init__(self, recorder: UnlockedRecorder, send: Callable[..., Awaitable[None]]) -> None:
         self._recorder: UnlockedRecorder | None = recorder
         self._send = send
         self._trailers = False
         self.status = 0
-        self._started = time.monotonic()
+        self._started = monotonic()
 
-    async def send(self, message: dict[str, Any]) -> None:
-        """Stand in for the server's send, to learn the status and the end."""
-        await self._send(message)
+    def send(self, message: dict[str, Any]) -> Awaitable[None]:
+        """Stand in for the server's send, to learn the status and the end.
+
+        No coroutine of its own around the server's: that would cost as much as all the rest of the measurement.
+        """
         kind = message["type"]
-        if kind in {"http.response.start", "websocket.http.response.start"}:
+        if kind == "http.response.body":
+            if not message.get("more_body", False) and not self._trailers:
+                if len(message.get("body") or b"") > _SMALL_BYTES:
+                    return self._send_last(message)
+                self.finish(self.status)
+        elif kind == "http.response.start":
             self.status = message["status"]
             self._trailers = message.get("trailers", False)
-        elif kind in {"http.response.body", "websocket.http.response.body"}:
-            if not message.get("more_body", False) and not self._trailers:
+        else:
+            self._note_unusual(kind, message)
+        return self._send(message)
+
+    def _note_unusual(self, kind: str, message: dict[str, Any]) -> None:
+        if kind == "websocket.http.response.start":
+            self.status = message["status"]
+        elif kind == "websocket.http.response.body":
+            if not message.get("more_body", False):
                 self.finish(self.status)
         elif kind == "http.response.trailers":
             if not message.get("more_trailers", False):
@@ -87,18 +104,22 @@ class _Request:
         elif kind == "websocket.close":
             self.finish(_FORBIDDEN)
 
+    async def _send_last(self, message: dict[str, Any]) -> None:
+        await self._send(message)
+        self.finish(self.status)
+
     def finish(self, status: int) -> None:
         """Record the end, once, however often it is called; a status that is none counts as an error."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             digit = status // 100
             code = digit - 1 if 1 <= digit <= _ERROR else _ERROR
-            recorder.leave(time.monotonic() - self._started, code)
+            recorder.leave(monotonic() - self._started, code)
 
 
 def _seconds_queued(scope: dict[str, Any]) -> float | None:
-    environ = {SOCKET_KEY: scope.pop(SOCKET_KEY, None)}
+    client = scope.pop(SOCKET_KEY, None)
     for name, value in scope["headers"]:
         if name == b"x-request-start":
-            environ["HTTP_X_REQUEST_START"] = value.decode("latin-1")
-    return seconds_queued(environ)
+            return seconds_since_request_start(value.decode("latin-1"))
+    return seconds_since_arrival(client)
