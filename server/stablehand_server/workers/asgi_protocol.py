@@ -29,6 +29,8 @@ class Connection(ASGIProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to serve; a client that stays silent is not waited for longer than any other class does."""
         self.worker.connections.add(self)
+        self._client = transport.get_extra_info("socket")
+        self._is_local = self._client.family == socket.AF_UNIX
         super().connection_made(transport)
         if self._awaits_http1():
             self._look_again()
@@ -62,7 +64,7 @@ class Connection(ASGIProtocol):
         self._keepalive_handle = self.worker.loop.call_later(FIRST_REQUEST_SECONDS, self._keepalive_timeout)
 
     def _data_waits(self) -> bool:
-        client = self.transport.get_extra_info("socket")
+        client = self._client
         try:
             with socket.fromfd(client.fileno(), client.family, client.type) as same:
                 return bool(same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
@@ -76,18 +78,17 @@ class Connection(ASGIProtocol):
 
     def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
         scope: dict[str, Any] = super()._build_http_scope(request, sockname, peername)
-        return self._completed(scope, sockname, peername)
+        scope[SOCKET_KEY] = self._client
+        return self._corrected(scope, sockname) if self._is_local else scope
 
     def _build_websocket_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
         scope: dict[str, Any] = super()._build_websocket_scope(request, sockname, peername)
-        return self._completed(scope, sockname, peername)
+        scope[SOCKET_KEY] = self._client
+        return self._corrected(scope, sockname) if self._is_local else scope
 
-    def _completed(self, scope: dict[str, Any], sockname: Any, peername: Any) -> dict[str, Any]:
-        scope[SOCKET_KEY] = self.transport.get_extra_info("socket")
-        if isinstance(sockname, str):  # a Unix socket's path, of which gunicorn takes two characters
-            scope["server"] = (sockname, None)
-        if isinstance(peername, str | bytes):
-            scope["client"] = None
+    def _corrected(self, scope: dict[str, Any], sockname: Any) -> dict[str, Any]:
+        # Of a Unix socket's path gunicorn takes two characters for host and port.
+        scope["server"], scope["client"] = (sockname, None), None
         return scope
 
     async def _handle_http2_connection(self, transport: Any, ssl_object: Any, upgrade: Any = None) -> None:
