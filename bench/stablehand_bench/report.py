@@ -105,7 +105,7 @@ def plot_ratios(path: Path, results: Sequence[Mapping[str, Any]], *, base: str, 
     axes.set_yticks([row + 0.4 - height / 2 for row in range(len(results))], [each["title"] for each in results])
     axes.invert_yaxis()
     axes.set_xlabel(label)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=len(names), frameon=False)
+    figure.legend(loc="outside upper center", ncols=len(names), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -1,6 +1,6 @@
 """gunicorn's configuration for gunicorn-prometheus-exporter, with the hooks that its documentation recommends.
 
-Version 0.2.4 replaces the arbiter's queue of signals by a list, with which gunicorn since version 24 ends at once
+Version 0.2.4 replaces the arbiter's queue of signals by a list, with which gunicorn 27 ends at once
 ("'list' object has no attribute 'get'"). To have it beside the others, gunicorn's own queue is put back here.
 """
 
