@@ -100,13 +100,12 @@ def _sorted_out(
 ) -> tuple[dict[int, LivingWorker], list[LivingWorker], list[LivingWorker]]:
     """Split the wanted generation's workers: by index the one that is to stay, the spent ones, and those too many."""
     new: dict[int, LivingWorker] = {}
-    spent: list[LivingWorker] = []
+    spent: dict[int, LivingWorker] = {}
     surplus: list[LivingWorker] = []
     for worker in sorted(wanted, key=lambda w: w.age):
-        if worker.index >= workers or worker.index in new:
+        kept = spent if worker.spent else new
+        if worker.index >= workers or worker.index in kept:
             surplus.append(worker)
-        elif worker.spent:
-            spent.append(worker)
         else:
-            new[worker.index] = worker
-    return new, spent, surplus
+            kept[worker.index] = worker
+    return new, list(spent.values()), surplus

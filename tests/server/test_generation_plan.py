@@ -151,6 +151,12 @@ def test_without_a_surge_a_spent_worker_goes_first():
     assert old_first([], 1, 0) == Plan(spawn=(0,))
 
 
+def test_of_two_spent_workers_of_an_index_one_goes_at_once():
+    living = [worker(1, 0, spent=True), worker(2, 0, spent=True)]
+
+    assert plan(living, generation=NEW, workers=1, replaced=0).retire == (102,)
+
+
 class Machine:
     """Carries plans out, and lets the workers' lives go on in any order."""
 
