@@ -46,10 +46,10 @@ tools: venv ## Builds the programs that tests need (Kubernetes, Helm, etcd, Prom
 	@$(BIN)/stablehand-dev cluster tools > /dev/null
 
 test-fast: venv ## Runs the fast tests: seconds, no network, no root
-	$(PYTEST) -m "not integration and not e2e"
+	$(PYTEST) -m "not integration and not e2e" --numprocesses auto --dist worksteal
 
 test-integration: tools ## Runs the tests with real servers under load and a real API server
-	$(PYTEST) -m "integration and not soak"
+	$(PYTEST) -m "integration and not soak" --numprocesses 2 --dist loadfile
 
 test-e2e: tools ## Runs the tests on a real cluster, starting one if none is up
 	$(PYTEST) -m "e2e and not soak"
