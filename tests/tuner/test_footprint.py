@@ -22,7 +22,9 @@ def learnt(make_observation, each, in_flight=(0.0, 1.0, 3.0, 4.0, 0.5, 2.0)):
     footprint = Footprint()
     for requests in in_flight:
         memory = 60 * MIB + each * requests
-        seen = make_observation(settings=FOUR, busy_seconds_total=15.0 * requests, worker_memory_bytes_mean=memory)
+        seen = make_observation(
+            settings=FOUR, busy_slots=requests, busy_seconds_total=15.0 * requests, worker_memory_bytes_mean=memory
+        )
         footprint = footprint.add(seen, FOUR)
     return footprint
 
@@ -40,6 +42,14 @@ def test_a_number_of_requests_that_hardly_varies_tells_nothing(make_observation)
     assert Footprint().add(blind, FOUR) == Footprint()
 
 
+def test_a_scrape_before_which_the_number_of_requests_rose_teaches_nothing(make_observation):
+    rising = make_observation(
+        settings=FOUR, busy_slots=4.0, busy_seconds_total=15.0, worker_memory_bytes_mean=100.0 * MIB
+    )
+
+    assert Footprint().add(rising, FOUR) == Footprint()
+
+
 def test_as_long_as_nothing_is_known_a_large_worker_is_taken_to_hold_it_for_its_requests(make_observation):
     small, large = (make_observation(worker_memory_bytes=size * MIB) for size in (32.0, 164.0))
 
@@ -51,7 +61,7 @@ def test_growth_stops_where_the_requests_in_flight_would_fill_the_memory(make_ob
     heavy = learnt(make_observation, 20 * MIB)
     seen = make_observation(memory_limit_bytes=1000.0 * MIB, worker_memory_bytes=80.0 * MIB)
     settings = model.propose(Policy(), seen, SYNC_1, footprint=heavy).settings
-    in_use = 3 * 80 * MIB + (settings.slots - 2) * 20 * MIB
+    in_use = (settings.workers + 1) * 80 * MIB + (settings.slots - settings.workers) * 20 * MIB
 
     assert settings.worker_class is WorkerClass.GTHREAD
     assert settings.slots > 16

@@ -46,7 +46,7 @@ def test_threads_that_hide_a_computing_app_are_seen_through_once_it_was_seen_wit
     hidden = computing(THREADS)
     known = learnt(computing(SYNC_2), computing(SYNC_2))
 
-    assert model.propose(Policy(), hidden, THREADS).reason is Reason.SATURATED
+    assert model.propose(Policy(), hidden, THREADS).reason is Reason.FEWER_SLOTS
     proposal = model.propose(Policy(), hidden, THREADS, kinds=known)
     assert (proposal.settings, proposal.reason) == (SYNC_2, Reason.COMPUTE_BOUND)
 

@@ -57,7 +57,8 @@ def judge(
     done = _harm(comparison, canary, siblings, settings, full=canary.seconds >= windows.trial_seconds)
     if done is not None:
         return done
-    enough = canary.requests >= windows.minimum_requests
+    # a gain that shows surely needs no number of requests: siblings that answer rarely may leave the canary without
+    enough = canary.requests >= windows.minimum_requests or _gain_shown(comparison)
     good = _no_slower(comparison, NO_SLOWER) and (not must_gain or _gain_shown(comparison))
     if canary.seconds >= windows.trial_seconds and enough and good:
         return Outcome(Reason.CANARY_PASSED, _numbers(canary, siblings))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SLOW_SHARE = 0.05  # of the siblings' requests, at most, count as slow
-LEAST_REQUESTS = 10.0  # of each side for a sample: the mean of fewer says little
+LEAST_REQUESTS = 10.0  # of each side for a sample: the mean of fewer says little, so intervals are joined until then
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Comparison:
 
     `control` is what the siblings did, all their intervals in one; the canary's own is the state's window. `slow_bound`
     is the duration, in seconds, beyond which a request counts as slow: chosen from what was seen before. `response` and
-    `cpu` hold the logarithm of the canary's figure ÷ the siblings', one sample an interval.
+    `cpu` hold the logarithm of the canary's figure ÷ the siblings', one sample an interval; `pending` are both sides'
+    intervals with too few requests for a sample, in one.
     """
 
     control: Observation | None = None
@@ -36,6 +37,7 @@ class Comparison:
     slow: CountTest = dataclasses.field(default_factory=CountTest)
     response: MeanTest = dataclasses.field(default_factory=MeanTest)
     cpu: MeanTest = dataclasses.field(default_factory=MeanTest)
+    pending: tuple[Observation, Observation] | None = None
 
     @classmethod
     def against(cls, baseline: Observation | None) -> Comparison:
@@ -59,14 +61,18 @@ class Comparison:
             # what this interval shows may choose the bound for those to come, but not be judged by it
             grown = dataclasses.replace(grown, slow_bound=_slow_bound(siblings))
         else:
-            ours, theirs = (_slower_than(each, self.slow_bound) for each in (canary, siblings))
-            grown = dataclasses.replace(grown, slow=self.slow.add(*ours, *theirs))
-        if min(canary.requests, siblings.requests) < LEAST_REQUESTS:
-            return grown
+            slow = [_slower_than(each, self.slow_bound) for each in (canary, siblings)]
+            grown = dataclasses.replace(grown, slow=self.slow.add(*slow[0], *slow[1]))
+        ours, theirs = canary, siblings
+        if self.pending is not None:
+            ours, theirs = aggregation.merge(self.pending[0], canary), aggregation.merge(self.pending[1], siblings)
+        if min(ours.requests, theirs.requests) < LEAST_REQUESTS:
+            return dataclasses.replace(grown, pending=(ours, theirs))
         return dataclasses.replace(
             grown,
-            response=_with_ratio(self.response, canary.response_seconds, siblings.response_seconds),
-            cpu=_with_ratio(self.cpu, canary.cpu_seconds_per_request, siblings.cpu_seconds_per_request),
+            response=_with_ratio(self.response, ours.response_seconds, theirs.response_seconds),
+            cpu=_with_ratio(self.cpu, ours.cpu_seconds_per_request, theirs.cpu_seconds_per_request),
+            pending=None,
         )
 
     def slow_shares(self, canary: Observation) -> tuple[float, float]:
@@ -86,6 +92,7 @@ class Comparison:
             "slow": self.slow.to_list(),
             "response": self.response.to_list(),
             "cpu": self.cpu.to_list(),
+            "pending": None if self.pending is None else [each.to_mapping() for each in self.pending],
         }
 
     @classmethod
@@ -95,7 +102,9 @@ class Comparison:
         Raises:
             ValueError, TypeError, KeyError: when it is not that.
         """
-        control, bound = fields["control"], fields["slowBound"]
+        control, bound, pending = fields["control"], fields["slowBound"], fields["pending"]
+        if pending is not None:
+            ours, theirs = (Observation.from_mapping(each) for each in pending)
         if bound is not None and not (math.isfinite(bound) and bound > 0):
             raise ValueError(f"{bound!r} is no duration")
         return cls(
@@ -105,6 +114,7 @@ class Comparison:
             slow=CountTest.from_list(fields["slow"]),
             response=MeanTest.from_list(fields["response"]),
             cpu=MeanTest.from_list(fields["cpu"]),
+            pending=None if pending is None else (ours, theirs),
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from stablehand_tuner import stability
+from stablehand_tuner import harm, stability
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.load import Load
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.room import EVENT_LOOPS
 from stablehand_tuner.state import EMPTY_WINDOW, MOST_REFUSED, Phase, TunerState
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.doubt import Doubt
+    from stablehand_tuner.kinds import Kinds
     from stablehand_tuner.policy import Policy
     from stablehand_tuner.settings import Settings, WorkerClass
 
@@ -46,8 +48,16 @@ def keep(
     share = None if state.baseline is None else state.baseline.cpu_share
     reversed_now = towards * state.direction < 0 and not _another_load(state.share, share)
     reversals = state.reversals + 1 if reversed_now else max(0, state.reversals - 1)
+    banned = dict(state.banned)
+    if state.baseline is not None and target.worker_class is not current.worker_class:
+        blocked = harm.loop_blocked(None, state.baseline, current, early=False)
+        if blocked is not None:
+            banned[current.worker_class] = blocked.reason
     kept = dataclasses.replace(
         end(state, settings=target),
+        banned=banned,
+        # more slots proved their worth to requests of this kind: it is known what they wait
+        kinds=_noted(state, current) if target.slots > current.slots else state.kinds,
         reversals=reversals,
         direction=towards or state.direction,
         share=state.share if share is None else share,
@@ -83,6 +93,8 @@ def roll_back(
     refused = state.refused
     if reason in REFUSALS:
         refused = (*(each for each in refused if each != target), target)[-MOST_REFUSED:]
+    if reason is Reason.TRIAL_MEMORY and target.slots > before.slots:
+        state = state.with_ceiling(target.slots)
     pod = None if state.canary is None else state.canary.pod
     decision = Decision(Action.ROLL_BACK, reason, f"{message}: back to {before}", before, pod=pod)
     state = clear_window(
@@ -95,11 +107,19 @@ def roll_back(
         baseline=None,
         doubt=doubt,
         banned=state.banned if doubt else with_ban(state, reason, target=target, before=before),
+        # what fewer slots do not suit is not tried again
+        kinds=_noted(state, before) if target.slots < before.slots else state.kinds,
         refused=refused,
         reversals=reversals,
         next_change_at=now + stability.wait_after(policy.windows, reversals),
     )
     return state, decision
+
+
+def _noted(state: TunerState, before: Settings) -> Kinds:
+    """Return the kinds of requests with the one that the change was made for."""
+    seen = state.baseline
+    return state.kinds if seen is None or not seen.requests else state.kinds.note(seen, Load.of(seen, before))
 
 
 def with_ban(state: TunerState, reason: Reason, *, target: Settings, before: Settings) -> dict[WorkerClass, Reason]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 FADING = 0.98  # what was seen fifty scrapes ago counts for a third: caches grow, leaks leak
 LEAST_SAMPLES = 4.0
+LEAST_SPREAD_SHARE = 0.1  # of their mean number, and the same holds
 LEAST_SPREAD = 0.3  # requests in flight, as a standard deviation: less tells nothing of what one holds
+UNEVEN = 0.25  # of the requests in flight
 PLAIN_WORKER_BYTES = 64 * 2**20  # what a worker uses beyond may be held by its requests
 PRIOR_SHARE = 1 / 32  # of a worker's memory is what a request holds, as long as nothing is known
 
@@ -31,9 +33,9 @@ class Footprint:
 
     def add(self, seen: Observation, current: Settings) -> Footprint:
         """Return the footprint with one more scrape of workers under the current settings."""
-        if seen.worker_memory_bytes_mean is None:
+        if seen.worker_memory_bytes_mean is None or not _even(seen):
             return self
-        each, memory = in_worker(seen, current), seen.worker_memory_bytes_mean / 2**20
+        each, memory = seen.busy_slots / (seen.pods * current.workers), seen.worker_memory_bytes_mean / 2**20
         kept = (FADING * value for value in dataclasses.astuple(self))
         news = (1.0, each, memory, each * each, each * memory)
         return Footprint(*(old + new for old, new in zip(kept, news, strict=True)))
@@ -45,7 +47,7 @@ class Footprint:
             return None
         mean = self.in_flight / self.samples
         variance = self.squares / self.samples - mean * mean
-        if variance < LEAST_SPREAD**2:
+        if variance < max(LEAST_SPREAD, LEAST_SPREAD_SHARE * mean) ** 2:
             return None
         covariance = self.products / self.samples - mean * self.memory / self.samples
         return max(0.0, covariance / variance) * 2**20
@@ -65,6 +67,14 @@ class Footprint:
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 raise ValueError(f"{value!r} sums up no memory")
         return cls(*(float(value) for value in values))
+
+
+def _even(seen: Observation) -> bool:
+    """Tell whether as many requests were in the app at the scrape as on average before it.
+
+    Memory is what it was at one moment, so where the number changed in between the two do not belong together.
+    """
+    return abs(seen.busy_slots - seen.in_app) <= max(UNEVEN * seen.in_app, 1.0)
 
 
 def in_worker(seen: Observation, current: Settings) -> float:

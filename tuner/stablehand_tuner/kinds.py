@@ -48,8 +48,15 @@ class Kinds:
         now = (cost, load.share)
         if self.seen is None or not all(_alike(one, other) for one, other in zip(self.seen, now, strict=True)):
             return dataclasses.replace(self, seen=now)
+        return dataclasses.replace(self.note(seen, load), seen=now)
+
+    def note(self, seen: Observation, load: Load) -> Kinds:
+        """Return the kinds with one that is like what was seen, whether its share was plain to see or tried out."""
+        cost = seen.cpu_seconds_per_request
+        if not cost:
+            return self
         others = [each for each in self.known if not _alike(cost, each[0])]
-        return Kinds((*others, now)[-MOST_KINDS:], now)
+        return dataclasses.replace(self, known=(*others, (cost, load.share))[-MOST_KINDS:])
 
     def to_list(self) -> list[list[float] | None]:
         """Return the kinds as plain JSON: what was seen last, or null, and what is known."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import certainty, shapes
+from stablehand_tuner import certainty, harm, shapes
 from stablehand_tuner.footprint import Footprint
 from stablehand_tuner.kinds import Kinds
 from stablehand_tuner.load import Load
 from stablehand_tuner.proposal import Proposal
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.room import candidate_classes, process_bounds, within_memory
+from stablehand_tuner.room import below_ceiling, candidate_classes, process_bounds, within_memory
 from stablehand_tuner.settings import WorkerClass
 from stablehand_tuner.shapes import Choice, demanded, slots_wanted
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 COMPUTING = 0.75  # from this CPU share on, a second request in the same process only waits for the first
 COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: time stolen from the machine looks alike
 COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waits for the GIL pass for waiting
+CROWDED = 8.0  # requests in the app of one process: so many hide what each of them waits for
+COSTLY_SECONDS = 0.004  # of CPU, for a request
 NOTHING_KNOWN = Footprint()
 NO_KINDS = Kinds()
 
@@ -42,6 +44,7 @@ def propose(
     *,
     footprint: Footprint = NOTHING_KNOWN,
     kinds: Kinds = NO_KINDS,
+    ceiling: int = 0,
 ) -> Proposal:
     """Return the settings that suit what was observed under the current ones.
 
@@ -52,6 +55,7 @@ def propose(
         banned: classes that failed.
         footprint: what is known of the memory of a request.
         kinds: what is known of the app's kinds of requests.
+        ceiling: the least slots that ran out of memory; 0 where none did.
 
     Raises:
         ValueError: when the observation has no requests.
@@ -64,10 +68,16 @@ def propose(
         candidate_classes(policy, observation, banned, current),
         process_bounds(policy, observation, current, load.whole_cores),
     )
-    proposal = _propose(choice, observation, footprint)
+    if (leaving := _leave_loop(choice, observation, footprint, ceiling)) is not None:
+        return leaving
+    proposal = _propose(choice, observation, footprint, ceiling)
+    if proposal.reason is Reason.SATURATED and (fewer := _fewer_slots(choice, observation, kinds)) is not None:
+        return fewer
     low, high = certainty.shares(load)
     others = [
-        _propose(dataclasses.replace(choice, load=dataclasses.replace(load, share=share)), observation, footprint)
+        _propose(
+            dataclasses.replace(choice, load=dataclasses.replace(load, share=share)), observation, footprint, ceiling
+        )
         for share in (low, high)
     ]
     return dataclasses.replace(
@@ -86,7 +96,7 @@ def recalled(load: Load, observation: Observation, current: Settings, kinds: Kin
     return dataclasses.replace(load, share=max(load.share, kinds.recall(cost) or 0.0))
 
 
-def _propose(choice: Choice, observation: Observation, footprint: Footprint) -> Proposal:
+def _propose(choice: Choice, observation: Observation, footprint: Footprint, ceiling: int) -> Proposal:
     load, current = choice.load, choice.current
     evidence = _evidence(observation, load)
     if _computes(load, current):
@@ -108,9 +118,7 @@ def _propose(choice: Choice, observation: Observation, footprint: Footprint) -> 
             f"{1 - load.share:.0%} of a request is waiting and {load.demand:.0f} requests are in flight "
             f"or wait for a slot"
         )
-    settings = within_memory(
-        choice.policy, observation, current, wanted=settings, in_use=demanded(choice), footprint=footprint
-    )
+    settings = _fitting(choice, observation, footprint, ceiling, wanted=settings)
     if reason is Reason.WAITING_DOMINATES and (loop := shapes.event_loop(choice, settings)) is not None:
         message = f"{why}: {loop} may serve that with less than {current}, if the app can run on an event loop"
         return Proposal(loop, Reason.EVENT_LOOP, message, evidence)
@@ -125,6 +133,58 @@ def _propose(choice: Choice, observation: Observation, footprint: Footprint) -> 
         message = f"{why}, but the bounds, the allowed classes or the memory end at {current}"
         return Proposal(current, Reason.AT_BOUND, message, evidence)
     return Proposal(current, Reason.WELL_TUNED, f"{why}: {current} suits that", evidence)
+
+
+def _leave_loop(choice: Choice, observation: Observation, footprint: Footprint, ceiling: int) -> Proposal | None:
+    """Return what serves the app without an event loop where something blocks the one that runs, else None."""
+    current = choice.current
+    blocked = harm.loop_blocked(None, observation, current, early=False)
+    others = tuple(each for each in choice.candidates if each is not current.worker_class)
+    if blocked is None or not others:
+        return None
+    choice = dataclasses.replace(choice, candidates=others)
+    shape = shapes.for_computing if _computes(choice.load, current) else shapes.for_waiting
+    settings = _fitting(choice, observation, footprint, ceiling, wanted=shape(choice))
+    evidence = {**_evidence(observation, choice.load), "lag_seconds": round(observation.lag_seconds_mean, 4)}
+    return Proposal(settings, Reason.LOOP_BLOCKED, f"{blocked.message}: {settings} instead of {current}", evidence)
+
+
+def _fewer_slots(choice: Choice, observation: Observation, kinds: Kinds) -> Proposal | None:
+    """Return a few threads a core in place of many slots that keep the cores full, or None where that is no question.
+
+    So many requests in a full process hide how much each of them waits, and a trial of few is what tells; once, for
+    requests that cost as much. Cheap ones leave no queue that would be worth it.
+    """
+    load, current = choice.load, choice.current
+    cost = observation.cpu_seconds_per_request
+    crowded = load.in_app > CROWDED * current.workers
+    if not cost or cost < COSTLY_SECONDS or not crowded or kinds.recall(cost) is not None:
+        return None
+    settings = shapes.few_threads(choice)
+    if settings is None or settings.slots >= current.slots:
+        return None
+    message = (
+        f"{load.in_app:.0f} requests at once share {load.cores:g} full cores, {1000 * cost:.1f} ms of computing each: "
+        f"{settings} instead of {current} may serve as many, sooner"
+    )
+    return Proposal(settings, Reason.FEWER_SLOTS, message, _evidence(observation, load))
+
+
+def _fitting(
+    choice: Choice, observation: Observation, footprint: Footprint, ceiling: int, *, wanted: Settings
+) -> Settings:
+    """Return the wanted settings as far as memory holds them."""
+    policy, current, in_use = choice.policy, choice.current, demanded(choice)
+    fitting = within_memory(
+        policy,
+        observation,
+        current,
+        wanted=wanted,
+        in_use=in_use,
+        footprint=footprint,
+        least_workers=choice.load.whole_cores,
+    )
+    return below_ceiling(policy, current, fitting, ceiling)
 
 
 def _computes(load: Load, current: Settings) -> bool:

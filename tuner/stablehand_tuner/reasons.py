@@ -42,7 +42,9 @@ class Reason(str, enum.Enum):
     # recommend and apply
     WAITING_DOMINATES = "WaitingDominates", "Requests mostly wait, and demand exceeds the slots: more concurrency."
     EVENT_LOOP = "EventLoop", "Many threads mostly wait: an event loop may serve them with less, and has to prove it."
+    LOOP_BLOCKED = "LoopBlocked", "Something blocks the event loop: threads, which it cannot stop, instead."
     COMPUTE_BOUND = "ComputeBound", "Requests mostly compute: one process for each core, without threads."
+    FEWER_SLOTS = "FewerSlots", "Many requests share full cores: fewer at once may serve as many, sooner, and prove it."
     MORE_PROCESSES = "MoreProcesses", "A process fills its core while other cores are free: more processes."
     BACKLOG = "Backlog", "Connections pile up in the kernel: act without waiting for the window."
     FEWER_PROCESSES = "FewerProcesses", "Fewer processes hold the demand, and the objective is cost."

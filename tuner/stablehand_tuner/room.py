@@ -74,6 +74,7 @@ def within_memory(
     wanted: Settings,
     in_use: float,
     footprint: Footprint,
+    least_workers: int = 1,
 ) -> Settings:
     """Return the wanted settings with no more slots than memory holds; growth stops, what runs is left alone.
 
@@ -84,23 +85,39 @@ def within_memory(
         wanted: what would run if there were memory enough.
         in_use: how many of a pod's slots requests would be in at once.
         footprint: what is known of a request's memory.
+        least_workers: processes that are needed; those beyond make room for requests where memory is short.
     """
-    limit, worker = observation.memory_limit_bytes, observation.worker_memory_bytes
-    if limit is None or not worker or wanted.slots <= current.slots:
+    worker = observation.worker_memory_bytes
+    if observation.memory_limit_bytes is None or not worker or wanted.slots <= current.slots:
         return wanted
     each = footprints.request_bytes(footprint, observation, current)
     now = footprints.in_worker(observation, current)
-    room = MEMORY_SHARE * limit - (wanted.workers + SURGE) * worker
-    more = min(in_use, wanted.slots) - wanted.workers * now  # requests beyond those that the worker's memory has in it
-    if more <= 0 or more * each <= room:
+    fitting = [current]
+    for workers in range(wanted.workers, max(1, min(least_workers, wanted.workers)) - 1, -1):
+        free = MEMORY_SHARE * observation.memory_limit_bytes - (workers + SURGE) * worker
+        more = min(in_use, wanted.slots) - workers * now  # requests beyond those that the workers' memory has in it
+        slots = wanted.slots
+        if max(0.0, more) * each > free:
+            held = workers * now + max(0.0, free) / each
+            if wanted.worker_class in EVENT_LOOPS:
+                held += max(0.0, wanted.slots - in_use)  # connections that idle hold next to nothing
+            slots = max(current.slots, workers, int(held))
+        if slots == wanted.slots and workers == wanted.workers:
+            return wanted
+        fewer = compose(policy, wanted.worker_class, workers, slots // workers)
+        if current.slots < fewer.slots <= slots:  # the policy's least may be more than memory holds
+            fitting.append(fewer)
+    return max(fitting, key=lambda settings: settings.slots)
+
+
+def below_ceiling(policy: Policy, current: Settings, wanted: Settings, ceiling: int) -> Settings:
+    """Return the wanted settings, with half of the slots that ran out of memory before where they are as many."""
+    if not ceiling or wanted.slots < ceiling or wanted.slots <= current.slots:
         return wanted
-    held = wanted.workers * now + max(0.0, room) / each
-    if wanted.worker_class in EVENT_LOOPS:
-        held += max(0.0, wanted.slots - in_use)  # connections that idle hold next to nothing
-    slots = max(current.slots, wanted.workers, int(held))
-    fewer = compose(policy, wanted.worker_class, wanted.workers, slots // wanted.workers)
-    # the policy's least may be more than memory holds
-    return fewer if current.slots < fewer.slots <= slots else current
+    half = max(1, ceiling // 2)
+    workers = min(wanted.workers, half)
+    fewer = compose(policy, wanted.worker_class, workers, half // workers)
+    return fewer if current.slots < fewer.slots < ceiling else current
 
 
 def compose(policy: Policy, worker_class: WorkerClass, workers: int, each: int) -> Settings:

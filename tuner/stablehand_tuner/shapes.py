@@ -19,6 +19,7 @@ HEADROOM_OF_WAITING = 2.0  # measured: with it one look at 8 threads finds 97 % 
 MOST_THREADS = 64  # beyond, an event loop serves the same with less
 STAYS_EVENTED = 16  # an app on an event loop goes back to threads only below so many slots per process
 CROWDED_THREADS = 24  # from so many busy threads in a process on, an event loop may serve the same with less
+FEW_THREADS = 4  # keep a core full if requests compute for a quarter of their time
 MOSTLY_WAITING = 0.2  # the CPU share up to which it may
 
 
@@ -68,10 +69,26 @@ def for_computing(choice: Choice) -> Settings:
     if load.cores_per_process > 1 and WorkerClass.GTHREAD in choice.candidates:
         workers = choice.processes.clamp(load.whole_cores)
         return compose(choice.policy, WorkerClass.GTHREAD, workers, math.ceil(parallel / workers))
+    if choice.aim.least_processes > 1 and not load.pod_full:
+        # a free process takes a request at once, and the cores are shared; that they stand by costs only their memory
+        parallel = max(parallel, min(choice.current.workers, math.ceil(demanded(choice))))
     workers = choice.processes.clamp(parallel)
     order = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI)
     worker_class = next((each for each in order if each in choice.candidates), choice.current.worker_class)
+    if worker_class is choice.current.worker_class and load.worker_full:
+        each = choice.current.slots_per_worker  # connections that wait for a full process are no reason for more
+        return compose(choice.policy, worker_class, workers, each if worker_class in EVENT_LOOPS else 1)
     return _with_connections(choice, worker_class, workers, 1)
+
+
+def few_threads(choice: Choice) -> Settings | None:
+    """Return one process for each core with a few threads: enough to keep it full unless requests mostly wait."""
+    workers = choice.processes.clamp(choice.load.whole_cores)
+    if WorkerClass.GTHREAD in choice.candidates:
+        return compose(choice.policy, WorkerClass.GTHREAD, workers, FEW_THREADS)
+    if WorkerClass.SYNC in choice.candidates:
+        return compose(choice.policy, WorkerClass.SYNC, choice.processes.clamp(workers * FEW_THREADS), 1)
+    return None
 
 
 def more_processes(choice: Choice) -> Settings:

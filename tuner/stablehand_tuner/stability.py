@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DEAD_BAND = 0.2  # growth by less is no reason to act
 LOW_MARK = 0.5  # fewer slots only below it: far from where growth begins, so that the two never chase each other
 STILL_FULL = 0.75  # once saturated, an app counts as such down to this share of its cores, and of a process's core
+# Another way to serve the same demand: neither growth nor less, and on trial for what it promises.
+SIDEWAYS = frozenset({Reason.EVENT_LOOP, Reason.LOOP_BLOCKED, Reason.FEWER_SLOTS})
 LONGEST_WAIT_SECONDS = 3600.0
 EMERGENCY_REQUESTS = 20.0  # what even an emergency needs to see the CPU share
 FULL_ENOUGH = 0.95  # of a window: scrapes do not come to the millisecond
@@ -84,7 +86,7 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
 ) -> Verdict:
     """Apply the rules in turn to what the model proposes; `unseen` says what is missing, if too much is."""
     towards = direction(proposal.settings, current)
-    sideways = proposal.reason is Reason.EVENT_LOOP
+    sideways = proposal.reason in SIDEWAYS
     if towards == 0 and not sideways:
         return Verdict(None, proposal.reason, proposal.message)
     if unseen:
@@ -119,7 +121,7 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
 def _no_growth(
     policy: Policy, state: TunerState, proposal: Proposal, window: Observation, current: Settings
 ) -> Verdict | None:
-    if proposal.reason is Reason.MORE_PROCESSES:
+    if proposal.reason is Reason.MORE_PROCESSES and proposal.settings.workers > current.workers:
         return None  # a full process gains from another at any number of slots
     was_saturated = state.verdict is not None and state.verdict.reason is Reason.SATURATED
     fullest = max(window.cores_used / window.cores, window.busiest_worker_cores)
@@ -137,7 +139,9 @@ def _no_growth(
             Reason.HALF_UNUSED,
             f"{demand:.1f} of {current.slots} slots are in use on average: no reason for more than {current}",
         )
-    if proposal.settings.slots < (1 + DEAD_BAND) * current.slots:
+    # what computes gains by processes, not by slots
+    more = (1 + DEAD_BAND) * current.workers <= proposal.settings.workers and proposal.reason is Reason.COMPUTE_BOUND
+    if proposal.settings.slots < (1 + DEAD_BAND) * current.slots and not more:
         return Verdict(
             None,
             Reason.WELL_TUNED,

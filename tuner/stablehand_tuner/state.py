@@ -19,7 +19,7 @@ from stablehand_tuner.settings import Settings, WorkerClass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VERSION = 2
+VERSION = 3
 MOST_CHANGES = 1000  # whose moments are remembered: as many as a policy's budget for an hour can be
 MOST_REFUSED = 8  # settings that a server refused and that are remembered
 
@@ -51,7 +51,8 @@ class TunerState:
     `window_scrapes` scrapes and without the `window_missing` that failed; `baseline` is the window before the change,
     and `doubt` what a change did whose verdict was not clear. `changes` has when the changes of the last hour began,
     `direction` where the last one led, and `share` the CPU share that it was made at. `footprint` is what is known of
-    the memory of requests, `kinds` what of their CPU shares. `banned` holds the classes that failed, and why; `refused`
+    the memory of requests, `kinds` what of their CPU shares; `memory_ceiling` is the least number of a pod's slots that
+    ran out of memory, 0 if none did. `banned` holds the classes that failed, and why; `refused`
     the settings that a server refused. `verdict` is the last decision of a full window: it stands until the next one.
     """
 
@@ -78,6 +79,7 @@ class TunerState:
     shrink_workers: int = 0
     footprint: Footprint = dataclasses.field(default_factory=Footprint)
     kinds: Kinds = dataclasses.field(default_factory=Kinds)
+    memory_ceiling: int = 0
     banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
     refused: tuple[Settings, ...] = ()
     verdict: Decision | None = None
@@ -112,6 +114,10 @@ class TunerState:
             return dataclasses.replace(self, image=image)
         return TunerState(image=image, settings=self.desired, changes=self.changes, note=self.note)
 
+    def with_ceiling(self, slots: int) -> TunerState:
+        """Return the state that knows that so many slots of a pod ran out of memory."""
+        return dataclasses.replace(self, memory_ceiling=min(slots, self.memory_ceiling or slots))
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the state as plain JSON."""
         return {
@@ -139,6 +145,7 @@ class TunerState:
             "shrinkWorkers": self.shrink_workers,
             "footprint": self.footprint.to_list(),
             "kinds": self.kinds.to_list(),
+            "memoryCeiling": self.memory_ceiling,
             "banned": {worker_class.value: reason.value for worker_class, reason in self.banned.items()},
             "refused": [each.to_mapping() for each in self.refused],
             "verdict": _mapping(self.verdict),
@@ -187,6 +194,7 @@ class TunerState:
             shrink_workers=_count(fields["shrinkWorkers"]),
             footprint=Footprint.from_list(fields["footprint"]),
             kinds=Kinds.from_list(fields["kinds"]),
+            memory_ceiling=_count(fields["memoryCeiling"]),
             banned={
                 WorkerClass(name): Reason(reason)  # type: ignore[call-arg]  # a lookup by value, not a new member
                 for name, reason in fields["banned"].items()

@@ -65,6 +65,8 @@ def watch(
     if differs is not None or current is None:
         return state, differs or _hold(Reason.SETTINGS_DIFFER, "the pods do not yet say what they run")
     state = dataclasses.replace(state, footprint=state.footprint.add(tick, current))
+    if tick.oom_exits:
+        state = state.with_ceiling(current.slots)
     at_once = _at_once(policy, state, tick, now, current=current)
     if at_once is None:
         return _collect(this, state, tick, current=current)
@@ -148,7 +150,13 @@ def _decide(this: _Round, state: TunerState, tick: Observation, window: Observat
     if too_little is not None:
         return too_little
     proposal = model.propose(
-        this.policy, window, current, state.banned.keys(), footprint=state.footprint, kinds=state.kinds
+        this.policy,
+        window,
+        current,
+        state.banned.keys(),
+        footprint=state.footprint,
+        kinds=state.kinds,
+        ceiling=state.memory_ceiling,
     )
     state = dataclasses.replace(state, kinds=state.kinds.learn(window, Load.of(window, current), current))
     if proposal.doubt and not emergency and window.requests < SURE_REQUESTS * windows.minimum_requests:

@@ -28,8 +28,6 @@ def measured(measure, seeds, *, processes=1):
 # Workers were killed for their memory on these seeds when the list was written: what one request holds cannot be told
 # from what a worker holds while each worker has had only so many requests. None may join them.
 KNOWN_KILLS = {397, 1183, 1264, 1662}
-# test_known_defects.py tells why.
-KNOWN_RESTLESS = {1788}
 
 
 def listed(measured):
@@ -41,16 +39,16 @@ def listed(measured):
     )
 
 
-def keep_their_rules(all_of_them):
+def keep_their_rules(all_of_them, most_changes=6):
     """What holds on each single workload."""
     broken = [each for each in all_of_them if each.broken]
     killed = [each for each in all_of_them if each.oom_exits and each.seed not in KNOWN_KILLS]
-    restless = [each for each in all_of_them if each.begun > 6 and each.seed not in KNOWN_RESTLESS]
+    restless = [each for each in all_of_them if each.begun > most_changes]
     harmed = [each for each in all_of_them if each.of_start < 0.85]
 
     assert not broken, f"settings that the policy forbids:\n{listed(broken)}"
     assert not killed, f"more memory than there is:\n{listed(killed)}"
-    assert not restless, f"more than six changes in ten minutes of a steady load:\n{listed(restless)}"
+    assert not restless, f"more than {most_changes} changes:\n{listed(restless)}"
     assert not harmed, f"clearly fewer answers than in the beginning:\n{listed(harmed)}"
 
 
@@ -84,7 +82,7 @@ def test_two_thousand_random_workloads_keep_the_tuners_rules_settle_and_come_nea
 def test_apps_that_turn_into_others_every_three_minutes_are_followed_within_the_budget():
     all_of_them = measured(survey.measure_changing, range(100), processes=2)
 
-    keep_their_rules([each for each in all_of_them if each.of_start >= 1])
+    keep_their_rules([each for each in all_of_them if each.of_start >= 1], most_changes=10)  # five apps, two each
     assert max(each.begun for each in all_of_them) <= 20, listed(all_of_them)
     assert survey.mean_of_best(all_of_them) >= 0.85, listed(survey.worst(all_of_them))
 

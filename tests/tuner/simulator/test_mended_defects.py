@@ -1,11 +1,6 @@
-"""Defects of the tuner that random workloads have found; each is expected to fail until it is mended.
-
-A test that passes unexpectedly fails the run: then its mark goes, and the test stays.
-"""
+"""Defects of the tuner that random workloads have found, and that are mended."""
 
 from __future__ import annotations
-
-import pytest
 
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -16,13 +11,11 @@ from stablehand_tuner.simulator.workload import Phase, Workload
 SYNC, GTHREAD, GEVENT = WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT
 
 
-@pytest.mark.xfail(strict=True, reason="a canary needs 100 requests, however clear it is")
 def test_a_canary_of_slow_requests_that_is_clearly_better_is_promoted():
     """Siblings answer so rarely that its 100 requests never come, while each takes a hundredth of theirs."""
     assert survey.measure(134).of_best > 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="the lag of a loop is judged in a trial alone")
 def test_an_event_loop_that_the_app_has_blocked_from_the_start_is_left():
     app = App(compute=0.001, wait=0.1, blocks_event_loop=True)
     made = survey.measure_workload(Workload(app, Settings(GEVENT, 2), clients=64), 300)
@@ -31,32 +24,25 @@ def test_an_event_loop_that_the_app_has_blocked_from_the_start_is_left():
     assert made.of_best > 0.8
 
 
-@pytest.mark.xfail(strict=True, reason="the dead band compares slots alone, and one process of four threads has four")
 def test_threads_in_one_process_that_computes_become_as_many_processes_as_cores():
     """As many slots in more processes are no small change: they serve four times as much."""
     assert survey.measure(297, 300).of_best > 0.6
 
 
-@pytest.mark.xfail(strict=True, reason="nothing grows threads while what a request holds is unknown")
 def test_an_app_whose_requests_memory_is_not_known_yet_still_gets_threads():
     """Workers with one slot never show what a second request holds."""
     assert survey.measure(209).of_best > 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="settings that failed a trial for their memory are not remembered")
 def test_settings_that_ran_out_of_memory_are_not_tried_again():
     assert survey.measure(1183).oom_exits <= 3
 
 
-@pytest.mark.xfail(strict=True, reason="computing at less than full cores gets one process a core all the same")
 def test_a_lightly_loaded_app_keeps_its_spare_processes():
     """One process for one core of computing at 65 % makes requests stand in line that found a free process before."""
     assert survey.measure(980).p99_of_start < 1.5
 
 
-@pytest.mark.xfail(
-    strict=True, reason="with many threads on full cores nothing tells the CPU share, and nothing shrinks"
-)
 def test_threads_are_given_back_when_a_waiting_app_begins_to_compute():
     workload = Workload(
         App(compute=0.001, wait=0.08),
@@ -72,7 +58,6 @@ def test_threads_are_given_back_when_a_waiting_app_begins_to_compute():
     assert made.settings.slots <= 8
 
 
-@pytest.mark.xfail(strict=True, reason="a full event loop gets a quarter more connections again and again")
 def test_an_event_loop_that_fills_its_core_is_not_given_more_connections_step_by_step():
     """Each step passes its trial, because nothing changes; a queue in the kernel lets each begin without a window."""
     assert survey.measure(1788).begun <= 5
