@@ -75,6 +75,7 @@ bench-server-quick: venv ## Runs the same in about three minutes, and only shows
 generate: venv ## Regenerates the CRD, the dashboard and the golden files
 	$(BIN)/stablehand crd > charts/stablehand/files/wsgiapps.yaml
 	$(BIN)/stablehand-dev dashboard generate
+	STABLEHAND_UPDATE_GOLDEN=1 $(PYTEST) --quiet tests/operator/test_builders.py
 
 pins: venv ## Regenerates requirements/*.txt (make pins ARGS=--upgrade for newer versions)
 	scripts/pins $(ARGS)

@@ -78,8 +78,10 @@ def test_draining_and_the_server_s_own_deadline_fit_into_the_grace_period(make_a
     container = build_deployment(make_app(terminationGracePeriodSeconds=grace))["spec"]["template"]["spec"][
         "containers"
     ][0]
-    drain = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    graceful = next(int(each.split("=")[1]) for each in container["args"] if each.startswith("--graceful-timeout"))
+    drain, graceful = (
+        next(int(each.split("=")[1]) for each in container["args"] if each.startswith(flag))
+        for flag in ("--drain-seconds", "--graceful-timeout")
+    )
 
     assert drain >= 1
     assert graceful >= 1

@@ -101,7 +101,6 @@ def _container(spec: WSGIAppSpec) -> dict[str, Any]:
         "startupProbe": _probe("/readyz", period=2, failures=_STARTUP_SECONDS // 2),
         "readinessProbe": _probe("/readyz", period=5, failures=2),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
-        "lifecycle": {"preStop": {"sleep": {"seconds": _drain_seconds(spec)}}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -133,6 +132,8 @@ def _server_arguments(spec: WSGIAppSpec) -> list[str]:
         f"--metrics-bind=0.0.0.0:{METRICS_PORT}",
         f"--settings-file={SETTINGS_DIRECTORY}/{SETTINGS_FILE}",
         f"--settings-file={SETTINGS_DIRECTORY}/{POD_SETTINGS_FILE}",
+        # not a preStop hook: meanwhile the server asks every client to connect anew, which a sleep would not
+        f"--drain-seconds={_drain_seconds(spec)}",
         f"--graceful-timeout={graceful}",
         *(spec.args or []),
     ]
