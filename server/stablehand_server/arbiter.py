@@ -83,10 +83,7 @@ class LiveArbiter(Supervisor):
         if wanted is not None:
             self._switch_to(wanted)
         self._follow_control_socket()
-        for pid, worker in self.WORKERS.items():
-            if lifecycle.note_first_heartbeat(worker):
-                self._respawning.succeeded()
-                self.log.debug("Worker %s (pid:%s) is ready", worker.assignment.index, pid)
+        self._note_first_heartbeats()
         self._carry_out(self._plan())
         self.ensure_children()
         self._report()
@@ -135,6 +132,12 @@ class LiveArbiter(Supervisor):
             wanted = self._candidate(self._valid_reading, number=wanted.number) or wanted
         self._paused = False
         self._switch_to(wanted, anew=True)
+
+    def _note_first_heartbeats(self) -> None:
+        for pid, worker in self.WORKERS.items():
+            if lifecycle.note_first_heartbeat(worker):
+                self._respawning.succeeded()
+                self.log.debug("Worker %s (pid:%s) is ready", worker.assignment.index, pid)
 
     def _report(self) -> None:
         """Publish how many workers are wanted and how many connections wait, and tell statsd as gunicorn does."""
@@ -199,6 +202,10 @@ class LiveArbiter(Supervisor):
         self.write_settings(Server.DESIRED, wanted)
         if not anew and self._switching.is_wanted_already(wanted):
             return
+        # A worker may serve since the last pass: it is what a change that fails goes back to.
+        self._note_first_heartbeats()
+        if not self._switching.settled and self._plan().complete:
+            self._switched()
         self.log.info("Switching from %s to %s, as %s says", self._switching.target, wanted, wanted.origin)
         workers = self.WORKERS.values()
         replaced = sum(lifecycle.phase(w) is Phase.READY and w.assignment.generation != wanted.number for w in workers)
