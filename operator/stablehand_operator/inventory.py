@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stablehand_operator.builders import Manifest
+    from stablehand_operator.pods import Failure
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.snapshot import Snapshot
@@ -69,6 +70,7 @@ class AppRecord:
     applied: dict[ChildKey, Applied] = dataclasses.field(default_factory=dict)
     snapshots: dict[str, Snapshot] = dataclasses.field(default_factory=dict)
     observations: dict[str, Observation | None] = dataclasses.field(default_factory=dict)
+    problem: Failure | None = None  # that the last reconciliation ended with, and that a person has to solve
     refusing: frozenset[str] = frozenset()  # the pods whose newest settings are refused as they say
     tuner_state: TunerState | None = None
     decision: Decision | None = None

@@ -122,8 +122,10 @@ class Reconciler:
             await self.carry_out(record, app, desired)
         except Refused as refused:
             self._telemetry.reconciles.labels("refused").inc()
-            await self.report(record, app, desired, refused.failure)
+            record.problem = refused.failure
+            await self.report(record, app, desired)
             raise RetryLater(str(refused)) from refused
+        record.problem = None
         await self.report(record, app, desired)
 
     async def carry_out(self, record: AppRecord, app: WSGIApp, settings: Settings) -> None:
@@ -137,12 +139,12 @@ class Reconciler:
             await self._apply_child(record, app, manifest)
         await self._nudge(record, settings)
 
-    async def report(self, record: AppRecord, app: WSGIApp, desired: Settings, problem: Failure | None = None) -> None:
+    async def report(self, record: AppRecord, app: WSGIApp, desired: Settings) -> None:
         """Write the status that tells what is seen."""
-        status = describe(record.status, self.sight(record, app, desired, problem), self._now())
+        status = describe(record.status, self.sight(record, app, desired), self._now())
         await self.statuses.write(record, status)
 
-    def sight(self, record: AppRecord, app: WSGIApp, desired: Settings, problem: Failure | None = None) -> Sight:
+    def sight(self, record: AppRecord, app: WSGIApp, desired: Settings) -> Sight:
         """Return what is seen of an app."""
         return Sight(
             app=app,
@@ -154,7 +156,7 @@ class Reconciler:
             decision=record.decision,
             recommended=record.tuner_state.recommended if record.tuner_state else None,
             canary=(record.tuner_state or stored_state(record.status)).canary,
-            problem=problem,
+            problem=record.problem,
         )
 
     async def _apply_child(self, record: AppRecord, app: WSGIApp, manifest: Manifest) -> None:

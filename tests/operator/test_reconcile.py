@@ -4,9 +4,10 @@ import pytest
 
 from stablehand_operator.cluster import ClusterError
 from stablehand_operator.inventory import AppKey, ChildKey, Inventory
-from stablehand_operator.reconcile import Reconciler
+from stablehand_operator.reconcile import Reconciler, read_app
 from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.workqueue import RetryLater
+from stablehand_tuner.settings import Settings, WorkerClass
 
 KEY = AppKey("default", "shop")
 CHILDREN = {("ServiceAccount", "shop"), ("ConfigMap", "shop-settings"), ("Service", "shop"), ("Deployment", "shop")}
@@ -208,6 +209,17 @@ async def test_a_manifest_that_the_api_server_refuses_is_told_in_the_status(hous
 
     assert house.record.status.reason == "ManifestRefused"
     assert "no such field" in house.record.status.message
+
+
+async def test_a_refusal_stays_in_whatever_status_is_written_until_a_reconciliation_succeeds(house, cluster):
+    cluster.failures["apply"] = [ClusterError("the API server refused it: spec.volumes: no such field", 422)]
+    with pytest.raises(RetryLater):
+        await house.reconcile()
+    app = read_app(house.record)
+
+    assert house.reconciler.sight(house.record, app, Settings(WorkerClass.SYNC, 1)).problem.reason == "ManifestRefused"
+    await house.reconcile()
+    assert house.reconciler.sight(house.record, app, Settings(WorkerClass.SYNC, 1)).problem is None
 
 
 async def test_an_api_server_that_does_not_answer_is_asked_again(house, cluster):

@@ -129,11 +129,18 @@ def app(environ, start_response):
     assert program.get() == "found value"
 
 
+def open_to_others(directory):
+    """Let every user read the folder, and pass through those that it lies in, up to one that all may read anyway."""
+    for each in (directory, *directory.parents):
+        if each.stat().st_mode & 0o005 == 0o005:
+            break
+        each.chmod(0o755)
+
+
 @AS_ROOT
 def test_the_app_runs_as_the_user_and_group_that_are_asked_for_and_the_master_does_not(run, tmp_path):
     nobody, group = pwd.getpwnam("nobody"), grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     flags = ("--user", "nobody", "--group", group)
     program = run(*flags, files={"hello.py": WHO}, bind=None).ready()
 
@@ -143,8 +150,7 @@ def test_the_app_runs_as_the_user_and_group_that_are_asked_for_and_the_master_do
 
 @AS_ROOT
 def test_a_reload_and_a_change_of_class_work_for_another_user_too(run, until, tmp_path):
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    open_to_others(tmp_path)
     program = run("--user", "nobody", "--settings-file", "settings.json", files={"hello.py": WHO}).ready()
     (program.directory / "settings.json").write_text(
         '{"workerClass": "gthread", "workers": 2, "threads": 3, "workerConnections": 10}'
