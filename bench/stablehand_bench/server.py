@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_bench import machine, report, server_memory, server_scrape, server_throughput, wrk
+from stablehand_bench import machine, report, server_convoy, server_memory, server_scrape, server_throughput, wrk
 from stablehand_bench.contestants import PLAIN
 from stablehand_bench.errors import BenchError
 from stablehand_bench.report import Column
@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 _DOCS = Path(__file__).parents[2] / "docs"
 _PAGE = _DOCS / "bench-server.md"
 _RESULTS = _DOCS / "bench"
-_PARTS = ("throughput", "scrape", "memory")
+_PARTS = ("throughput", "convoy", "scrape", "memory")
 
 _THROUGHPUT = (
     Column("requests/s", lambda told: told["per_second"].text()),
     Column("ratio", lambda told: told["ratio"].text(3)),
     Column("CPU µs a request", lambda told: told["cpu_microseconds"].text(1)),
     Column("ratio", lambda told: told["cpu_ratio"].text(3)),
+    Column("failed", lambda told: f"{told['failed']:,}"),
+)
+_CONVOY = (
+    Column("requests/s", lambda told: told["per_second"].text()),
+    Column("ratio", lambda told: told["ratio"].text(3)),
+    Column("p99 ms", lambda told: told["p99"].text(1)),
     Column("failed", lambda told: f"{told['failed']:,}"),
 )
 _SCRAPE = (
@@ -43,6 +49,7 @@ _MEMORY = (
 # title, first column, columns
 _TABLES = {
     "throughput": ("Throughput", "one worker on one core", _THROUGHPUT),
+    "convoy": ("The convoy of threads", "one process on all cores, keep-alive", _CONVOY),
     "scrape": ("Scrape", f"of {server_scrape.WORKERS} workers, after so many", _SCRAPE),
     "memory": ("Memory (PSS)", "workers", _MEMORY),
 }
@@ -107,6 +114,9 @@ def _measured(part: str, options: argparse.Namespace, cores: machine.Cores) -> d
         results = server_throughput.run(
             cores, count=options.rounds, seconds=seconds, only=options.worker_class, progress=_progress
         )
+    elif part == "convoy":
+        seconds = 1 if options.quick else 3
+        results = server_convoy.run(cores, count=options.rounds, seconds=seconds, progress=_progress)
     elif part == "scrape":
         gone = (0, 200) if options.quick else (0, 10_000)
         results = server_scrape.run(cores, gone=gone, count=options.rounds, progress=_progress)
