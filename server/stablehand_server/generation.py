@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def plan(
     waiting = [worker for worker in spent if worker.index not in ready]
     serving = ready.union(worker.index for worker in waiting)
 
-    keep = math.ceil(replaced * (1 - len(serving) / workers))
+    keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers))  # a float may come out one too many
     # First those that serve nothing, then those whose successor is ready, then the oldest.
     old.sort(key=lambda w: (w.phase is not Phase.BOOTING, w.index not in ready, w.age))
     going = old[: max(0, len(old) - keep)]

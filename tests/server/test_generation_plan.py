@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from fractions import Fraction
 
 import pytest
@@ -155,6 +156,16 @@ def test_of_two_spent_workers_of_an_index_one_goes_at_once():
     living = [worker(1, 0, spent=True), worker(2, 0, spent=True)]
 
     assert plan(living, generation=NEW, workers=1, replaced=0).retire == (102,)
+
+
+@pytest.mark.parametrize("workers", range(1, 65))
+def test_a_switch_of_any_number_of_workers_comes_to_an_end(workers):
+    machine = Machine(olds(workers), workers, random.Random(workers))  # noqa: S311 (no secret)
+    for _ in range(20 * workers):
+        if machine.take_step().complete:
+            return
+        machine.let_live()
+    pytest.fail("the plan does not come to an end")
 
 
 class Machine:
