@@ -63,7 +63,13 @@ class LiveArbiter(Supervisor):
         self.note_wanted(target.workers)
         upgrading = "GUNICORN_PID" in os.environ  # SIGUSR2: the former master still has the port of the metrics
         self._children = children.beside_workers(
-            self.cfg, self.log, self.slots, files, self._close_listeners, port_is_free=not upgrading
+            self.cfg,
+            self.log,
+            self.slots,
+            files,
+            self._close_listeners,
+            app=f"{self.cfg.chdir} {self.app.app_uri}",
+            port_is_free=not upgrading,
         )
         super().start()
         self._footing = self._serving_footing = Footing(

@@ -55,6 +55,7 @@ class Tuning:
         state_path: where the tuner's state is kept over restarts, or None.
         scrape: returns a snapshot at a moment; raises an exception of `failures` when there is none.
         failures: the type of that exception.
+        app: what identifies the app: a state that was learnt from another one is forgotten.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Tuning:
         state_path: Path | None,
         scrape: Callable[[float], Snapshot],
         failures: type[Exception],
+        *,
+        app: str,
     ) -> None:
         self._policy = policy
         self._settings_path = settings_path
@@ -74,7 +77,7 @@ class Tuning:
         self._earlier: Snapshot | None = None
         self._last: Decision | None = None
         self._decisions: collections.deque[Decision] = collections.deque(maxlen=_DECISIONS_KEPT)
-        self.state = autotune_files.read_state(state_path)
+        self.state = autotune_files.read_state(state_path).for_image(app)
 
     def tick(self, at: float, now: float) -> View | None:
         """Do one round; None before there are two scrapes to compare, or when the state cannot be kept.
@@ -151,7 +154,7 @@ class Log:
 
 
 def run(
-    address: tuple[str, int], settings_path: Path, state_path: Path | None, policy: Policy, parent_pid: int
+    address: tuple[str, int], settings_path: Path, state_path: Path | None, policy: Policy, *, app: str, parent_pid: int
 ) -> None:
     """Tune until the parent has changed: the main of a child process of the master.
 
@@ -160,6 +163,7 @@ def run(
         settings_path: the file to write settings to, which the server watches.
         state_path: where to keep what was learnt over restarts, or None.
         policy: what the tuner may do.
+        app: what identifies the app.
         parent_pid: the master's process id.
     """
     # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
@@ -169,7 +173,7 @@ def run(
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _log_to_stderr()
     reporter = _reporter()
-    tuning = Tuning(policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed)
+    tuning = Tuning(policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed, app=app)
     interval = scrape_interval(policy)
     due = time.monotonic()
     while os.getppid() == parent_pid:

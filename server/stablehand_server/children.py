@@ -35,13 +35,14 @@ def beside_workers(
     files: tuple[str, ...],
     close_listeners: Callable[[], None],
     *,
+    app: str,
     port_is_free: bool = True,
 ) -> list[ChildProcess]:
     """Return the children to start, none of them started yet.
 
     `close_listeners` closes what a fork has left open in the child of the server's listeners: a child that kept them
-    would hold the port after the master's end. `port_is_free`: the metrics' port should be; it is not while another
-    master is being replaced by this one.
+    would hold the port after the master's end. `app` is what the tuner knows the app by. `port_is_free`: the metrics'
+    port should be; it is not while another master is being replaced by this one.
 
     Raises:
         RuntimeError: when the metrics' port is taken, or --autotune has no metrics to go by.
@@ -64,7 +65,7 @@ def beside_workers(
         _refuse_taken(address)
     found.append(child("exporter", functools.partial(_export, slots, address, os.getpid())))
     if config.autotune:
-        found.append(child("tuner", _tuner(config, address, Path(files[-1]))))
+        found.append(child("tuner", _tuner(config, address, Path(files[-1]), app)))
     return found
 
 
@@ -74,12 +75,12 @@ def _export(slots: Slots, address: tuple[str, int], parent: int) -> None:
     process.run(slots, address, parent)
 
 
-def _tuner(config: Config, address: tuple[str, int], settings_file: Path) -> functools.partial[None]:
+def _tuner(config: Config, address: tuple[str, int], settings_file: Path, app: str) -> functools.partial[None]:
     from stablehand_server import autotune, autotune_policy  # noqa: PLC0415 (only --autotune pays for them)
 
     state = Path(config.autotune_state) if config.autotune_state else None
     policy = autotune_policy.from_environment()
-    return functools.partial(autotune.run, address, settings_file, state, policy, os.getpid())
+    return functools.partial(autotune.run, address, settings_file, state, policy, app=app, parent_pid=os.getpid())
 
 
 def _refuse_taken(address: tuple[str, Any]) -> None:

@@ -21,7 +21,7 @@ assert "prometheus_client" not in sys.modules
 policy = autotune_policy.from_environment()
 if os.fork() == 0:
     address = ("127.0.0.1", int(sys.argv[1]))
-    autotune.run(address, Path(sys.argv[2]), Path(sys.argv[3]), policy, os.getppid())
+    autotune.run(address, Path(sys.argv[2]), Path(sys.argv[3]), policy, app="app", parent_pid=os.getppid())
     os.write(1, b"ended in peace")
     os._exit(0)
 signal.pause()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 
@@ -9,7 +10,7 @@ from stablehand_server import autotune, autotune_files, autotune_policy
 from stablehand_server.autotune_scrape import ScrapeFailed, scrape
 from stablehand_tuner.decision import Action
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.settings import Settings, WorkerClass
 
 START = 1_800_000_000.0  # Unix time
 
@@ -26,7 +27,7 @@ class Run:
         self.views = []
         self.restart()
 
-    def restart(self):
+    def restart(self, app="/srv shop:app"):
         """Begin with another tuner, that knows only what the files say."""
         self.tuning = autotune.Tuning(
             autotune_policy.DEFAULT,
@@ -34,6 +35,7 @@ class Run:
             self.state_path,
             lambda at: scrape(self.address, at),
             ScrapeFailed,
+            app=app,
         )
 
     def tick(self):
@@ -113,6 +115,18 @@ def test_a_successor_finishes_the_change_that_was_begun(run):
     run.until(lambda view: view.decision.action is Action.KEEP, 25)
 
     assert run.fake.settings == applied.decision.settings
+
+
+def test_what_was_held_against_classes_is_forgotten_with_another_app(run):
+    run.until(lambda view: view.decision.action is Action.KEEP, 60)
+    banned = dataclasses.replace(run.tuning.state, banned={WorkerClass.GEVENT: Reason.TRIAL_LAG})
+    run.state_path.write_text(json.dumps(banned.to_mapping()))
+
+    run.restart()
+    assert run.tuning.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_LAG}
+    run.restart("/srv other:app")
+    assert run.tuning.state.banned == {}
+    assert run.tuning.state.settings == banned.settings
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"version": 99}', "\0"])
