@@ -10,18 +10,20 @@ import pytest
 
 from stablehand_dev.load import BackgroundLoad, Load
 
+# class, workers, threads, connections
 SETTINGS = (
-    {"workerClass": "sync", "workers": 2},
-    {"workerClass": "gthread", "workers": 2, "threads": 8},
-    {"workerClass": "gthread", "workers": 2, "threads": 16},
-    {"workerClass": "gthread", "workers": 3, "threads": 16},
-    {"workerClass": "gevent", "workers": 1, "workerConnections": 500},
-    {"workerClass": "gevent", "workers": 2, "workerConnections": 1000},
-    {"workerClass": "tornado", "workers": 2},
-    {"workerClass": "sync", "workers": 4},
-    {"workerClass": "asgi", "workers": 1, "threads": 8},
-    {"workerClass": "eventlet", "workers": 1},
+    ("sync", 2, 1, 1000),
+    ("gthread", 2, 8, 1000),
+    ("gthread", 2, 16, 1000),
+    ("gthread", 3, 16, 1000),
+    ("gevent", 1, 1, 500),
+    ("gevent", 2, 1, 1000),
+    ("tornado", 2, 1, 1000),
+    ("sync", 4, 1, 1000),
+    ("asgi", 1, 8, 1000),
+    ("eventlet", 1, 1, 1000),
 )
+FIELDS = ("workerClass", "workers", "threads", "workerConnections")
 MOST_GROWTH = 1.0  # MiB, of the median of the last quarter over that of the first
 
 pytestmark = pytest.mark.integration
@@ -39,13 +41,13 @@ def test_neither_memory_nor_series_grow_with_changes_of_settings_under_load(laun
     with BackgroundLoad(Load(url, connections=16, duration=3600)) as load:
         for number, settings in enumerate(SETTINGS * rounds):
             done, began = server.switches("done"), len(load.series)
-            server.write(json.dumps(settings))
+            server.write(json.dumps(dict(zip(FIELDS, settings, strict=True))))
             until(lambda done=done: server.switches("done") > done)
-            until(lambda settings=settings: server.settled(settings["workers"]))
+            until(lambda settings=settings: server.settled(settings[1]))
             if number >= len(SETTINGS):
                 (exporter,) = server.children() - server.workers()
                 memory.append((resident(server.process.pid), resident(exporter)))
-                series.setdefault(json.dumps(settings), set()).add(len(server.scrape()))
+                series.setdefault(" ".join(map(str, settings)), set()).add(len(server.scrape()))
             until(lambda began=began: len(load.series) >= began + every)
         result = load.stop()
 

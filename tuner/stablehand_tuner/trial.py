@@ -140,7 +140,8 @@ def _errors_rose(before: Observation, after: Observation) -> bool:
 
 
 def _throughput_fell(before: Observation, after: Observation, share: float) -> bool:
-    if after.demand < SAME_DEMAND * before.demand:
+    queued = after.waiting >= QUEUED_SHARE * after.slots
+    if after.demand < SAME_DEMAND * before.demand and not queued:
         return False  # fewer requests came: nobody lost any
     lost = before.requests_per_second - after.requests_per_second
     deviation = math.sqrt(before.requests / before.seconds**2 + after.requests / after.seconds**2)
