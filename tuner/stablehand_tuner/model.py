@@ -118,7 +118,9 @@ def _propose(choice: Choice, observation: Observation, footprint: Footprint, cei
             f"{1 - load.share:.0%} of a request is waiting and {load.demand:.0f} requests are in flight "
             f"or wait for a slot"
         )
-    settings = _fitting(choice, observation, footprint, ceiling, wanted=settings)
+    # requests that wait need slots, and processes only to hold them
+    least = 1 if reason is Reason.WAITING_DOMINATES else None
+    settings = _fitting(choice, observation, footprint, ceiling, wanted=settings, least_workers=least)
     if reason is Reason.WAITING_DOMINATES and (loop := shapes.event_loop(choice, settings)) is not None:
         message = f"{why}: {loop} may serve that with less than {current}, if the app can run on an event loop"
         return Proposal(loop, Reason.EVENT_LOOP, message, evidence)
@@ -143,8 +145,8 @@ def _leave_loop(choice: Choice, observation: Observation, footprint: Footprint, 
     if blocked is None or not others:
         return None
     choice = dataclasses.replace(choice, candidates=others)
-    shape = shapes.for_computing if _computes(choice.load, current) else shapes.for_waiting
-    settings = _fitting(choice, observation, footprint, ceiling, wanted=shape(choice))
+    shape, least = (shapes.for_computing, None) if _computes(choice.load, current) else (shapes.for_waiting, 1)
+    settings = _fitting(choice, observation, footprint, ceiling, wanted=shape(choice), least_workers=least)
     evidence = {**_evidence(observation, choice.load), "lag_seconds": round(observation.lag_seconds_mean, 4)}
     return Proposal(settings, Reason.LOOP_BLOCKED, f"{blocked.message}: {settings} instead of {current}", evidence)
 
@@ -171,9 +173,15 @@ def _fewer_slots(choice: Choice, observation: Observation, kinds: Kinds) -> Prop
 
 
 def _fitting(
-    choice: Choice, observation: Observation, footprint: Footprint, ceiling: int, *, wanted: Settings
+    choice: Choice,
+    observation: Observation,
+    footprint: Footprint,
+    ceiling: int,
+    *,
+    wanted: Settings,
+    least_workers: int | None = None,
 ) -> Settings:
-    """Return the wanted settings as far as memory holds them."""
+    """Return the wanted settings as far as memory holds them, by default with all their processes."""
     policy, current, in_use = choice.policy, choice.current, demanded(choice)
     fitting = within_memory(
         policy,
@@ -182,7 +190,8 @@ def _fitting(
         wanted=wanted,
         in_use=in_use,
         footprint=footprint,
-        least_workers=choice.load.whole_cores,
+        least_workers=least_workers or wanted.workers,
+        class_of_few=WorkerClass.GTHREAD if WorkerClass.GTHREAD in choice.candidates else None,
     )
     return below_ceiling(policy, current, fitting, ceiling)
 

@@ -75,6 +75,7 @@ def within_memory(
     in_use: float,
     footprint: Footprint,
     least_workers: int = 1,
+    class_of_few: WorkerClass | None = None,
 ) -> Settings:
     """Return the wanted settings with no more slots than memory holds; growth stops, what runs is left alone.
 
@@ -86,6 +87,7 @@ def within_memory(
         in_use: how many of a pod's slots requests would be in at once.
         footprint: what is known of a request's memory.
         least_workers: processes that are needed; those beyond make room for requests where memory is short.
+        class_of_few: what serves a few slots, where that is another class than the wanted one.
     """
     worker = observation.worker_memory_bytes
     if observation.memory_limit_bytes is None or not worker or wanted.slots <= current.slots:
@@ -107,7 +109,24 @@ def within_memory(
         fewer = compose(policy, wanted.worker_class, workers, slots // workers)
         if current.slots < fewer.slots <= slots:  # the policy's least may be more than memory holds
             fitting.append(fewer)
-    return max(fitting, key=lambda settings: settings.slots)
+    best = max(fitting, key=lambda settings: settings.slots)
+    if best is current and footprint.request_bytes is None:
+        few = dataclasses.replace(wanted, worker_class=class_of_few or wanted.worker_class)
+        return _a_step(policy, observation, current, wanted=few, each=each)
+    return best
+
+
+def _a_step(policy: Policy, observation: Observation, current: Settings, *, wanted: Settings, each: float) -> Settings:
+    """Return about twice the slots, from which what a request holds can be learnt, if memory surely holds that.
+
+    No room is kept for the process more of a switch: where there is none, a server changes one process after the other.
+    """
+    worker, limit = observation.worker_memory_bytes or 0.0, observation.memory_limit_bytes or 0.0
+    workers = min(current.workers, wanted.workers)
+    step = compose(policy, wanted.worker_class, workers, math.ceil(2 * current.slots / workers))
+    # what the workers' memory has in it now is counted once: it may be all that requests hold
+    held = workers * worker + (step.slots - workers * footprints.in_worker(observation, current)) * each
+    return step if current.slots < step.slots and held <= MEMORY_SHARE * limit else current
 
 
 def below_ceiling(policy: Policy, current: Settings, wanted: Settings, ceiling: int) -> Settings:

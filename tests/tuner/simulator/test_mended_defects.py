@@ -61,3 +61,16 @@ def test_threads_are_given_back_when_a_waiting_app_begins_to_compute():
 def test_an_event_loop_that_fills_its_core_is_not_given_more_connections_step_by_step():
     """Each step passes its trial, because nothing changes; a queue in the kernel lets each begin without a window."""
     assert survey.measure(1788).begun <= 5
+
+
+def test_an_app_with_little_memory_to_spare_is_given_a_second_slot_to_learn_from():
+    """There is no room for what a second request might hold beside a second process, but there is in the first."""
+    assert survey.measure(400).of_best > 0.9
+
+
+def test_fewer_processes_hold_the_slots_where_memory_is_short():
+    assert survey.measure(1255).of_best > 0.9
+
+
+def test_a_loss_of_throughput_while_requests_wait_for_a_slot_is_no_lack_of_demand():
+    assert survey.measure(1402).of_start > 0.9
