@@ -59,7 +59,9 @@ def output(*command: str) -> str:
 
 def machine() -> dict[str, object]:
     """Everything about the machine that a cluster might change."""
-    rules = [line.partition(" [")[0] for line in output("iptables-save").splitlines() if not line.startswith("#")]
+    # the first cluster of a machine may have to install it; chains of the kernel's own have a policy instead of a dash
+    saved = output("iptables-save").splitlines() if shutil.which("iptables-save") else []
+    rules = [line.partition(" [")[0] for line in saved if line.startswith("-A") or " - [" in line]
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     return {
         "links": sorted(link["ifname"] for link in json.loads(output("ip", "-json", "link"))),
