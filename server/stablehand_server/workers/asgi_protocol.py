@@ -72,9 +72,13 @@ class Connection(ASGIProtocol):
             return False
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's signature)
-        if super()._will_close(request, response_requires_close):
+        # Once a response, so without a call of gunicorn's own, which asks the same of a worker that retires otherwise.
+        worker = self.worker
+        if response_requires_close or worker.retiring or not (worker.alive and self._keepalive):
             return True
-        return bool(self.worker.is_last_response())
+        if request.should_close():
+            return True
+        return worker.nr + 1 >= worker.request_limit and bool(worker.is_last_response())
 
     def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
         scope: dict[str, Any] = super()._build_http_scope(request, sockname, peername)
