@@ -175,20 +175,33 @@ class App:
         }
 
 
+@pytest.fixture(scope="session")
+def namespaces(cluster: Cluster) -> Iterator[list[str]]:
+    """The names of the tests' namespaces, whose end is awaited with the session's."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=120s")
+
+
 @pytest.fixture
-def new_app(cluster: Cluster, operator: Operator) -> Iterator[Callable[[str], App]]:
-    """Make apps, each in a namespace of its own that goes away with the test."""
-    namespaces: list[str] = []
+def new_app(cluster: Cluster, operator: Operator, namespaces: list[str]) -> Iterator[Callable[[str], App]]:
+    """Make apps, each in a namespace of its own; with the test its pods go, and then the namespace."""
+    mine: list[str] = []
 
     def make(name: str) -> App:
         namespace = f"e2e-{uuid.uuid4().hex[:8]}"
         cluster.kubectl("create", "namespace", namespace)
         namespaces.append(namespace)
+        mine.append(namespace)
         return App(cluster, namespace, name)
 
     yield make
-    for namespace in namespaces:
-        cluster.kubectl("delete", "namespace", namespace, "--wait=true", "--timeout=120s")
+    for namespace in mine:
+        # A namespace that still has pods is looked at again only after half of their grace period.
+        cluster.kubectl("-n", namespace, "delete", "wsgiapp", "--all", "--ignore-not-found", "--timeout=60s")
+        cluster.kubectl("-n", namespace, "wait", "--for=delete", "pods", "--all", "--timeout=120s")
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 @pytest.fixture(scope="session")
