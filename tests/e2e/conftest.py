@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 import uuid
@@ -175,13 +176,22 @@ class App:
         }
 
 
+def has_no_pods(cluster: Cluster, namespace: str) -> bool:
+    """Whether every pod of a namespace is gone."""
+    return not cluster.kubectl("-n", namespace, "get", "pods", "-o", "name").strip()
+
+
 @pytest.fixture(scope="session")
 def namespaces(cluster: Cluster) -> Iterator[list[str]]:
     """The names of the tests' namespaces, whose end is awaited with the session's."""
     names: list[str] = []
     yield names
-    for name in names:
-        cluster.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=120s")
+    gone = {f"namespace/{name}" for name in names}
+    wait_for(
+        "the tests' namespaces to go",
+        lambda: gone.isdisjoint(cluster.kubectl("get", "namespaces", "-o", "name").split()),
+        120,
+    )
 
 
 @pytest.fixture
@@ -200,7 +210,7 @@ def new_app(cluster: Cluster, operator: Operator, namespaces: list[str]) -> Iter
     for namespace in mine:
         # A namespace that still has pods is looked at again only after half of their grace period.
         cluster.kubectl("-n", namespace, "delete", "wsgiapp", "--all", "--ignore-not-found", "--timeout=60s")
-        cluster.kubectl("-n", namespace, "wait", "--for=delete", "pods", "--all", "--timeout=120s")
+        wait_for(f"the pods in {namespace} to go", functools.partial(has_no_pods, cluster, namespace), 120)
         cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
