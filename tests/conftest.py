@@ -1,4 +1,4 @@
-"""For all tests: what a soak measured is kept."""
+"""For all tests: long ones come first, and what a soak measured is kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SOAKS = pathlib.Path(__file__).parents[1] / "docs" / "soak"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that say that they take long, so that no process is left alone with one in the end."""
+    items.sort(key=_timeout, reverse=True)
+
+
+def _timeout(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None and marker.args else 0.0
 
 
 @pytest.fixture
