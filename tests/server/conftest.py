@@ -211,12 +211,13 @@ def start(tmp_path) -> Iterator[Callable[..., RunningServer]]:
 
 @pytest.fixture
 def launch(start) -> Callable[..., RunningServer]:
-    """Start a server, and return it when it is ready."""
+    """Start a server, and return it when it is ready, with all its workers."""
 
     def launch_server(*flags: str, **options: Any) -> RunningServer:
         server = start(*flags, **options)
         wait_until(lambda: server.readiness() == 200 or server.process.poll() is not None)
         assert server.process.poll() is None, server.log()
+        wait_until(lambda: server.active()[1])  # one worker is enough to be ready; now all are there
         return server
 
     return launch_server
