@@ -35,10 +35,10 @@ pytestmark = pytest.mark.integration
 def test_neither_memory_nor_series_grow_with_changes_of_settings_under_load(launch, until, every, rounds, record_soak):
     """A change every so many seconds, through all settings so many times; the first round loads what each needs."""
     server = launch()
-    url = f"http://127.0.0.1:{server.port}/?0.002"
+    url = f"http://127.0.0.1:{server.port}/?0.02"
     memory: list[tuple[float, float]] = []
     series: dict[str, set[int]] = {}
-    with BackgroundLoad(Load(url, connections=16, duration=3600)) as load:
+    with BackgroundLoad(Load(url, connections=8, duration=3600)) as load:
         for number, settings in enumerate(SETTINGS * rounds):
             done, began = server.switches("done"), len(load.series)
             server.write(json.dumps(dict(zip(FIELDS, settings, strict=True))))
