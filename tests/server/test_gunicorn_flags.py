@@ -31,11 +31,11 @@ def test_the_configuration_file_is_read(launch, tmp_path):
     assert launch("--config", "special.py").active() == ("gthread", 3, 2)
 
 
-def test_the_variable_of_gunicorn_wins_over_the_configuration_file_and_flags_win_over_it(launch, until, tmp_path):
+def test_the_variable_of_gunicorn_wins_over_the_configuration_file_and_flags_win_over_it(launch, tmp_path):
     (tmp_path / "gunicorn.conf.py").write_text('workers = 4\nworker_class = "gthread"\nthreads = 2\n')
     server = launch("--threads", "5", GUNICORN_CMD_ARGS="--workers 3 --threads 4")
 
-    until(lambda: server.active() == ("gthread", 3, 5))
+    assert server.active() == ("gthread", 3, 5)
 
 
 def test_own_flags_are_read_from_the_configuration_file_too(start, until, tmp_path):

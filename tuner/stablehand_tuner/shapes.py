@@ -19,8 +19,8 @@ HEADROOM_OF_WAITING = 2.0  # measured: with it one look at 8 threads finds 97 % 
 MOST_THREADS = 64  # beyond, an event loop serves the same with less
 STAYS_EVENTED = 16  # an app on an event loop goes back to threads only below so many slots per process
 CROWDED_THREADS = 24  # from so many busy threads in a process on, an event loop may serve the same with less
-FEW_THREADS = 4  # keep a core full if requests compute for a quarter of their time
 MOSTLY_WAITING = 0.2  # the CPU share up to which it may
+FEW_THREADS = 4  # keep a core full if requests compute for a quarter of their time
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,8 +52,8 @@ class TunerState:
     and `doubt` what a change did whose verdict was not clear. `changes` has when the changes of the last hour began,
     `direction` where the last one led, and `share` the CPU share that it was made at. `footprint` is what is known of
     the memory of requests, `kinds` what of their CPU shares; `memory_ceiling` is the least number of a pod's slots that
-    ran out of memory, 0 if none did. `banned` holds the classes that failed, and why; `refused`
-    the settings that a server refused. `verdict` is the last decision of a full window: it stands until the next one.
+    ran out of memory, 0 if none did. `banned` holds the classes that failed, and why; `refused` the settings that a
+    server refused. `verdict` is the last decision of a full window: it stands until the next one.
     """
 
     phase: Phase = Phase.WATCHING
