@@ -72,13 +72,9 @@ class Connection(ASGIProtocol):
             return False
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's signature)
-        # Once a response, so without a call of gunicorn's own, which asks the same of a worker that retires otherwise.
-        worker = self.worker
-        if response_requires_close or worker.retiring or not (worker.alive and self._keepalive):
+        if super()._will_close(request, response_requires_close):
             return True
-        if request.should_close():
-            return True
-        return worker.nr + 1 >= worker.request_limit and bool(worker.is_last_response())
+        return bool(self.worker.is_last_response())
 
     def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
         scope: dict[str, Any] = super()._build_http_scope(request, sockname, peername)
