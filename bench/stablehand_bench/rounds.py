@@ -36,10 +36,15 @@ def interleaved(
     """Measure every contestant once a round; each round begins with another one, so that none always follows one."""
     results: dict[_Name, list[_Measured]] = {name: [] for name in names}
     for number in range(rounds):
-        turn = number % len(names)
-        for name in (*names[turn:], *names[:turn]):
+        for name in order(names, number):
             results[name].append(measure(name))
     return results
+
+
+def order(names: Sequence[_Name], number: int) -> Sequence[_Name]:
+    """Return who is measured one after the other in round `number`, counted from 0."""
+    turn = number % len(names)
+    return (*names[turn:], *names[:turn])
 
 
 def ratios(values: Sequence[float], to: Sequence[float]) -> Spread:

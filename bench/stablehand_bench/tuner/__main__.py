@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 names=options.workloads,
                 first_load_only=options.first_load_only,
                 rounds=options.rounds,
+                peer_rounds=options.peer_rounds,
             )
             results = _run(chosen, path, resume=options.resume)
         sys.stdout.write(publish.section(results.to_mapping()))
@@ -63,6 +64,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     parser.add_argument("--first-load-only", action="store_true", help="not every workload under several loads")
     parser.add_argument("--rounds", type=int, help="3, with --quick 1")
+    parser.add_argument("--peer-rounds", type=int, help="in how many of them the other servers are measured; all")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parser.add_argument("--results", type=Path, help="the file of results, by default in the user's cache")
     parser.add_argument("--report", action="store_true", help="measure nothing: only tell what the file has")

@@ -101,10 +101,11 @@ def _gunicorn(port: int) -> list[str]:
 
 def _uwsgi(port: int, cores: int, workload: Workload) -> list[str]:
     # --http-socket: the workers speak HTTP themselves, without a router's process between them and the client. They
-    # close each connection without saying so, which the header mends. The numbers of busyness are its defaults.
+    # close each connection without saying so, which the header mends. The numbers of busyness are its defaults; with
+    # steps of eight instead of one, all its processes are there after half a minute, not after three.
     program = str(Path(sys.executable).with_name("uwsgi"))
     flags = ["--http-socket", f"127.0.0.1:{port}", "--listen", "1024", "--master", "--die-on-term", "--need-app"]
     flags += ["--disable-logging", "--single-interpreter", "--enable-threads", "--add-header", "Connection: close"]
     flags += ["--processes", str(_MOST_UWSGI_PROCESSES), "--cheaper-algo", "busyness", "--cheaper", str(cores)]
-    flags += ["--cheaper-initial", str(cores), "--cheaper-overload", "3", "--cheaper-step", "1"]
+    flags += ["--cheaper-initial", str(cores), "--cheaper-overload", "3", "--cheaper-step", "8"]
     return [program, *flags, "--module", _app(workload)]

@@ -18,4 +18,4 @@ class Durations:
     measured: int = 6
     calm: int = 40
     tuning: int = 120
-    adapting: int = 60
+    adapting: int = 30

@@ -23,8 +23,9 @@ PARTS = ("contest", "flip", "steady")
 class Plan:
     """A whole run.
 
-    `candidates` is how many of the grid are measured again beside the others; `flip_seconds` and `steady_seconds` are
-    how long a kind of load lasts before it flips, and how long nothing may change.
+    `peer_rounds` is in how many of the rounds the other servers take part, `candidates` how many of the grid are
+    measured again beside the others; `flip_seconds` and `steady_seconds` are how long a kind of load lasts before it
+    flips, and how long nothing may change.
     """
 
     quick: bool
@@ -32,6 +33,7 @@ class Plan:
     names: tuple[str, ...]
     first_load_only: bool
     rounds: int
+    peer_rounds: int
     candidates: int
     grid: Durations
     contest: Durations
@@ -44,9 +46,14 @@ class Plan:
         chosen = [workloads.BY_NAME[name] for name in self.names]
         return [(each, load) for each in chosen for load in (each.loads[:1] if self.first_load_only else each.loads)]
 
-    def peers(self, workload: Workload) -> tuple[str, ...]:
-        """Return who is measured beside Stablehand and the oracle's candidates."""
-        return (contestants.DOCUMENTED,) if workload.extra else contestants.PEERS
+    def peers(self, workload: Workload, number: int) -> tuple[str, ...]:
+        """Return who is measured beside Stablehand and the oracle's candidates in round `number`, counted from 0.
+
+        A promise is made beside the documented default alone: so the others are there in fewer rounds.
+        """
+        if workload.extra or number >= self.peer_rounds:
+            return (contestants.DOCUMENTED,)
+        return contestants.PEERS
 
     def seconds(self, cores: int) -> float:
         """Estimate how long it takes."""
@@ -56,7 +63,7 @@ class Plan:
         """Return how many cells the contest has at most."""
         return sum(
             len(grid.settings(cores, asgi=workload.asgi, quick=self.quick))
-            + self.rounds * (self.candidates + 1 + len(self.peers(workload)))
+            + sum(self.candidates + 1 + len(self.peers(workload, number)) for number in range(self.rounds))
             for workload, _ in self.pairs()
         )
 
@@ -84,12 +91,12 @@ class Plan:
             once = _BOOT_AND_END_SECONDS + load.whole(self.contest.measured)
             in_grid = _BOOT_AND_END_SECONDS + self.grid.warm_up + load.whole(self.grid.measured)
             seconds += in_grid * len(grid.settings(cores, asgi=workload.asgi, quick=self.quick))
-            peers = self.peers(workload)
-            fixed = self.candidates + len(peers) - (contestants.UWSGI in peers)
-            round_seconds = fixed * (once + self.contest.warm_up) + tuned + once
-            if contestants.UWSGI in peers:
-                round_seconds += once + self.contest.adapting
-            seconds += self.rounds * round_seconds
+            for number in range(self.rounds):
+                peers = self.peers(workload, number)
+                fixed = self.candidates + len(peers) - (contestants.UWSGI in peers)
+                seconds += fixed * (once + self.contest.warm_up) + tuned + once
+                if contestants.UWSGI in peers:
+                    seconds += once + self.contest.adapting
         return seconds
 
 
@@ -100,6 +107,7 @@ def make(
     names: Sequence[str] | None = None,
     first_load_only: bool = False,
     rounds: int | None = None,
+    peer_rounds: int | None = None,
 ) -> Plan:
     """Return the plan of a run; what is not said takes the default of a quick or a whole run.
 
@@ -111,12 +119,14 @@ def make(
     _require_known(chosen, every, "workload")
     wanted = tuple(parts) if parts else (PARTS[:1] if quick else PARTS)
     _require_known(wanted, PARTS, "part")
+    rounds = rounds or (1 if quick else 3)
     return Plan(
         quick=quick,
         parts=wanted,
         names=chosen,
         first_load_only=first_load_only or quick,
-        rounds=rounds or (1 if quick else 3),
+        rounds=rounds,
+        peer_rounds=rounds if peer_rounds is None else peer_rounds,
         candidates=1 if quick else 2,
         grid=Durations(warm_up=1, measured=2 if quick else 4),
         contest=Durations(warm_up=1, measured=4, calm=25, tuning=60, adapting=15) if quick else Durations(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -47,8 +46,7 @@ class Run:
     def all(self) -> None:
         """Run all parts of the plan; what the results have already is not measured again."""
         if "contest" in self.plan.parts:
-            for workload, load in self.plan.pairs():
-                self._contest(workload, load, self._grid(workload, load))
+            self._contest()
         if "flip" in self.plan.parts:
             self._flip()
         if "steady" in self.plan.parts:
@@ -67,16 +65,17 @@ class Run:
                 scores.append(oracle.Score(cell.contestant, cell.per_second, cell.p99_seconds))
         return oracle.candidates(scores, self.plan.candidates)
 
-    def _contest(self, workload: Workload, load: Load, candidates: list[str]) -> None:
-        turns: collections.Counter[str] = collections.Counter()
-
-        def measure(name: str) -> Cell:
-            turns[name] += 1
-            key = Key(CONTEST, workload.name, load.name, name, turns[name])
-            return self._cell(key, workload, load, self.plan.contest)
-
-        names = (contestants.STABLEHAND, *candidates, *self.plan.peers(workload))
-        rounds.interleaved(names, self.plan.rounds, measure)
+    def _contest(self) -> None:
+        """Measure everyone round by round, each over all workloads: a run that ends early has each of them."""
+        best: dict[tuple[str, str], list[str]] = {}
+        for number in range(self.plan.rounds):
+            for workload, load in self.plan.pairs():
+                if number == 0:
+                    best[workload.name, load.name] = self._grid(workload, load)
+                beside = (*best[workload.name, load.name], *self.plan.peers(workload, number))
+                for name in rounds.order((contestants.STABLEHAND, *beside), number):
+                    key = Key(CONTEST, workload.name, load.name, name, 1 + number)
+                    self._cell(key, workload, load, self.plan.contest)
 
     def _cell(self, key: Key, workload: Workload, load: Load, durations: Durations) -> Cell:
         known = self.results.find(key)

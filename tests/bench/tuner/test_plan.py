@@ -48,8 +48,8 @@ def test_everyone_is_measured_beside_the_twelve_apps_and_the_documented_default_
     twelve = [workload for workload in workloads.ALL if not workload.extra]
 
     assert len(twelve) == 12
-    assert all(whole.peers(workload) == contestants.PEERS for workload in twelve)
-    assert all(contestants.DOCUMENTED in whole.peers(workload) for workload in workloads.ALL)
+    assert all(whole.peers(workload, 2) == contestants.PEERS for workload in twelve)
+    assert all(contestants.DOCUMENTED in whole.peers(workload, 2) for workload in workloads.ALL)
 
 
 def test_what_is_asked_for_wins_over_the_defaults():

@@ -79,3 +79,12 @@ def test_each_round_begins_with_another_contestant(run):
     ]
 
     assert len(set(beginners)) == 3
+
+
+def test_the_documented_default_is_there_in_every_round_and_other_servers_in_as_many_as_are_wished(run):
+    place = Imagined()
+    run(place, rounds=3, peer_rounds=1)
+    seen = [key.contestant for key in place.measured if key.phase == CONTEST]
+
+    assert seen.count(contestants.DOCUMENTED) == seen.count(contestants.STABLEHAND) == 3
+    assert {seen.count(name) for name in contestants.PEERS if name != contestants.DOCUMENTED} == {1}
