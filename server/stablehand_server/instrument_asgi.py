@@ -14,7 +14,7 @@ from stablehand_server.instrument import seconds_since_arrival, seconds_since_re
 from stablehand_tuner.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from stablehand_server.instrument import UnlockedRecorder
 
@@ -23,7 +23,7 @@ SOCKET_KEY = "gunicorn.socket"
 
 _SWITCHING_PROTOCOLS = 101
 _FORBIDDEN = 403  # what a server answers when the app refuses a websocket
-_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before there was one: no fault of the app's
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before there was one: no fault of the app's
 _ERROR = STATUS_CODES.index("error")
 _MEASURED = frozenset({"http", "websocket"})
 _SMALL_BYTES = 64 * 1024  # of a body's last part: what any transport takes at once
@@ -47,12 +47,12 @@ class InstrumentedASGIApp:
             await self._app(scope, receive, send)
             return
         request = _Request(self._recorder, send)
-        self._enter(_seconds_queued(scope))
+        self._enter(seconds_queued(scope["headers"], scope.pop(SOCKET_KEY, None)))
         try:
             await self._app(scope, receive, request.send)
         except asyncio.CancelledError:
             # The server cancels the app when the client has gone.
-            request.finish(request.status or _CLIENT_CLOSED_REQUEST)
+            request.finish(request.status or CLIENT_CLOSED_REQUEST)
             raise
         except BaseException:
             request.finish(0)
@@ -112,14 +112,23 @@ class _Request:
         """Record the end, once, however often it is called; a status that is none counts as an error."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            digit = status // 100
-            code = digit - 1 if 1 <= digit <= _ERROR else _ERROR
-            recorder.leave(monotonic() - self._started, code)
+            recorder.leave(monotonic() - self._started, code_of(status))
 
 
-def _seconds_queued(scope: dict[str, Any]) -> float | None:
-    client = scope.pop(SOCKET_KEY, None)
-    for name, value in scope["headers"]:
+def code_of(status: int) -> int:
+    """Return the place of a status's class in STATUS_CODES; what is no status is an error."""
+    digit = status // 100
+    return digit - 1 if 1 <= digit <= _ERROR else _ERROR
+
+
+def seconds_queued(headers: Iterable[tuple[bytes, bytes]], client: Any) -> float | None:
+    """Return how long a request waited before it came inside the app, or None where nothing tells.
+
+    Args:
+        headers: of the request, their names in lower case.
+        client: the socket it came by, or None.
+    """
+    for name, value in headers:
         if name == b"x-request-start":
             return seconds_since_request_start(value.decode("latin-1"))
     return seconds_since_arrival(client)

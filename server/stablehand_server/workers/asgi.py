@@ -53,6 +53,9 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._listening: set[Any] = set()
         self._tls: ssl.SSLContext | None = None
         self._bridge: Bridge | None = None
+        # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge.
+        self.http1_app: Any = None
+        self.recorder: UnlockedRecorder | None = None
         # gunicorn's connections close when they see it reached, announced or not: they must not.
         self.request_limit, self.max_requests = self.max_requests, sys.maxsize
 
@@ -93,11 +96,12 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             from stablehand_server.workers.bridge import Bridge  # noqa: PLC0415 (ASGI apps need no a2wsgi)
 
             self._bridge = Bridge(self.measured(self.asgi), self.cfg.threads, self._accept_again)
-            self.asgi = self._bridge
+            self.asgi = self.http1_app = self._bridge
             self._publish_slots()
         else:
-            app = single_callable(self.asgi) if interface is Interface.ASGI2 else self.asgi
-            self.asgi = InstrumentedASGIApp(app, UnlockedRecorder(self._cells))
+            self.http1_app = single_callable(self.asgi) if interface is Interface.ASGI2 else self.asgi
+            self.recorder = UnlockedRecorder(self._cells)
+            self.asgi = InstrumentedASGIApp(self.http1_app, self.recorder)
 
     def grow(self, threads: int, worker_connections: int) -> None:
         """Take more connections, and give the bridge more threads."""
@@ -169,6 +173,9 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             await asyncio.sleep(LAG_TICK_SECONDS)
             self.note_lag(self.loop.time() - planned)
             self.note_connections(self.nr_conns)
+            now = self.loop.time()
+            for connection in tuple(self.connections):
+                connection.look(now)
 
     async def _retire(self) -> None:
         started = self.loop.time()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RETIRE_LINGER_SECONDS = 5.0
 # How long a new connection may stay silent before its first request.
 FIRST_REQUEST_SECONDS = 5.0
+HEADER_SECONDS = 30.0  # from a request's first byte to its last header
 _SECONDS_BETWEEN_LOOKS = 0.25  # at what the master wants; beats are far more frequent under load
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
 _LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second

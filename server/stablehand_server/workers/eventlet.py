@@ -19,7 +19,7 @@ from gunicorn import http, sock, util
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.base_async import AsyncWorker
 
-from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, HEADER_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
@@ -28,7 +28,6 @@ if importlib.util.find_spec("eventlet") is None:
     raise ModuleNotFoundError("No module named 'eventlet'", name="eventlet")
 
 _SECONDS_BETWEEN_BEATS = 1.0
-_HEADER_SECONDS = 30.0  # from a request's first byte to its last header
 _DRAIN_SECONDS = 5.0  # for what the app left unread of a request's body
 
 
@@ -164,7 +163,7 @@ class EventletWorker(MeasuredWorker, AsyncWorker):
             proxy_protocol: dict[str, Any] = {}
             while self._request_comes(talking, parser, patience):
                 request = None
-                with self._eventlet.Timeout(_HEADER_SECONDS, False):
+                with self._eventlet.Timeout(HEADER_SECONDS, False):
                     request = next(parser)
                 if not request:
                     break

@@ -11,7 +11,7 @@ import socket as blocking_socket
 import ssl
 from typing import Any
 
-_HEADER_SECONDS = 30.0  # from a request's first byte to its last header
+from stablehand_server.workers.base import HEADER_SECONDS
 
 
 class WatchedClient:
@@ -39,7 +39,7 @@ class WatchedClient:
         received = self._receive(size)
         if self.idle:
             self.idle = False
-            self._seconds = _HEADER_SECONDS
+            self._seconds = HEADER_SECONDS
             self._deadline = None
         return received
 
