@@ -43,17 +43,21 @@ class Worker:
         self.connections = set()
 
     def is_last_response(self):
+        """Say so of every response while the worker retires."""
         return self.retiring
 
     def connection_ended(self, connection):
+        """Forget it."""
         self.connections.discard(connection)
 
     @property
     def busy(self):
+        """Requests inside the app."""
         return self.cells[Cell.BUSY]
 
     @property
     def finished(self):
+        """Finished requests by class of status, without the zeros."""
         counts = zip(STATUS_CODES, self.cells[Cell.REQUESTS : Cell.REQUESTS + len(STATUS_CODES)], strict=True)
         return {code: count for code, count in counts if count}
 
@@ -68,6 +72,7 @@ class Client:
         self._writer = writer
 
     def send(self, data):
+        """Send bytes as they are."""
         self._writer.write(data)
 
     async def response(self):
@@ -77,9 +82,11 @@ class Client:
         return head, await self._reader.readexactly(length)
 
     async def rest(self):
+        """Return all that comes until the connection is closed."""
         return await self._reader.read()
 
     def leave(self):
+        """Break the connection."""
         self._writer.transport.abort()
 
 
@@ -109,7 +116,7 @@ async def closed(writer):
 
 async def until(condition):
     async def awaited():
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (what is awaited has no event: it is a number in shared memory)
             await asyncio.sleep(0)
 
     await asyncio.wait_for(awaited(), 5)
