@@ -54,7 +54,7 @@ def test_threads_that_hide_a_computing_app_are_seen_through_once_it_was_seen_wit
 def test_requests_that_cost_something_else_are_another_kind(computing):
     known = learnt(computing(SYNC_2), computing(SYNC_2))
 
-    assert model.propose(Policy(), computing(THREADS, cost=0.002), THREADS, kinds=known).reason is Reason.SATURATED
+    assert model.propose(Policy(), computing(THREADS, cost=0.003), THREADS, kinds=known).reason is Reason.SATURATED
 
 
 def test_one_window_alone_and_what_is_hidden_teach_nothing(computing):

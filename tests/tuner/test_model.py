@@ -209,3 +209,46 @@ def test_without_requests_there_is_nothing_to_propose(make_observation):
 
     with pytest.raises(ValueError, match="without requests"):
         model.propose(Policy(), idle, SYNC_1)
+
+
+GEVENT_2 = Settings(WorkerClass.GEVENT, 2, worker_connections=48)
+
+
+@pytest.mark.parametrize(
+    ("current", "row"),
+    [(SYNC_2, (4000, 0.4, 0.4)), (Settings(WorkerClass.GTHREAD, 2, 14), (1750, 15.0, 1.0))],
+    ids=["smallest", "with a wait"],
+)
+def test_cheap_requests_that_keep_the_cores_busy_may_be_served_by_an_event_loop(measured, current, row):
+    proposal = model.propose(Policy(), measured(current, *row, delay=0.5), current)
+
+    assert proposal.reason is Reason.EVENT_LOOP
+    assert proposal.settings.worker_class is WorkerClass.GEVENT
+    assert proposal.settings.workers == 2
+    assert proposal.settings.worker_connections >= 32
+
+
+@pytest.mark.parametrize(
+    ("row", "changes"),
+    [
+        ((400, 4.5, 4.5), {}),
+        ((2000, 0.4, 0.4), {}),
+        ((4000, 0.4, 0.4), {"clients": 4}),
+        ((4000, 0.4, 0.4), {"blocking_modules": frozenset({"grpc"})}),
+    ],
+    ids=["costly", "cores to spare", "no queue", "a module that blocks"],
+)
+def test_otherwise_no_event_loop_is_tried_for_what_computes(measured, row, changes):
+    assert model.propose(Policy(), measured(SYNC_2, *row, **changes), SYNC_2).settings == SYNC_2
+
+
+def test_an_event_loop_that_has_been_banned_is_not_tried_for_cheap_requests(measured):
+    seen = measured(SYNC_2, 4000, 0.4, 0.4)
+    assert model.propose(Policy(), seen, SYNC_2, {WorkerClass.GEVENT}).settings == SYNC_2
+
+
+def test_an_event_loop_stays_with_cheap_requests_and_leaves_costly_ones(measured):
+    cheap, costly = measured(GEVENT_2, 4700, 13.0, 0.4), measured(GEVENT_2, 180, 350.0, 10.5)
+
+    assert model.propose(Policy(), cheap, GEVENT_2).settings == GEVENT_2
+    assert model.propose(Policy(), costly, GEVENT_2).settings.worker_class is not WorkerClass.GEVENT

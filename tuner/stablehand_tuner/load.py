@@ -33,6 +33,7 @@ class Load:
     pod_full: bool
     relative_error: float = 0.0
     cores_per_process: float = 1.0
+    cpu_seconds: float = math.inf  # of a request
 
     @property
     def whole_cores(self) -> int:
@@ -69,5 +70,6 @@ class Load:
             worker_full=observation.busiest_worker_cores >= FULL_WORKER * min(observation.cores_per_process, cores),
             relative_error=observation.relative_error,
             cores_per_process=observation.cores_per_process,
+            cpu_seconds=observation.cpu_seconds_per_request or math.inf,
             pod_full=cores_used >= FULL_POD * cores or observation.throttled_share >= FULL_THROTTLED,
         )

@@ -73,6 +73,8 @@ def propose(
     proposal = _propose(choice, observation, footprint, ceiling)
     if proposal.reason is Reason.SATURATED and (fewer := _fewer_slots(choice, observation, kinds)) is not None:
         return fewer
+    if proposal.settings == current and (cheaper := _cheaper_loop(choice, observation, footprint, ceiling)) is not None:
+        return cheaper
     low, high = certainty.shares(load)
     others = [
         _propose(
@@ -170,6 +172,22 @@ def _fewer_slots(choice: Choice, observation: Observation, kinds: Kinds) -> Prop
         f"{settings} instead of {current} may serve as many, sooner"
     )
     return Proposal(settings, Reason.FEWER_SLOTS, message, _evidence(observation, load))
+
+
+def _cheaper_loop(choice: Choice, observation: Observation, footprint: Footprint, ceiling: int) -> Proposal | None:
+    """Return an event loop where busy cores do little more than the server's own work, else None."""
+    load, current = choice.load, choice.current
+    wanted = shapes.cheaper_loop(choice)
+    if wanted is None:
+        return None
+    settings = _fitting(choice, observation, footprint, ceiling, wanted=wanted)
+    if settings.worker_class is not wanted.worker_class:
+        return None  # memory does not hold so many requests at once
+    message = (
+        f"{load.cores_used:.1f} of {load.cores:g} cores are in use, and a request costs {1000 * load.cpu_seconds:.1f} "
+        f"ms with the server's own work: {settings} may serve more of them than {current}"
+    )
+    return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(observation, load))
 
 
 def _fitting(

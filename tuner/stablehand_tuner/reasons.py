@@ -41,7 +41,10 @@ class Reason(str, enum.Enum):
 
     # recommend and apply
     WAITING_DOMINATES = "WaitingDominates", "Requests mostly wait, and demand exceeds the slots: more concurrency."
-    EVENT_LOOP = "EventLoop", "Many threads mostly wait: an event loop may serve them with less, and has to prove it."
+    EVENT_LOOP = (
+        "EventLoop",
+        "An event loop may serve what mostly waits, or costs next to nothing, with less, and proves it.",
+    )
     LOOP_BLOCKED = "LoopBlocked", "Something blocks the event loop: threads, which it cannot stop, instead."
     COMPUTE_BOUND = "ComputeBound", "Requests mostly compute: one process for each core, without threads."
     FEWER_SLOTS = "FewerSlots", "Many requests share full cores: fewer at once may serve as many, sooner, and prove it."
