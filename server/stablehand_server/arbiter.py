@@ -17,6 +17,7 @@ from gunicorn.errors import HaltServer
 
 from stablehand_server import candidate, children, lifecycle, listeners, reload
 from stablehand_server.backlog import backlog
+from stablehand_server.balance import Balance
 from stablehand_server.candidate import Generation, Unusable
 from stablehand_server.generation import Phase, Plan, plan
 from stablehand_server.reload import Footing
@@ -45,6 +46,7 @@ class LiveArbiter(Supervisor):
         self._footing: Footing  # of the target, and of what serves
         self._serving_footing: Footing
         self._paused = False  # by SIGWINCH
+        self._balance = Balance()
         super().__init__(app)
 
     # gunicorn's seams ------------------------------------------------------------------------------------------------
@@ -146,7 +148,10 @@ class LiveArbiter(Supervisor):
                 self.log.debug("Worker %s (pid:%s) is ready", worker.assignment.index, pid)
 
     def _report(self) -> None:
-        """Publish how many workers are wanted and how many connections wait, and tell statsd as gunicorn does."""
+        """Publish how many workers are wanted, how many connections wait and each worker's share, also to statsd."""
+        if self._switching.settled:
+            serving = (each for each in self.WORKERS.values() if lifecycle.phase(each) is Phase.READY)
+            self._balance.look((each.assignment.record for each in serving), time.monotonic())
         waiting, limit = backlog(self.LISTENERS)
         self.slots.write_server(Server.WORKERS, [self._switching.target.workers, waiting, limit])
         active = sum(worker.retiring_since is None for worker in self.WORKERS.values())

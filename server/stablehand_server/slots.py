@@ -72,15 +72,16 @@ class Cell(enum.IntEnum):
     WORKER_CLASS = 4  # place in WorkerClass, or -1 for a class of the user's own
     THREADS = 5  # wanted: the worker grows to them without a new process where its class can
     WORKER_CONNECTIONS = 6
+    SHARE = 7  # of all connections, above which the worker gives some up; 0 while they are spread evenly
     # the worker says what it does
-    SLOTS = 7  # the master's word until the worker has one
-    BUSY = 8
-    CONNECTIONS = 9
-    LAG_SECONDS = 10
-    BLOCKING_MODULES = 11  # bitmap over blocking_modules.MODULES
-    REACHED_MAX_REQUESTS = 12
+    SLOTS = 8  # the master's word until the worker has one
+    BUSY = 9
+    CONNECTIONS = 10
+    LAG_SECONDS = 11
+    BLOCKING_MODULES = 12  # bitmap over blocking_modules.MODULES
+    REACHED_MAX_REQUESTS = 13
     # counters: the worker's
-    REQUESTS = 13
+    REQUESTS = 14
     DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
     DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
     QUEUE_BUCKETS = DURATION_SECONDS + 1

@@ -78,7 +78,7 @@ def for_computing(choice: Choice) -> Settings:
         # a free process takes a request at once, and the cores are shared; that they stand by costs only their memory
         parallel = max(parallel, min(choice.current.workers, math.ceil(demanded(choice))))
     workers = choice.processes.clamp(parallel)
-    order = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI)
+    order: tuple[WorkerClass, ...] = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI)
     if choice.current.worker_class in EVENT_LOOPS and load.cpu_seconds <= CHEAP_SECONDS:
         order = (choice.current.worker_class, *order)  # it has been chosen for that, or harms nobody
     worker_class = next((each for each in order if each in choice.candidates), choice.current.worker_class)

@@ -47,6 +47,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.retiring = False
         self._at_its_end = False
+        self._to_give_up = 0
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
         self._handshakes: set[Any] = set()
@@ -81,6 +82,9 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
 
     def is_last_response(self) -> bool:
         """Tell whether the response that begins now is its connection's last; begin to retire after max_requests."""
+        if self._to_give_up:
+            self._to_give_up -= 1
+            return True
         if self.nr + 1 >= self.request_limit and not self.retiring:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
@@ -109,6 +113,10 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         if self._bridge is not None:
             self._bridge.grow(threads)
         self._accept_again()
+
+    def give_up(self, connections: int) -> None:
+        """Make as many of the next responses their connection's last."""
+        self._to_give_up = connections
 
     def notify(self) -> None:
         """Beat; what may have grown is published."""

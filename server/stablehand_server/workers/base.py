@@ -70,6 +70,7 @@ class MeasuredWorker(Worker):
         self.assignment = assignment
         self._cells = assignment.record.cells
         self._draining = False
+        self._keeping: Any = None  # the app, while some of its responses close their connections
         # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
         # Here the worker says that it has served enough, and goes on until the master tells it to retire.
         self._requests_to_serve, self.max_requests = self.max_requests, sys.maxsize
@@ -152,6 +153,9 @@ class MeasuredWorker(Worker):
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
             self._draining = True
             self.drain()
+        share = self._cells[Cell.SHARE]
+        if not self._draining:
+            self.give_up(max(0, int(self._cells[Cell.CONNECTIONS] - share)) if share else 0)
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
@@ -167,6 +171,18 @@ class MeasuredWorker(Worker):
         app = getattr(self, "wsgi", None)
         if app is not None:
             self.wsgi = closing(app)
+
+    def give_up(self, connections: int) -> None:
+        """Make as many of the next responses their connection's last; 0 where none should go, as nearly always."""
+        app = getattr(self, "wsgi", None)
+        if app is None:
+            return
+        if self._keeping is not None:
+            app = self.wsgi = self._keeping
+            self._keeping = None
+        if connections:
+            self._keeping = app
+            self.wsgi = closing(app, connections)
 
     def _grow_if_wanted(self) -> None:
         wanted = {name: int(self._cells[_GROWING[name]]) for name in self.grows_in_place}

@@ -80,6 +80,9 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
         if self._server is not None:
             self._server.announce_closes()
 
+    def give_up(self, connections: int) -> None:
+        """Keep them: Tornado writes its headers itself, and its server says it of all connections or of none."""
+
     async def _tick(self, server: Server) -> None:
         now = time.monotonic()
         if now >= self._beat_at:
