@@ -11,6 +11,7 @@ _FAULT = Path("boot-fault")  # in the server's working directory
 if _FAULT.exists():
     match _FAULT.read_text():
         case "hang":
+            Path("boot-hangs").touch()
             time.sleep(600)
         case "slow":
             time.sleep(1)
