@@ -64,7 +64,7 @@ def test_new_settings_while_a_worker_hangs_in_its_boot_are_followed_at_once(laun
     server = launch("--workers", "1", "--boot-timeout", "60")
     server.boot_fault.write_text("hang")
     server.write(WANTED)
-    until(lambda: server.metric("workers", state="booting") == 1)
+    until((server.directory / "boot-hangs").exists)
     server.boot_fault.unlink()
     server.configure("sync", 2)
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_bench import machine, wrk
+from stablehand_bench import machine, report, wrk
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import calibration, placement, plan, publish, workloads
 from stablehand_bench.tuner.measure import Place
@@ -79,7 +79,7 @@ def _run(chosen: Plan, path: Path, *, resume: bool) -> Results:
     wrk.require()
     where = placement.here()
     cores = len(where.server)
-    results = Results.read(path) if resume else Results.begin(path, _head(chosen, where))
+    results = _resumed(path) if resume else Results.begin(path, _head(chosen, where))
     if results.head["plan"] != chosen.to_mapping() or results.head["cores"] != cores:
         raise BenchError(f"{path} has results of another kind of run: run without --resume")
     started = time.monotonic()
@@ -89,6 +89,21 @@ def _run(chosen: Plan, path: Path, *, resume: bool) -> Results:
     finally:
         results.end((time.monotonic() - started) / 60)
     return results
+
+
+def _resumed(path: Path) -> Results:
+    """Return the results to go on with: the file's, or where that is gone, those that were published from this machine.
+
+    Raises:
+        BenchError: when there are none, or another kind of machine has measured them.
+    """
+    if path.exists() or not publish.RESULTS.exists():
+        return Results.read(path)
+    told = report.read_json(publish.RESULTS)
+    here, there = machine.description(), told["machine"]
+    if any(here[each] != there[each] for each in ("processor", "cores", "python", "versions")):
+        raise BenchError(f"{publish.RESULTS} was measured on another kind of machine: run without --resume")
+    return Results.restore(path, told)
 
 
 def _head(chosen: Plan, where: placement.Placement) -> dict[str, Any]:

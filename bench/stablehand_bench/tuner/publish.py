@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_bench import report
 from stablehand_bench.tuner import contestants, promises, summary, workloads
-from stablehand_bench.tuner.results import Cell
+from stablehand_bench.tuner.results import CONTEST, Cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _DOCS = Path(__file__).parents[4] / "docs"
 _PAGE = _DOCS / "bench-tuner.md"
+RESULTS = _DOCS / "bench" / "tuner.json"
 _NOTHING = "–"
 _MEGABYTE = 1e6
 
@@ -73,10 +74,23 @@ def _how(told: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     quick = " **A quick run: its numbers say little.**" if plan["quick"] else ""
     return (
         f"{host['processor']}, {host['cores']} cores, Linux {host['kernel']}, Python {host['python']}, {versions}; "
-        f"{told['placement']}. {plan['rounds']} interleaved rounds, median [lowest–highest]; "
+        f"{told['placement']}. {_rounds(cells, plan['rounds'])}, median [lowest–highest]; "
         f"{told.get('minutes', 0):.0f} minutes. The load generator took at most {share:.2f} of a core. "
         f"Load average before: {host['load_average_before']:.1f}.{quick}\n"
     )
+
+
+def _rounds(cells: Sequence[Cell], planned: int) -> str:
+    """Say how many rounds were measured: a run may have ended before its last one, or be waiting for `--resume`."""
+    last: dict[tuple[str, str], int] = {}
+    for cell in cells:
+        if cell.phase == CONTEST and cell.contestant == contestants.STABLEHAND:
+            last[cell.workload, cell.load] = max(cell.round, last.get((cell.workload, cell.load), 0))
+    least, most = min(last.values(), default=0), max(last.values(), default=0)
+    if least == planned or not last:
+        return f"{planned} interleaved rounds"
+    measured = f"{least}" if least == most else f"{least} to {most}"
+    return f"{measured} of {planned} interleaved rounds"
 
 
 def _beside_the_oracle(results: Sequence[Result]) -> str:

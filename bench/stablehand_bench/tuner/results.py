@@ -155,6 +155,22 @@ class Results:
         return cls(path, whole, [])
 
     @classmethod
+    def restore(cls, path: Path, told: Mapping[str, Any]) -> Results:
+        """Begin a file with what a run has published, to go on with it where its own file is gone.
+
+        Raises:
+            BenchError: when another version has published it.
+        """
+        if told.get("version") != VERSION:
+            raise BenchError("the published results are another version's: run without --resume")
+        head = {name: value for name, value in told.items() if name not in {"version", "cells", "minutes"}}
+        results = cls.begin(path, head)
+        for cell in told["cells"]:
+            results.add(Cell.from_mapping(cell))
+        results.end(told.get("minutes", 0.0))
+        return results
+
+    @classmethod
     def read(cls, path: Path) -> Results:
         """Read a file, without a last line that was cut short.
 

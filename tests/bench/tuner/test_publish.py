@@ -54,6 +54,15 @@ def test_a_quick_run_is_told_from_a_whole_one(run):
     assert "quick run" in publish.section(run)
 
 
+def test_a_run_that_has_not_come_to_its_last_round_says_so(run):
+    assert "1 interleaved rounds" in publish.section(run)
+    run["plan"]["rounds"] = 3
+    assert "1 of 3 interleaved rounds" in publish.section(run)
+    further = {**run["cells"][1], "round": 2}
+    run["cells"] += [further, {**further, "round": 1, "workload": "hello"}]
+    assert "1 to 2 of 3 interleaved rounds" in publish.section(run)
+
+
 def test_a_run_without_cells_has_no_tables(run):
     run["cells"] = []
 

@@ -84,3 +84,19 @@ def test_sound_is_who_served_and_failed_nobody(cell):
     assert not cell("a", failed=1).is_sound
     assert not cell("a", requests=0).is_sound
     assert not cell("a", note="no cgroup").is_sound
+
+
+def test_a_run_whose_own_file_is_gone_goes_on_from_what_it_has_published(tmp_path, cell, tuned):
+    first = Results.begin(tmp_path / "first.jsonl", HEAD)
+    first.add(cell("a", tuned=tuned()))
+    first.end(5.0)
+    published = json.loads(json.dumps(first.to_mapping()))
+
+    restored = Results.restore(tmp_path / "second.jsonl", published)
+    assert restored.to_mapping() == Results.read(tmp_path / "second.jsonl").to_mapping() == published
+
+
+def test_what_another_version_has_published_is_not_gone_on_with(tmp_path):
+    with pytest.raises(BenchError, match="another version"):
+        Results.restore(tmp_path / "results.jsonl", {"version": 0, "cells": []})
+    assert not (tmp_path / "results.jsonl").exists()
