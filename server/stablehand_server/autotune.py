@@ -37,6 +37,7 @@ _SHORTEST_INTERVAL_SECONDS, _LONGEST_INTERVAL_SECONDS = 0.5, 2.0
 _SECONDS_BETWEEN_LOOKS = 0.25  # for the master
 _FAILURES_BEFORE_A_WORD = 3  # the exporter, too, needs a moment to start, and to start again
 _DECISIONS_KEPT = 5
+_NICENESS = 10  # where cores are short the workers go first: a decision can wait for a moment, a request should not
 
 
 class Reporter(Protocol):
@@ -171,6 +172,7 @@ def run(
 
     # A service manager signals the whole group: the end of the master is ours, and nothing that it has to report.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(_NICENESS)
     _log_to_stderr()
     reporter = _reporter()
     tuning = Tuning(policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed, app=app)

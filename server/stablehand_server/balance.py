@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stablehand_server.slots import Record
 
-_UNEVEN = 1.25  # times the mean, and
+_UNEVEN = 1.1  # times the mean, and
 _UNEVEN_BEYOND = 1.0  # so many connections more
 _STANDS_SECONDS = 1.5  # longer than any class takes from one beat to the next
 _SHORTEST_PAUSE_SECONDS = 3.0

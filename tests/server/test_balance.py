@@ -25,7 +25,7 @@ def shares(made):
     return [record.cells[Cell.SHARE] for record in made]
 
 
-@pytest.mark.parametrize("connections", [[64.0], [40.0, 24.0], [0.0, 2.0], [3.0, 5.0], [10.0] * 8])
+@pytest.mark.parametrize("connections", [[64.0], [36.0, 28.0], [0.0, 2.0], [3.0, 5.0], [10.0] * 8])
 def test_connections_that_are_spread_evenly_enough_stay_where_they_are(connections):
     assert share(connections) == 0
 
