@@ -53,6 +53,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._handshakes: set[Any] = set()
         self._listening: set[Any] = set()
         self._tls: ssl.SSLContext | None = None
+        self._make_transport: Any = None
         self._bridge: Bridge | None = None
         # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge.
         self.http1_app: Any = None
@@ -141,6 +142,10 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     async def _serve(self) -> None:
         await self._start_lifespan()
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        if self._tls is None:
+            # What asyncio's own server makes of a connection, without its task for each, which only a handshake needs.
+            # It has no public name, and uvloop has none like it.
+            self._make_transport = getattr(self.loop, "_make_socket_transport", None)
         for listener in self.sockets:
             listener.setblocking(False)
         self._accept_again()
@@ -214,7 +219,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     def _is_full(self) -> bool:
         if self._bridge is not None and self._bridge.is_full and self.cfg.workers > 1:
             return True  # a sibling may have a thread free
-        return self.nr_conns + len(self._handshakes) >= self.worker_connections
+        return len(self.connections) + len(self._handshakes) >= self.worker_connections
 
     def _accept_again(self) -> None:
         if self.retiring or self._is_full() or self.loop.is_closed():
@@ -235,7 +240,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
                 self._stop_accepting()
                 return
             try:
-                client, _address = listener.accept()
+                client, address = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -245,9 +250,14 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
                 self._stop_accepting()
                 self.loop.call_later(_SECONDS_WITHOUT_DESCRIPTORS, self._accept_again)
                 return
+            if self._make_transport is None:
+                task = self.loop.create_task(self._connect(client))
+                self._handshakes.add(task)
+                continue
             client.setblocking(False)
-            task = self.loop.create_task(self._connect(client))
-            self._handshakes.add(task)
+            connection = Connection(self)
+            self.connections.add(connection)  # at once: it counts against the limit
+            self._make_transport(client, connection, extra={"peername": address})
 
     async def _connect(self, client: Any) -> None:
         try:
