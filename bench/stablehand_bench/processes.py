@@ -72,9 +72,17 @@ class Server:
                 found[pid] = proportional_bytes(pid)
         return found
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU seconds of the master and its living children, user and system."""
-        return sum(map(_cpu_seconds, (self.process.pid, *self.children())))
+    def cpu_seconds(self) -> dict[int, float]:
+        """Return the CPU seconds of the master and of each living child, user and system."""
+        return {pid: _cpu_seconds(pid) for pid in (self.process.pid, *self.children())}
+
+
+def spent(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """Return the CPU seconds between two looks, of the processes that were there at both.
+
+    What a server starts and ends once, while it boots, is no part of what a request costs.
+    """
+    return sum(seconds - before[pid] for pid, seconds in after.items() if pid in before)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stablehand_bench import contestants, rounds, wrk
+from stablehand_bench import contestants, processes, rounds, wrk
 from stablehand_bench.contestants import PLAIN, Setup
 from stablehand_bench.errors import BenchError
 from stablehand_bench.rounds import Spread
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stablehand_bench.machine import Cores
 
 _CONNECTIONS = 32
-_WARM_UP_SECONDS = 1
+_WARM_UP_SECONDS = 2
 
 
 class Scenario(NamedTuple):
@@ -84,7 +84,7 @@ def measure(name: str, scenario: Scenario, cores: Cores, seconds: int) -> Pair:
         _load(both, scenario, cores, _WARM_UP_SECONDS)
         before = [each.server.cpu_seconds() for each in both]
         seen = _load(both, scenario, cores, seconds)
-        spent = [each.server.cpu_seconds() - start for each, start in zip(both, before, strict=True)]
+        spent = [processes.spent(start, each.server.cpu_seconds()) for each, start in zip(both, before, strict=True)]
         for each, load in zip(both, seen, strict=True):
             if not load.requests:
                 raise BenchError(f"{name} served nothing, {scenario.title}:\n{each.server.log()[-2000:]}")

@@ -36,7 +36,7 @@ def test_a_server_is_pinned_awaited_and_ended_with_its_children():
         assert os.sched_getaffinity(server.process.pid) == os.sched_getaffinity(child) == {core}
         assert processes.listens(server.process.pid, port)
         assert processes.proportional_bytes(server.process.pid) > 1_000_000
-        assert server.cpu_seconds() >= 0
+        assert server.process.pid in server.cpu_seconds()
         assert alive(child)
 
     assert not alive(server.process.pid)
@@ -54,3 +54,7 @@ def test_a_server_that_ends_at_once_is_an_error_with_what_it_said():
         processes.serving(command, environment={}, core=None, port=processes.free_ports(1)[0]),
     ):
         raise AssertionError("it does not run")
+
+
+def test_the_seconds_of_a_process_that_has_come_or_gone_meanwhile_are_no_requests():
+    assert processes.spent({1: 5.0, 2: 1.0, 3: 9.0}, {1: 5.5, 2: 1.25, 4: 2.0}) == 0.75

@@ -32,6 +32,17 @@ if TYPE_CHECKING:
     from stablehand_server.workers.asgi import ASGIWorker
 
 
+class _Versions(dict[tuple[int, int], str]):
+    """The text of each version, made once."""
+
+    def __missing__(self, version: tuple[int, int]) -> str:
+        self[version] = text = f"{version[0]}.{version[1]}"
+        return text
+
+
+_VERSIONS = _Versions()
+
+
 class Connection(ASGIProtocol):
     """One client connection."""
 
@@ -41,6 +52,7 @@ class Connection(ASGIProtocol):
     # gunicorn's own attributes, which have no types there
     app: Any
     _closed: bool
+    _scope_addresses: tuple[Any, Any, Any, Any] | None
     _current_request: Any
     _body_receiver: Any
     _callback_parser: Any
@@ -231,7 +243,27 @@ class Connection(ASGIProtocol):
         super()._send_response_start(status, headers, request, close)
 
     def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
-        scope: dict[str, Any] = super()._build_http_scope(request, sockname, peername)
+        known = self._scope_addresses
+        if known is None or known[0] is not sockname or known[1] is not peername:
+            scope: dict[str, Any] = super()._build_http_scope(
+                request, sockname, peername
+            )  # and it knows them from then on
+        else:  # the same (a test compares them), without what a connection's later requests need not ask again
+            scope = {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.4"},
+                "http_version": _VERSIONS[request.version],
+                "method": request.method,
+                "scheme": request.scheme,
+                "path": request.path,
+                "raw_path": request.raw_path,
+                "query_string": request.query.encode("latin-1"),
+                "root_path": self._root_path,
+                "headers": request.headers_bytes.copy(),
+                "server": known[2],
+                "client": known[3],
+                "state": self.worker.state.copy(),
+            }
         if self._recorder is None:
             scope[SOCKET_KEY] = self.client
         return scope

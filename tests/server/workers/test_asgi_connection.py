@@ -151,6 +151,26 @@ async def test_a_kept_connection_serves_one_request_after_another_and_counts_eac
     assert client.worker.nr == 3
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_a_later_requests_scope_is_what_gunicorn_makes_of_it(connect, version):
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        await respond(send)
+
+    client = await connect(app, forwarded_allow_ips="*")
+    sent = f"GET /a%20b?c=d&e HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\nX-Forwarded-Proto: https\r\n\r\n"
+    for _ in range(3):
+        client.send(sent.encode())
+        await client.response()
+    first, second, third = scopes
+    assert first == second == third
+    assert (second["http_version"], second["path"], second["query_string"]) == (version, "/a b", b"c=d&e")
+    assert second["headers"] is not third["headers"]
+    assert second["state"] is not third["state"]
+
+
 async def test_pipelined_requests_are_answered_in_their_order(connect):
     client = await connect(echo_path)
     client.send(b"".join(request(f"/{number}") for number in range(40)))
