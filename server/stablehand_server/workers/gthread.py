@@ -159,8 +159,8 @@ class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
     def _next_ready(self) -> gthread.TConn | None:
         """Return a connection that has a request, or None after a while."""
         if not self._ready:
-            self._accept_or_not()
-            paused = self._accept_again_at - time.monotonic()
+            paused = self._accept_again_at and self._accept_again_at - time.monotonic()  # 0 nearly always
+            self.set_accept_enabled(self.alive and paused <= 0.0 and self._count() < self.worker_connections)
             for key, _ in self.poller.select(paused if paused > 0.0 else _LONGEST_WAIT_SECONDS):
                 key.data(key.fileobj)
             if not self._ready:
@@ -169,10 +169,6 @@ class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
         self._in_flight[connection] = time.monotonic()  # first, so that it is counted all the time
         self._ready.popleft()
         return connection
-
-    def _accept_or_not(self) -> None:
-        allowed = self.alive and time.monotonic() >= self._accept_again_at
-        self.set_accept_enabled(allowed and self._count() < self.worker_connections)
 
     def _pause_accepting(self, seconds: float) -> None:
         self._accept_again_at = time.monotonic() + seconds
@@ -195,7 +191,6 @@ class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
         else:
             self.pending_conns[connection] = self._deadline(FIRST_REQUEST_SECONDS)
             self._await_request(connection, self.pending_conns)
-        self.note_connections(self._count())
 
     def _deadline(self, patience: float) -> float:
         return time.monotonic() + (patience if self.alive else min(patience, self.linger_seconds()))
