@@ -114,7 +114,13 @@ def for_waiting(choice: Choice) -> Settings:
         return compose(choice.policy, WorkerClass.SYNC, choice.processes.clamp(wanted), 1)
     # cores that all slots burn together when in use, spread so that no process comes near the one that it can use
     needed = math.ceil(min(load.cores, wanted * load.share) / (aim.busy_process * load.cores_per_process))
-    workers = choice.processes.clamp(min(wanted, load.whole_cores, max(needed, aim.least_processes)))
+    threaded = choice.current.worker_class not in EVENT_LOOPS and wanted <= needed * MOST_THREADS
+    if not threaded or load.demand * load.share < load.cores:
+        needed = min(needed, load.whole_cores)
+    # Otherwise the requests that are there fill the cores, and more processes than cores keep them full: who waits for
+    # one's lock does not wait for another's. Measured on an app that waits and computes, with 57 threads on 2 cores: a
+    # seventh more requests in three processes than in two.
+    workers = choice.processes.clamp(min(wanted, max(needed, min(aim.least_processes, load.whole_cores))))
     return _class_for(choice, workers, math.ceil(wanted / workers))
 
 
