@@ -22,9 +22,7 @@ CROWDED_THREADS = 24  # from so many busy threads in a process on, an event loop
 MOSTLY_WAITING = 0.2  # the CPU share up to which it may
 BUSY_CORES = 0.75  # the part of the cores from which on cheaper requests are more requests
 QUEUE_PER_CORE = 4.0  # requests in flight or waiting, at which none of them comes late
-CHEAP_SECONDS = (
-    0.002  # of CPU: up to this, much of a request is the server's own work, which an event loop may do for less
-)
+CHEAP_SECONDS = 0.002  # of CPU: up to this much of a request is the server's own work, done for less by an event loop
 FEW_THREADS = 4  # keep a core full if requests compute for a quarter of their time
 
 
