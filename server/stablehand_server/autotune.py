@@ -7,6 +7,7 @@ scrapes.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stablehand_server import autotune_files
 from stablehand_server.autotune_view import View
+from stablehand_server.exporter import procfs
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observation import CounterReset, observe
@@ -57,6 +59,7 @@ class Tuning:
         scrape: returns a snapshot at a moment; raises an exception of `failures` when there is none.
         failures: the type of that exception.
         app: what identifies the app: a state that was learnt from another one is forgotten.
+        memory_bytes: what the machine has left for the server, which limits it like a cgroup; None if nobody knows.
     """
 
     def __init__(
@@ -68,12 +71,14 @@ class Tuning:
         failures: type[Exception],
         *,
         app: str,
+        memory_bytes: float | None,
     ) -> None:
         self._policy = policy
         self._settings_path = settings_path
         self._state_path = state_path
         self._scrape = scrape
         self._failures = failures
+        self._memory_bytes = memory_bytes
         self._failed = 0
         self._earlier: Snapshot | None = None
         self._last: Decision | None = None
@@ -121,8 +126,12 @@ class Tuning:
         if self._failed >= _FAILURES_BEFORE_A_WORD:
             logger.info("There are metrics to tune by again")
         self._failed = 0
-        self._earlier = later
+        self._earlier = later = self._within_machine(later)
         return later
+
+    def _within_machine(self, told: Snapshot) -> Snapshot:
+        limits = [each for each in (told.memory_limit_bytes, self._memory_bytes) if each is not None]
+        return dataclasses.replace(told, memory_limit_bytes=min(limits, default=None))
 
     def _carry_out(self, decision: Decision) -> None:
         if not decision.changes_settings or decision.settings is None:
@@ -175,7 +184,11 @@ def run(
     os.nice(_NICENESS)
     _log_to_stderr()
     reporter = _reporter()
-    tuning = Tuning(policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed, app=app)
+    # Read once, before there are many workers: a limit that went up and down with the neighbours would never be calm.
+    memory = procfs.available_bytes()
+    tuning = Tuning(
+        policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed, app=app, memory_bytes=memory
+    )
     interval = scrape_interval(policy)
     due = time.monotonic()
     while os.getppid() == parent_pid:

@@ -1,4 +1,4 @@
-"""What Linux tells of a process under /proc: pure parsers, and readers that answer None for a process that is gone."""
+"""What Linux tells of processes and memory under /proc: pure parsers, and readers; what is gone answers None."""
 
 from __future__ import annotations
 
@@ -72,6 +72,18 @@ def parse_smaps_rollup(content: bytes) -> int:
     raise ValueError("/proc/PID/smaps_rollup has no line Pss")
 
 
+def parse_meminfo(content: bytes) -> int:
+    """Parse /proc/meminfo (man 5 proc_meminfo): return the bytes that new processes could take without swapping.
+
+    Raises:
+        ValueError: when there is no line MemAvailable.
+    """
+    for line in content.splitlines():
+        if line.startswith(b"MemAvailable:"):
+            return int(line.split()[1]) * _KIB
+    raise ValueError("/proc/meminfo has no line MemAvailable")
+
+
 def process_times(pid: int) -> ProcessTimes | None:
     """Return the CPU seconds of a process; it may have ended, but not yet been waited for."""
     content = _read(f"{_PROC}/{pid}/stat")
@@ -105,6 +117,12 @@ def proportional_bytes(pid: int) -> int | None:
     """
     content = _read(f"{_PROC}/{pid}/smaps_rollup")
     return parse_smaps_rollup(content) if content else None
+
+
+def available_bytes() -> int | None:
+    """Return what the machine's memory has left for processes to come; None where the kernel does not tell."""
+    content = _read(f"{_PROC}/meminfo")
+    return parse_meminfo(content) if content else None
 
 
 def _read(path: str) -> bytes | None:

@@ -26,6 +26,7 @@ class FakeServer:
         self.rejected = 0
         self.broken = ""
         self.status = 200
+        self.memory_limit_bytes: float | None = None
 
     def pass_time(self, seconds: float) -> None:
         """Serve for so long."""
@@ -52,6 +53,8 @@ class FakeServer:
             'stablehand_available_worker_class_info{worker_class="sync"} 1',
             f'stablehand_generation_switches_total{{outcome="rejected"}} {self.rejected}',
         ]
+        if self.memory_limit_bytes is not None:
+            lines.append(f"stablehand_memory_limit_bytes {self.memory_limit_bytes}")
         for bound in (*DURATION_BUCKETS, "+Inf"):
             count = self.requests if bound == "+Inf" or bound >= 0.1 else 0
             lines.append(f'stablehand_request_duration_seconds_bucket{{le="{bound}"}} {count}')

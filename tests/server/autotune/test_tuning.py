@@ -18,8 +18,9 @@ START = 1_800_000_000.0  # Unix time
 class Run:
     """A tuner, its fake server, and a clock that nobody waits for."""
 
-    def __init__(self, fake, address, directory):
+    def __init__(self, fake, address, directory, memory_bytes=None):
         self.fake = fake
+        self.memory_bytes = memory_bytes
         self.address = address
         self.settings_path = directory / "settings.json"
         self.state_path = directory / "state.json"
@@ -36,6 +37,7 @@ class Run:
             lambda at: scrape(self.address, at),
             ScrapeFailed,
             app=app,
+            memory_bytes=self.memory_bytes,
         )
 
     def tick(self):
@@ -72,6 +74,27 @@ def test_an_app_that_waits_is_tuned_within_25_seconds_of_load(run):
     assert kept.decision.settings.slots >= 50
     assert run.fake.settings == kept.decision.settings
     assert kept.observation.requests_per_second > 10 * 10
+
+
+def test_without_a_limit_of_memory_what_the_machine_has_left_is_the_limit(fake, address, tmp_path):
+    run = Run(fake, address, tmp_path, memory_bytes=2e9)
+    view = run.until(lambda view: view.observation is not None, 25)
+
+    assert view.observation.memory_limit_bytes == 2e9
+
+
+def test_the_tighter_limit_of_memory_counts(fake, address, tmp_path):
+    run = Run(fake, address, tmp_path, memory_bytes=2e9)
+    fake.memory_limit_bytes = 1e9
+    view = run.until(lambda view: view.observation is not None, 25)
+
+    assert view.observation.memory_limit_bytes == 1e9
+
+
+def test_where_nobody_knows_the_memory_there_is_no_limit(run):
+    view = run.until(lambda view: view.observation is not None, 25)
+
+    assert view.observation.memory_limit_bytes is None
 
 
 def test_once_tuned_it_stays_so(run):

@@ -39,6 +39,19 @@ def test_the_proportional_memory_is_the_line_pss_and_not_one_of_its_parts():
         procfs.parse_smaps_rollup(b"Rss: 9000 kB\n")
 
 
+def test_what_memory_is_left_is_the_line_available_and_not_what_is_free():
+    content = b"MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:   4096 kB\nCached: 4000 kB\n"
+
+    assert procfs.parse_meminfo(content) == 4096 * 1024
+    with pytest.raises(ValueError, match="MemAvailable"):
+        procfs.parse_meminfo(b"MemTotal: 9000 kB\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_this_machine_says_what_memory_is_left():
+    assert 0 < (procfs.available_bytes() or 0) < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_this_process_can_be_read():
     pid = os.getpid()
