@@ -189,6 +189,7 @@ class EventletWorker(MeasuredWorker, AsyncWorker):
     def _request_comes(self, client: Any, parser: Any, patience: float) -> bool:
         """Wait for a request's first byte; one that is there always counts, also when the hub was blocked meanwhile."""
         if parser.unreader.buf.getvalue() or _readable(client):
+            self._eventlet.sleep(0)  # who never waits would have every turn
             return True
         self._idle.add(client)
         try:

@@ -42,6 +42,7 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
         self._clients: set[WatchedClient] = set()
         self._listener_names: dict[Any, Any] = {}
         self._beat_at = 0.0
+        self._served_last: WatchedClient | None = None
         tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
         servers = []
         for listener in self.sockets:
@@ -120,6 +121,9 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
                 watched.await_request(patience)
                 request = next(parser)
                 watched.serve()
+                if watched is self._served_last:
+                    _let_others_run()
+                self._served_last = watched
                 proxy_protocol = request.proxy_protocol_info or proxy_protocol
                 request.proxy_protocol_info = proxy_protocol
                 self.handle_request(name, request, client, address)
@@ -138,6 +142,20 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
         finally:
             self._clients.discard(watched)
             util.close(client)
+
+
+def _let_others_run() -> None:
+    """Return after the hub has looked at every socket once.
+
+    A connection whose next request is there already never waits, and would keep the hub for as long as that goes on.
+    `gevent.sleep(0)` comes back up to fifty times before the hub looks at a socket.
+    """
+    hub = gevent.get_hub()
+    timer = hub.loop.timer(0.0)
+    try:
+        hub.wait(timer)
+    finally:
+        timer.close()
 
 
 def _has_more_body(request: Any) -> bool:
