@@ -242,6 +242,13 @@ def test_otherwise_no_event_loop_is_tried_for_what_computes(measured, row, chang
     assert model.propose(Policy(), measured(SYNC_2, *row, **changes), SYNC_2).settings == SYNC_2
 
 
+def test_cores_that_others_use_as_well_are_busy_when_the_workers_wait_for_them(measured):
+    """Of two cores 1.3 are left, and who sends the requests has the rest: the workers want more than they get."""
+    shared = (12_500, 0.15, 0.104)
+    assert model.propose(Policy(), measured(SYNC_2, *shared, delay=0.04), SYNC_2).settings.worker_class == "gevent"
+    assert model.propose(Policy(), measured(SYNC_2, *shared, delay=0.005), SYNC_2).settings == SYNC_2
+
+
 def test_an_event_loop_that_has_been_banned_is_not_tried_for_cheap_requests(measured):
     seen = measured(SYNC_2, 4000, 0.4, 0.4)
     assert model.propose(Policy(), seen, SYNC_2, {WorkerClass.GEVENT}).settings == SYNC_2

@@ -34,6 +34,7 @@ class Load:
     relative_error: float = 0.0
     cores_per_process: float = 1.0
     cpu_seconds: float = math.inf  # of a request
+    cores_awaited: float = 0.0  # threads that could run, but wait for a core: neighbours have it, or their own kind
 
     @property
     def whole_cores(self) -> int:
@@ -71,5 +72,6 @@ class Load:
             relative_error=observation.relative_error,
             cores_per_process=observation.cores_per_process,
             cpu_seconds=observation.cpu_seconds_per_request or math.inf,
+            cores_awaited=observation.cores_awaited / pods,
             pod_full=cores_used >= FULL_POD * cores or observation.throttled_share >= FULL_THROTTLED,
         )

@@ -184,8 +184,9 @@ def _cheaper_loop(choice: Choice, observation: Observation, footprint: Footprint
     if settings.worker_class is not wanted.worker_class:
         return None  # memory does not hold so many requests at once
     message = (
-        f"{load.cores_used:.1f} of {load.cores:g} cores are in use, and a request costs {1000 * load.cpu_seconds:.1f} "
-        f"ms with the server's own work: {settings} may serve more of them than {current}"
+        f"{load.cores_used:.1f} of {load.cores:g} cores are in use, {load.cores_awaited:.1f} more are waited for, and "
+        f"a request costs {1000 * load.cpu_seconds:.1f} ms with the server's own work: {settings} may serve more of "
+        f"them than {current}"
     )
     return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(observation, load))
 
@@ -238,5 +239,6 @@ def _evidence(observation: Observation, load: Load) -> dict[str, float]:
         "peak_demand": round(load.peak_demand, 2),
         "cores": round(load.cores, 3),
         "cores_used": round(load.cores_used, 3),
+        "cores_awaited": round(load.cores_awaited, 3),
         "busiest_worker_cores": round(observation.busiest_worker_cores, 3),
     }

@@ -105,6 +105,11 @@ class Rates:
         return self.cpu_seconds_total / self.seconds
 
     @property
+    def cores_awaited(self) -> float:
+        """Mean number of the workers' threads that could run, but wait for a core."""
+        return self.run_delay_seconds_total / self.seconds
+
+    @property
     def throttled_share(self) -> float:
         """Share of the time for which the cgroup was throttled, 0 to 1, mean over the pods."""
         return min(1.0, self.throttled_seconds_total / (self.seconds * self.pods))
