@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _BOOT_SECONDS = 60.0
+_DRAIN_SECONDS = 60.0
 _END_SECONDS = 10.0
 _KIB = 1024
+_OPEN_STATES = frozenset({"01", "08"})  # include/net/tcp_states.h: established; closed by the client only
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,6 +55,15 @@ class Server:
             self.check()
             if time.monotonic() > deadline:
                 raise BenchError(f"no answer from port {port} within {seconds:g} s:\n{self.log()[-2000:]}")
+            time.sleep(0.05)
+
+    def await_no_connections(self, port: int, seconds: float = _DRAIN_SECONDS) -> None:
+        """Return once no connection to a port is open; raise BenchError when it ends, or that takes too long."""
+        deadline = time.monotonic() + seconds
+        while left := connections(port):
+            self.check()
+            if time.monotonic() > deadline:
+                raise BenchError(f"{left} connections to port {port} are still open after {seconds:g} s")
             time.sleep(0.05)
 
     def log(self) -> str:
@@ -151,6 +162,12 @@ def proportional_bytes(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * _KIB
     raise OSError(f"/proc/{pid}/smaps_rollup has no line Pss")
+
+
+def connections(port: int) -> int:
+    """Return how many connections to a port of IPv4 are open on the server's side, accepted or not."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(int(row[1].split(":")[1], 16) == port and row[3] in _OPEN_STATES for row in rows)
 
 
 def listens(pid: int, port: int) -> bool:

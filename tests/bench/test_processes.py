@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 
@@ -54,6 +55,31 @@ def test_a_server_that_ends_at_once_is_an_error_with_what_it_said():
         processes.serving(command, environment={}, core=None, port=processes.free_ports(1)[0]),
     ):
         raise AssertionError("it does not run")
+
+
+@pytest.mark.integration
+def test_a_client_that_has_gone_counts_as_a_connection_until_the_server_has_closed_it():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert processes.connections(port) == 0
+        client = socket.create_connection(("127.0.0.1", port))
+        assert processes.connections(port) == 1, "nobody has accepted it yet"
+        client.close()
+        accepted, _ = listener.accept()
+        assert processes.connections(port) == 1
+        accepted.close()
+        assert processes.connections(port) == 0
+
+
+@pytest.mark.integration
+def test_connections_that_nobody_closes_are_an_error_that_counts_them():
+    (port,) = processes.free_ports(1)
+    with (
+        processes.serving([sys.executable, "-c", SERVER, str(port)], environment={}, core=None, port=port) as server,
+        socket.create_connection(("127.0.0.1", port)),
+        pytest.raises(BenchError, match=f"1 connections to port {port} are still open"),
+    ):
+        server.await_no_connections(port, 0.2)
 
 
 def test_the_seconds_of_a_process_that_has_come_or_gone_meanwhile_are_no_requests():

@@ -57,10 +57,11 @@ class Place:
     def load(self, served: Served, load: Load, seconds: int) -> Seen:
         """Load a server for so many seconds.
 
-        A generator that ends leaves its last requests in the server's queue. They are served first: otherwise a slow
-        server would spend seconds of this load on the one before.
+        A generator that ends leaves its last requests in the server's queue and in its app. They are served first:
+        otherwise a slow server would spend seconds of this load on the one before, and one with as many slots as the
+        load has requests would have none for the first of them.
         """
-        served.server.await_answer(served.port, "/")
+        served.server.await_no_connections(served.port)
         return generators.run(served.url, load, cores=self.placement.load, seconds=seconds)
 
     @contextlib.contextmanager
