@@ -63,6 +63,7 @@ class EventletWorker(MeasuredWorker, AsyncWorker):
         self._open: set[Any] = set()
         self._room = green.semaphore.Semaphore(self.worker_connections)
         self._beat_at = 0.0
+        self._never_waits: Any = None  # the client whose last request was there at once
         acceptors = [green.spawn(self._accept_from, listener, listener.getsockname()) for listener in self.sockets]
         while self.alive:
             self._tick()
@@ -189,8 +190,11 @@ class EventletWorker(MeasuredWorker, AsyncWorker):
     def _request_comes(self, client: Any, parser: Any, patience: float) -> bool:
         """Wait for a request's first byte; one that is there always counts, also when the hub was blocked meanwhile."""
         if parser.unreader.buf.getvalue() or _readable(client):
-            self._eventlet.sleep(0)  # who never waits would have every turn
+            if client is self._never_waits:
+                self._eventlet.sleep(0)  # otherwise it would have every turn
+            self._never_waits = client
             return True
+        self._never_waits = None
         self._idle.add(client)
         try:
             self._eventlet.hubs.trampoline(client.fileno(), read=True, timeout=patience, timeout_exc=TimeoutError)
