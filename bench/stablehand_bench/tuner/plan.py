@@ -25,7 +25,8 @@ class Plan:
 
     `peer_rounds` is in how many of the rounds the other servers take part, `candidates` how many of the grid are
     measured again beside the others; `flip_seconds` and `steady_seconds` are how long a kind of load lasts before it
-    flips, and how long nothing may change.
+    flips, and how long nothing may change. Before that a tuner has the time of `steady` to settle, which is calm for
+    longer than --autotune waits until it takes back slots that are not in use (120 s).
     """
 
     quick: bool
@@ -37,6 +38,7 @@ class Plan:
     candidates: int
     grid: Durations
     contest: Durations
+    steady: Durations
     flip_seconds: int = 180
     flips: int = 5
     steady_seconds: int = 1800
@@ -75,6 +77,7 @@ class Plan:
             "candidates": self.candidates,
             "grid": dataclasses.asdict(self.grid),
             "contest": dataclasses.asdict(self.contest),
+            "steady": dataclasses.asdict(self.steady),
             "flip_seconds": self.flip_seconds,
             "flips": self.flips,
             "steady_seconds": self.steady_seconds,
@@ -83,9 +86,9 @@ class Plan:
     def _parts_seconds(self, part: str, cores: int) -> float:
         if part == "flip":
             return float(self.flip_seconds * self.flips)
-        tuned = min(self.contest.tuning, self.contest.calm + _USUAL_SETTLING_SECONDS)
         if part == "steady":
-            return 2 * (tuned + self.steady_seconds)
+            return 2 * (_settling(self.steady) + self.steady_seconds)
+        tuned = _settling(self.contest)
         seconds = 0.0
         for workload, load in self.pairs():
             once = _BOOT_AND_END_SECONDS + load.whole(self.contest.measured)
@@ -130,8 +133,13 @@ def make(
         candidates=1 if quick else 2,
         grid=Durations(warm_up=1, measured=2 if quick else 4),
         contest=Durations(warm_up=1, measured=4, calm=25, tuning=60, adapting=15) if quick else Durations(),
+        steady=Durations(calm=25, tuning=60) if quick else Durations(calm=130, tuning=600),
         **({"flip_seconds": 60, "flips": 3, "steady_seconds": 60} if quick else {}),
     )
+
+
+def _settling(durations: Durations) -> float:
+    return float(min(durations.tuning, durations.calm + _USUAL_SETTLING_SECONDS))
 
 
 def _require_known(asked: Sequence[str], known: Sequence[str], what: str) -> None:

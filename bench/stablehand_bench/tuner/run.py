@@ -139,7 +139,7 @@ class Run:
                 self.place.serving(workload, self._command(contestants.STABLEHAND, workload)) as served,
                 Watch(served.metrics_port) as watch,
             ):
-                before = until_settled(self.place, served, load, watch, self.plan.contest)
+                before = until_settled(self.place, served, load, watch, self.plan.steady)
                 seen = self.place.load(served, load, self.plan.steady_seconds)
                 told = tuned(watch, served, before.requests + seen.requests, before.failed + seen.failed)
         except BenchError as error:

@@ -4,6 +4,7 @@ import pytest
 
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import contestants, plan, workloads
+from stablehand_server.autotune_policy import WINDOWS as AUTOTUNE_WINDOWS
 
 TEN_MINUTES = 600
 
@@ -31,6 +32,10 @@ def test_flips_come_every_three_minutes_for_fifteen_and_steady_load_lasts_thirty
     whole = plan.make(quick=False)
 
     assert (whole.flip_seconds, whole.flips * whole.flip_seconds, whole.steady_seconds) == (180, 900, 1800)
+
+
+def test_before_steady_load_a_tuner_is_calm_for_longer_than_it_waits_before_it_shrinks():
+    assert plan.make(quick=False).steady.calm > AUTOTUNE_WINDOWS.shrink_seconds
 
 
 def test_five_kinds_carry_the_prize():
