@@ -9,6 +9,7 @@ import pytest
 
 from stablehand_tuner import model
 from stablehand_tuner.footprint import PRIOR_SHARE, Footprint, request_bytes
+from stablehand_tuner.known import Known
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -60,7 +61,7 @@ def test_as_long_as_nothing_is_known_a_large_worker_is_taken_to_hold_it_for_its_
 def test_growth_stops_where_the_requests_in_flight_would_fill_the_memory(make_observation):
     heavy = learnt(make_observation, 20 * MIB)
     seen = make_observation(memory_limit_bytes=1000.0 * MIB, worker_memory_bytes=80.0 * MIB)
-    settings = model.propose(Policy(), seen, SYNC_1, footprint=heavy).settings
+    settings = model.propose(Policy(), seen, SYNC_1, Known(footprint=heavy)).settings
     in_use = (settings.workers + 1) * 80 * MIB + (settings.slots - settings.workers) * 20 * MIB
 
     assert settings.worker_class is WorkerClass.GTHREAD
@@ -79,7 +80,7 @@ def test_where_memory_holds_no_more_the_settings_stay_and_it_says_so(make_observ
         memory_limit_bytes=512.0 * MIB,
         worker_memory_bytes=460.0 * MIB,
     )
-    proposal = model.propose(Policy(), seen, current, footprint=heavy)
+    proposal = model.propose(Policy(), seen, current, Known(footprint=heavy))
 
     assert (proposal.settings, proposal.reason) == (current, Reason.AT_BOUND)
 

@@ -8,6 +8,7 @@ import pytest
 
 from stablehand_tuner import model
 from stablehand_tuner.kinds import Kinds
+from stablehand_tuner.known import Known
 from stablehand_tuner.load import Load
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
@@ -47,14 +48,16 @@ def test_threads_that_hide_a_computing_app_are_seen_through_once_it_was_seen_wit
     known = learnt(computing(SYNC_2), computing(SYNC_2))
 
     assert model.propose(Policy(), hidden, THREADS).reason is Reason.FEWER_SLOTS
-    proposal = model.propose(Policy(), hidden, THREADS, kinds=known)
+    proposal = model.propose(Policy(), hidden, THREADS, Known(kinds=known))
     assert (proposal.settings, proposal.reason) == (SYNC_2, Reason.COMPUTE_BOUND)
 
 
 def test_requests_that_cost_something_else_are_another_kind(computing):
     known = learnt(computing(SYNC_2), computing(SYNC_2))
 
-    assert model.propose(Policy(), computing(THREADS, cost=0.003), THREADS, kinds=known).reason is Reason.SATURATED
+    assert (
+        model.propose(Policy(), computing(THREADS, cost=0.003), THREADS, Known(kinds=known)).reason is Reason.SATURATED
+    )
 
 
 def test_one_window_alone_and_what_is_hidden_teach_nothing(computing):

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from stablehand_tuner import model
+from stablehand_tuner.known import Known
 from stablehand_tuner.load import Load
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
@@ -131,7 +132,7 @@ def test_slots_beyond_what_threads_serve_go_to_an_event_loop(make_observation):
 )
 def test_gevent_is_no_candidate_where_it_cannot_work(make_observation, policy, changes, banned):
     crowd = make_observation(backlog=299.0, peak_demand=300.0, **changes)
-    proposal = model.propose(Policy.from_mapping(policy), crowd, SYNC_1, banned)
+    proposal = model.propose(Policy.from_mapping(policy), crowd, SYNC_1, Known(frozenset(banned)))
 
     assert proposal.settings.worker_class is WorkerClass.GTHREAD
 
@@ -251,7 +252,7 @@ def test_cores_that_others_use_as_well_are_busy_when_the_workers_wait_for_them(m
 
 def test_an_event_loop_that_has_been_banned_is_not_tried_for_cheap_requests(measured):
     seen = measured(SYNC_2, 4000, 0.4, 0.4)
-    assert model.propose(Policy(), seen, SYNC_2, {WorkerClass.GEVENT}).settings == SYNC_2
+    assert model.propose(Policy(), seen, SYNC_2, Known(frozenset({WorkerClass.GEVENT}))).settings == SYNC_2
 
 
 def test_an_event_loop_stays_with_cheap_requests_and_leaves_costly_ones(measured):

@@ -12,6 +12,7 @@ from stablehand_tuner import model
 from stablehand_tuner.canary import Canary
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
+from stablehand_tuner.known import Known
 from stablehand_tuner.observation import Observation
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
@@ -113,7 +114,7 @@ def test_no_proposal_breaks_the_bounds_or_exceeds_the_memory(data):
     current, policy = data.draw(running()), data.draw(policies())
     seen = data.draw(observations(current).filter(lambda each: each.requests > 0))
     banned = data.draw(st.frozensets(st.sampled_from(CLASSES)))
-    proposal = model.propose(policy, seen, current, banned)
+    proposal = model.propose(policy, seen, current, Known(banned))
     if proposal.settings == current:
         return
 

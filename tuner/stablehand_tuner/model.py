@@ -11,8 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner import certainty, harm, shapes
-from stablehand_tuner.footprint import Footprint
-from stablehand_tuner.kinds import Kinds
+from stablehand_tuner.known import Known
 from stablehand_tuner.load import Load
 from stablehand_tuner.proposal import Proposal
 from stablehand_tuner.reasons import Reason
@@ -21,8 +20,6 @@ from stablehand_tuner.settings import WorkerClass
 from stablehand_tuner.shapes import Choice, demanded, slots_wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
     from stablehand_tuner.settings import Settings
@@ -32,75 +29,61 @@ COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: tim
 COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waits for the GIL pass for waiting
 CROWDED = 8.0  # requests in the app of one process: so many hide what each of them waits for
 COSTLY_SECONDS = 0.004  # of CPU, for a request
-NOTHING_KNOWN = Footprint()
-NO_KINDS = Kinds()
+NOTHING_KNOWN = Known()
 
 
-def propose(
-    policy: Policy,
-    observation: Observation,
-    current: Settings,
-    banned: Collection[WorkerClass] = (),
-    *,
-    footprint: Footprint = NOTHING_KNOWN,
-    kinds: Kinds = NO_KINDS,
-    ceiling: int = 0,
-) -> Proposal:
+def propose(policy: Policy, observation: Observation, current: Settings, known: Known = NOTHING_KNOWN) -> Proposal:
     """Return the settings that suit what was observed under the current ones.
 
     Args:
         policy: bounds, classes, and the objective.
         observation: what was observed, of one pod or of several alike.
         current: what they run.
-        banned: classes that failed.
-        footprint: what is known of the memory of a request.
-        kinds: what is known of the app's kinds of requests.
-        ceiling: the least slots that ran out of memory; 0 where none did.
+        known: what is known of the app from before.
 
     Raises:
         ValueError: when the observation has no requests.
     """
-    load = recalled(Load.of(observation, current), observation, current, kinds)
+    load = recalled(Load.of(observation, current), observation, current, known)
     choice = Choice(
         policy,
-        load,
+        observation,
         current,
-        candidate_classes(policy, observation, banned, current),
+        known,
+        load,
+        candidate_classes(policy, observation, known.banned, current),
         process_bounds(policy, observation, current, load.whole_cores),
     )
-    if (leaving := _leave_loop(choice, observation, footprint, ceiling)) is not None:
+    if (leaving := _leave_loop(choice)) is not None:
         return leaving
-    proposal = _propose(choice, observation, footprint, ceiling)
-    if proposal.reason is Reason.SATURATED and (fewer := _fewer_slots(choice, observation, kinds)) is not None:
+    proposal = _propose(choice)
+    if proposal.reason is Reason.SATURATED and (fewer := _fewer_slots(choice)) is not None:
         return fewer
-    if proposal.settings == current and (cheaper := _cheaper_loop(choice, observation, footprint, ceiling)) is not None:
+    if proposal.settings == current and (cheaper := _cheaper_loop(choice)) is not None:
         return cheaper
     low, high = certainty.shares(load)
     others = [
-        _propose(
-            dataclasses.replace(choice, load=dataclasses.replace(load, share=share)), observation, footprint, ceiling
-        )
-        for share in (low, high)
+        _propose(dataclasses.replace(choice, load=dataclasses.replace(load, share=share))) for share in (low, high)
     ]
     return dataclasses.replace(
         proposal,
         evidence={**proposal.evidence, "cpu_share_low": round(low, 4), "cpu_share_high": round(high, 4)},
         doubt=certainty.doubt(proposal, others, current),
-        needs=certainty.needs(observation, load, current, footprint),
+        needs=certainty.needs(observation, load, current, known.footprint),
     )
 
 
-def recalled(load: Load, observation: Observation, current: Settings, kinds: Kinds) -> Load:
+def recalled(load: Load, observation: Observation, current: Settings, known: Known) -> Load:
     """Return the load with the CPU share that such requests had before, where a full process hides what it is now."""
     cost = observation.cpu_seconds_per_request
     if not cost or not load.worker_full or current.slots_per_worker == 1:
         return load
-    return dataclasses.replace(load, share=max(load.share, kinds.recall(cost) or 0.0))
+    return dataclasses.replace(load, share=max(load.share, known.kinds.recall(cost) or 0.0))
 
 
-def _propose(choice: Choice, observation: Observation, footprint: Footprint, ceiling: int) -> Proposal:
+def _propose(choice: Choice) -> Proposal:
     load, current = choice.load, choice.current
-    evidence = _evidence(observation, load)
+    evidence = _evidence(choice)
     if _computes(load, current):
         settings = shapes.for_computing(choice)
         reason, why = Reason.COMPUTE_BOUND, f"{load.share:.0%} of a request is computing on {load.cores:g} cores"
@@ -122,7 +105,7 @@ def _propose(choice: Choice, observation: Observation, footprint: Footprint, cei
         )
     # requests that wait need slots, and processes only to hold them
     least = 1 if reason is Reason.WAITING_DOMINATES else None
-    settings = _fitting(choice, observation, footprint, ceiling, wanted=settings, least_workers=least)
+    settings = _fitting(choice, settings, least_workers=least)
     if reason is Reason.WAITING_DOMINATES and (loop := shapes.event_loop(choice, settings)) is not None:
         message = f"{why}: {loop} may serve that with less than {current}, if the app can run on an event loop"
         return Proposal(loop, Reason.EVENT_LOOP, message, evidence)
@@ -139,30 +122,30 @@ def _propose(choice: Choice, observation: Observation, footprint: Footprint, cei
     return Proposal(current, Reason.WELL_TUNED, f"{why}: {current} suits that", evidence)
 
 
-def _leave_loop(choice: Choice, observation: Observation, footprint: Footprint, ceiling: int) -> Proposal | None:
+def _leave_loop(choice: Choice) -> Proposal | None:
     """Return what serves the app without an event loop where something blocks the one that runs, else None."""
-    current = choice.current
+    current, observation = choice.current, choice.observation
     blocked = harm.loop_blocked(None, observation, current, early=False)
     others = tuple(each for each in choice.candidates if each is not current.worker_class)
     if blocked is None or not others:
         return None
     choice = dataclasses.replace(choice, candidates=others)
     shape, least = (shapes.for_computing, None) if _computes(choice.load, current) else (shapes.for_waiting, 1)
-    settings = _fitting(choice, observation, footprint, ceiling, wanted=shape(choice), least_workers=least)
-    evidence = {**_evidence(observation, choice.load), "lag_seconds": round(observation.lag_seconds_mean, 4)}
+    settings = _fitting(choice, shape(choice), least_workers=least)
+    evidence = {**_evidence(choice), "lag_seconds": round(observation.lag_seconds_mean, 4)}
     return Proposal(settings, Reason.LOOP_BLOCKED, f"{blocked.message}: {settings} instead of {current}", evidence)
 
 
-def _fewer_slots(choice: Choice, observation: Observation, kinds: Kinds) -> Proposal | None:
+def _fewer_slots(choice: Choice) -> Proposal | None:
     """Return a few threads a core in place of many slots that keep the cores full, or None where that is no question.
 
     So many requests in a full process hide how much each of them waits, and a trial of few is what tells; once, for
     requests that cost as much. Cheap ones leave no queue that would be worth it.
     """
     load, current = choice.load, choice.current
-    cost = observation.cpu_seconds_per_request
+    cost = choice.observation.cpu_seconds_per_request
     crowded = load.in_app > CROWDED * current.workers
-    if not cost or cost < COSTLY_SECONDS or not crowded or kinds.recall(cost) is not None:
+    if not cost or cost < COSTLY_SECONDS or not crowded or choice.known.kinds.recall(cost) is not None:
         return None
     settings = shapes.few_threads(choice)
     if settings is None or settings.slots >= current.slots:
@@ -171,16 +154,16 @@ def _fewer_slots(choice: Choice, observation: Observation, kinds: Kinds) -> Prop
         f"{load.in_app:.0f} requests at once share {load.cores:g} full cores, {1000 * cost:.1f} ms of computing each: "
         f"{settings} instead of {current} may serve as many, sooner"
     )
-    return Proposal(settings, Reason.FEWER_SLOTS, message, _evidence(observation, load))
+    return Proposal(settings, Reason.FEWER_SLOTS, message, _evidence(choice))
 
 
-def _cheaper_loop(choice: Choice, observation: Observation, footprint: Footprint, ceiling: int) -> Proposal | None:
+def _cheaper_loop(choice: Choice) -> Proposal | None:
     """Return an event loop where busy cores do little more than the server's own work, else None."""
     load, current = choice.load, choice.current
     wanted = shapes.cheaper_loop(choice)
     if wanted is None:
         return None
-    settings = _fitting(choice, observation, footprint, ceiling, wanted=wanted)
+    settings = _fitting(choice, wanted)
     if settings.worker_class is not wanted.worker_class:
         return None  # memory does not hold so many requests at once
     message = (
@@ -188,31 +171,22 @@ def _cheaper_loop(choice: Choice, observation: Observation, footprint: Footprint
         f"a request costs {1000 * load.cpu_seconds:.1f} ms with the server's own work: {settings} may serve more of "
         f"them than {current}"
     )
-    return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(observation, load))
+    return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(choice))
 
 
-def _fitting(
-    choice: Choice,
-    observation: Observation,
-    footprint: Footprint,
-    ceiling: int,
-    *,
-    wanted: Settings,
-    least_workers: int | None = None,
-) -> Settings:
+def _fitting(choice: Choice, wanted: Settings, *, least_workers: int | None = None) -> Settings:
     """Return the wanted settings as far as memory holds them, by default with all their processes."""
-    policy, current, in_use = choice.policy, choice.current, demanded(choice)
     fitting = within_memory(
-        policy,
-        observation,
-        current,
+        choice.policy,
+        choice.observation,
+        choice.current,
         wanted=wanted,
-        in_use=in_use,
-        footprint=footprint,
+        in_use=demanded(choice),
+        footprint=choice.known.footprint,
         least_workers=least_workers or wanted.workers,
         class_of_few=WorkerClass.GTHREAD if WorkerClass.GTHREAD in choice.candidates else None,
     )
-    return below_ceiling(policy, current, fitting, ceiling)
+    return below_ceiling(choice.policy, choice.current, fitting, choice.known.memory_ceiling)
 
 
 def _computes(load: Load, current: Settings) -> bool:
@@ -228,7 +202,8 @@ def _saturated(load: Load) -> str:
     )
 
 
-def _evidence(observation: Observation, load: Load) -> dict[str, float]:
+def _evidence(choice: Choice) -> dict[str, float]:
+    observation, load = choice.observation, choice.load
     return {
         "requests_per_second": round(observation.requests_per_second, 3),
         "mean_seconds": round(observation.mean_seconds or 0.0, 6),

@@ -11,7 +11,9 @@ from stablehand_tuner.room import EVENT_LOOPS, compose
 from stablehand_tuner.settings import Settings, WorkerClass
 
 if TYPE_CHECKING:
+    from stablehand_tuner.known import Known
     from stablehand_tuner.load import Load
+    from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
     from stablehand_tuner.settings import Range
 
@@ -28,11 +30,16 @@ FEW_THREADS = 4  # keep a core full if requests compute for a quarter of their t
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What every shape is chosen by; `processes` is how many there may be."""
+    """What every shape is chosen by; `processes` is how many there may be.
+
+    `load` is what the model reads of the observation, or would read if it were a little off.
+    """
 
     policy: Policy
-    load: Load
+    observation: Observation
     current: Settings
+    known: Known
+    load: Load
     candidates: tuple[WorkerClass, ...]
     processes: Range
 

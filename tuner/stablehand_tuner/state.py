@@ -12,6 +12,7 @@ from stablehand_tuner.decision import Decision
 from stablehand_tuner.doubt import Doubt
 from stablehand_tuner.footprint import Footprint
 from stablehand_tuner.kinds import Kinds
+from stablehand_tuner.known import Known
 from stablehand_tuner.observation import Observation
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -93,6 +94,11 @@ class TunerState:
         A canary's settings are not meant: one pod alone runs them.
         """
         return self.settings if self.phase in CANARY_PHASES else self.target or self.settings
+
+    @property
+    def known(self) -> Known:
+        """What earlier windows and changes have taught about the app."""
+        return Known(frozenset(self.banned), self.footprint, self.kinds, self.memory_ceiling)
 
     @property
     def recommended(self) -> Settings | None:

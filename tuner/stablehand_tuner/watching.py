@@ -149,15 +149,7 @@ def _decide(this: _Round, state: TunerState, tick: Observation, window: Observat
     too_little = _too_little(windows, state, window, full=full, emergency=emergency)
     if too_little is not None:
         return too_little
-    proposal = model.propose(
-        this.policy,
-        window,
-        current,
-        state.banned.keys(),
-        footprint=state.footprint,
-        kinds=state.kinds,
-        ceiling=state.memory_ceiling,
-    )
+    proposal = model.propose(this.policy, window, current, state.known)
     state = dataclasses.replace(state, kinds=state.kinds.learn(window, Load.of(window, current), current))
     if proposal.doubt and not emergency and window.requests < SURE_REQUESTS * windows.minimum_requests:
         message = (
