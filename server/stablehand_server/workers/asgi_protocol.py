@@ -24,7 +24,8 @@ from gunicorn.http2 import negotiation
 from stablehand_server.instrument_asgi import SOCKET_KEY
 from stablehand_server.workers.asgi_exchange import Exchange
 from stablehand_server.workers.asgi_parser import RequestParser
-from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, HEADER_SECONDS
+from stablehand_server.workers.base import FIRST_REQUEST_SECONDS
+from stablehand_server.workers.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -43,7 +44,7 @@ class _Versions(dict[tuple[int, int], str]):
 _VERSIONS = _Versions()
 
 
-class Connection(ASGIProtocol):
+class Connection(Patience, ASGIProtocol):
     """One client connection."""
 
     worker: Any  # the ASGIWorker, or what HTTP/2 sees of it
@@ -60,14 +61,10 @@ class Connection(ASGIProtocol):
     _finishing_calls: dict[asyncio.Task[None], Any]
 
     def __init__(self, worker: ASGIWorker) -> None:
-        super().__init__(worker)
+        Patience.__init__(self)
+        ASGIProtocol.__init__(self, worker)
         self._recorder = worker.recorder
         self._serves_http1 = False  # and nothing has taken the connection over
-        # How long the client may take until its next request is there, since the worker's first look after that began;
-        # None while it is the worker's turn.
-        self._patience: float | None = None
-        self._deadline: float | None = None
-        self._header_began = False
         self._held = False  # a request waits until fewer of the app's calls are left
         self._ending = False  # it closes once none is left
         self.status = 0  # of the newest response
@@ -82,36 +79,24 @@ class Connection(ASGIProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room for another connection."""
-        self._patience = None
+        self.wait_no_more()
         super().connection_lost(exc)
         if self._finishing_calls and (self._task is None or self._task.done()):
             # gunicorn's task of the connection would be there still; with it those would be cancelled.
             self.worker.loop.call_later(self.cfg.asgi_disconnect_grace_period, self._cancel_task_if_pending)
         self.worker.connection_ended(self)
 
-    def look(self, now: float) -> None:
-        """Close the connection if its client took too long; a request that has come meanwhile always counts."""
-        if self._patience is None:
-            return
-        if self._deadline is None:
-            self._deadline = now + self._patience
-        elif now > self._deadline:
-            if self._data_waits():
-                self._deadline = None  # after a blocked loop both are due at once
-            else:
-                self._close_transport()
-
     def close_if_idle(self) -> None:
         """Close the connection unless it serves a request, or has one to read."""
-        if self._patience is not None and not self._header_began and not self._data_waits():
+        if self.idle and not self.data_waits():
             self._close_transport()
 
-    def _await_request(self, seconds: float) -> None:
-        self._patience = seconds
-        self._deadline = None
-        self._header_began = False
+    def give_up(self) -> None:
+        """Close the connection."""
+        self._close_transport()
 
-    def _data_waits(self) -> bool:
+    def data_waits(self) -> bool:
+        """Tell whether the socket has something that the loop has not read yet."""
         client = self.client
         try:
             with socket.fromfd(client.fileno(), client.family, client.type) as same:
@@ -139,7 +124,7 @@ class Connection(ASGIProtocol):
         self._h2c_upgrade_ok = can_upgrade and negotiation.upgrade_allowed(self.cfg, peername)
         self.app = self.worker.http1_app
         self._serves_http1 = True
-        self._await_request(FIRST_REQUEST_SECONDS)
+        self.await_request(FIRST_REQUEST_SECONDS)
         if buffered:
             self.data_received(buffered)
 
@@ -150,9 +135,8 @@ class Connection(ASGIProtocol):
         elif not self._feed_callback_parser(data):
             self._serves_http1 = False
         elif self._current_request is None:
-            if self._patience is not None and not self._header_began:
-                self._await_request(HEADER_SECONDS)
-                self._header_began = True
+            if self.idle:
+                self.await_headers()
         elif not self._reading_paused and self._http1_buffered() > self._max_buffer_size:
             self._pause_reading()
 
@@ -165,7 +149,7 @@ class Connection(ASGIProtocol):
 
     def _request_came(self) -> None:
         request = self._current_request
-        self._patience = None
+        self.wait_no_more()
         if self._closed or request is None:
             return
         if self.req_count == 0:  # a proxy names the client before the first one
@@ -218,7 +202,7 @@ class Connection(ASGIProtocol):
         if self._ending:
             self._close_transport()
         elif self._current_request is None and self._serves_http1 and not self._closed:
-            self._await_request(self._keepalive)
+            self.await_request(self._keepalive)
 
     def _read_next(self) -> None:
         parser = self._callback_parser

@@ -100,7 +100,7 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
     def _wake_idle(self) -> None:
         for client in self._clients:
             if client.idle:
-                client.end_reading()
+                client.give_up()
 
     def handle(self, listener: Any, client: Any, address: Any) -> None:
         """Serve a connection's requests, one after the other."""
@@ -120,7 +120,7 @@ class GeventWorker(MeasuredWorker, ggevent.GeventWorker):
                 request = None
                 watched.await_request(patience)
                 request = next(parser)
-                watched.serve()
+                watched.wait_no_more()
                 if watched is self._served_last:
                     _let_others_run()
                 self._served_last = watched

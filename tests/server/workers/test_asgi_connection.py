@@ -386,7 +386,7 @@ async def test_a_hook_after_the_request_has_the_last_word_on_the_connection(conn
 async def test_a_client_is_waited_for_so_long_and_no_longer(connect, sent, patience):
     client = await connect(echo_path)
     client.send(sent)
-    await until(lambda: not sent or client.connection._header_began)
+    await until(lambda: not sent or not client.connection.idle)
     client.connection.look(1000.0)
     client.connection.look(1000.0 + patience - 0.1)
     assert not client.connection._closed
@@ -410,7 +410,7 @@ async def test_an_idle_connection_is_kept_for_the_keep_alive_unless_a_request_ha
 async def test_a_retiring_worker_closes_an_idle_connection_and_none_whose_request_has_begun(connect):
     idle, begun = await connect(echo_path), await connect(echo_path)
     begun.send(b"GET /b HTTP/1.1\r\n")
-    await until(lambda: begun.connection._header_began)
+    await until(lambda: not begun.connection.idle)
     for client in (idle, begun):
         client.connection.close_if_idle()
     begun.send(b"Host: x\r\n\r\n")

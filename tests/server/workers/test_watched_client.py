@@ -80,7 +80,7 @@ def test_while_a_request_is_served_its_client_may_take_any_time(pair):
     client.await_request(2.0)
     theirs.sendall(b"POST")
     client.recv(10)
-    client.serve()
+    client.wait_no_more()
     client.look(100.0)
     client.look(10_000.0)
     theirs.sendall(b"body")
@@ -93,7 +93,7 @@ def test_a_client_that_has_gone_is_no_error(pair):
     client, theirs = pair
     theirs.close()
     client.await_request(2.0)
-    client.end_reading()
-    client.end_reading()
+    client.give_up()
+    client.give_up()
 
     assert client.recv(10) == b""
