@@ -26,7 +26,7 @@ class Plan:
     `peer_rounds` is in how many of the rounds the other servers take part, `candidates` how many of the grid are
     measured again beside the others; `flip_seconds` and `steady_seconds` are how long a kind of load lasts before it
     flips, and how long nothing may change. Before that a tuner has the time of `steady` to settle, which is calm for
-    longer than --autotune waits until it takes back slots that are not in use (120 s).
+    longer than --autotune takes to take back slots that are not in use (120 s, and the trial before).
     """
 
     quick: bool
@@ -133,7 +133,7 @@ def make(
         candidates=1 if quick else 2,
         grid=Durations(warm_up=1, measured=2 if quick else 4),
         contest=Durations(warm_up=1, measured=4, calm=25, tuning=60, adapting=15) if quick else Durations(),
-        steady=Durations(calm=25, tuning=60) if quick else Durations(calm=130, tuning=600),
+        steady=Durations(calm=25, tuning=60) if quick else Durations(calm=150, tuning=600),
         **({"flip_seconds": 60, "flips": 3, "steady_seconds": 60} if quick else {}),
     )
 
