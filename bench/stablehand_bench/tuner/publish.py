@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stablehand_bench.rounds import Spread
     from stablehand_bench.tuner.summary import Result, Standing
 
-_DOCS = Path(__file__).parents[4] / "docs"
+_DOCS = Path(__file__).parents[3] / "docs"
 _PAGE = _DOCS / "bench-tuner.md"
 RESULTS = _DOCS / "bench" / "tuner.json"
 _NOTHING = "–"

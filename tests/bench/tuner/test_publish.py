@@ -87,3 +87,7 @@ def test_a_page_without_marks_stays_as_it_is(run, tmp_path, monkeypatch):
 
     assert (tmp_path / "page.md").read_text() == "text\n"
     assert (tmp_path / "bench" / "tuner.json").exists()
+
+
+def test_the_results_are_written_beside_the_page_of_this_repository():
+    assert (publish.RESULTS.parents[1] / "bench-tuner.md").is_file()
