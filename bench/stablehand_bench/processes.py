@@ -166,8 +166,7 @@ def proportional_bytes(pid: int) -> int:
 
 def connections(port: int) -> int:
     """Return how many connections to a port of IPv4 are open on the server's side, accepted or not."""
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return sum(int(row[1].split(":")[1], 16) == port and row[3] in _OPEN_STATES for row in rows)
+    return sum(row[3] in _OPEN_STATES for row in _sockets(port, "self"))
 
 
 def listens(pid: int, port: int) -> bool:
@@ -177,8 +176,13 @@ def listens(pid: int, port: int) -> bool:
     for descriptor in descriptors.iterdir():
         with contextlib.suppress(OSError):  # closed meanwhile
             held.add(str(descriptor.readlink()))
+    return any(f"socket:[{row[9]}]" in held for row in _sockets(port, pid))
+
+
+def _sockets(port: int, pid: int | str) -> list[list[str]]:
+    """Return the rows of /proc/net/tcp with a local port, as a process's network has them."""
     rows = (line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
-    return any(int(row[1].split(":")[1], 16) == port and f"socket:[{row[9]}]" in held for row in rows)
+    return [row for row in rows if int(row[1].split(":")[1], 16) == port]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,7 @@ from stablehand_tuner.settings import WorkerClass
 from stablehand_tuner.shapes import Choice, demanded, slots_wanted
 
 if TYPE_CHECKING:
+    from stablehand_tuner.kinds import Kinds
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
     from stablehand_tuner.settings import Settings
@@ -44,7 +45,7 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
     Raises:
         ValueError: when the observation has no requests.
     """
-    load = recalled(Load.of(observation, current), observation, current, known)
+    load = recalled(Load.of(observation, current), observation, current, known.kinds)
     choice = Choice(
         policy,
         observation,
@@ -73,12 +74,12 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
     )
 
 
-def recalled(load: Load, observation: Observation, current: Settings, known: Known) -> Load:
+def recalled(load: Load, observation: Observation, current: Settings, kinds: Kinds) -> Load:
     """Return the load with the CPU share that such requests had before, where a full process hides what it is now."""
     cost = observation.cpu_seconds_per_request
     if not cost or not load.worker_full or current.slots_per_worker == 1:
         return load
-    return dataclasses.replace(load, share=max(load.share, known.kinds.recall(cost) or 0.0))
+    return dataclasses.replace(load, share=max(load.share, kinds.recall(cost) or 0.0))
 
 
 def _propose(choice: Choice) -> Proposal:

@@ -9,29 +9,25 @@ import pytest
 pytestmark = pytest.mark.integration
 
 AT_ONCE = 100
-WSGI = """
+APPS = """
 import itertools, time
-served = itertools.count(1)
+counter = itertools.count(1)
 
-def app(environ, start_response):
+def served():
     until = time.monotonic() + 0.01
     while time.monotonic() < until:
         pass
-    body = str(next(served)).encode()
+    return b"%d" % next(counter)
+
+def wsgi(environ, start_response):
+    body = served()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
-"""
-ASGI = """
-import itertools, time
-served = itertools.count(1)
 
-async def app(scope, receive, send):
+async def asgi(scope, receive, send):
     if scope["type"] != "http":
         raise RuntimeError("no lifespan")
-    until = time.monotonic() + 0.01
-    while time.monotonic() < until:
-        pass
-    body = str(next(served)).encode()
+    body = served()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 """
@@ -39,8 +35,9 @@ async def app(scope, receive, send):
 
 @pytest.mark.parametrize("worker_class", ["gevent", "eventlet", "tornado", "asgi"])
 def test_a_client_that_sends_many_requests_at_once_leaves_the_others_their_turn(launch, tmp_path, worker_class):
-    (tmp_path / "computing.py").write_text(ASGI if worker_class == "asgi" else WSGI)
-    server = launch("--worker-class", worker_class, app="computing:app", PYTHONPATH=str(tmp_path))
+    (tmp_path / "computing.py").write_text(APPS)
+    app = "computing:asgi" if worker_class == "asgi" else "computing:wsgi"
+    server = launch("--worker-class", worker_class, app=app, PYTHONPATH=str(tmp_path))
     patient = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     greedy = socket.create_connection(("127.0.0.1", server.port), timeout=20)
     with contextlib.closing(patient), contextlib.closing(greedy):
