@@ -44,12 +44,12 @@ def test_a_killed_worker_is_replaced_and_no_counter_falls(launch, until, worker_
         assert load.last().completed
         result = load.stop()
 
-    # Each client has at most one request in flight, and only the killed process loses any.
+    # Each client has at most one request in flight, and only the killed process loses any: an answer, or its count.
     assert result.failed <= 8, result.examples
     assert set(result.failures) <= {"reset", "eof_before_response", "eof_within_response"}
     assert result.completed > 20
     assert server.metric("worker_exits_total", reason="signal") == 1
-    assert server.metric("request_duration_seconds_count") >= result.completed
+    until(lambda: server.metric("request_duration_seconds_count") >= result.completed - 8)
 
 
 def test_a_killed_exporter_comes_back_while_no_request_fails(launch, until):
@@ -89,8 +89,11 @@ def test_a_worker_that_has_served_its_requests_is_replaced_under_the_same_index(
 
     assert result.failures == {}, result.examples
     until(lambda: server.settled(2))
-    requests = [server.metric("worker_requests_total", worker=index, code="2xx") for index in "01"]
-    assert sum(requests) == result.completed
+    until(
+        lambda: (
+            sum(server.metric("worker_requests_total", worker=index, code="2xx") for index in "01") == result.completed
+        )
+    )
 
 
 def test_any_worker_and_the_exporter_may_be_killed_again_and_again(launch, until):
@@ -114,7 +117,7 @@ def test_any_worker_and_the_exporter_may_be_killed_again_and_again(launch, until
 
     assert result.failed <= 8 * killed, result.examples
     assert server.metric("worker_exits_total", reason="signal") == killed
-    assert server.metric("request_duration_seconds_count") >= result.completed
+    until(lambda: server.metric("request_duration_seconds_count") >= result.completed - 8 * killed)
 
 
 def run(*command):

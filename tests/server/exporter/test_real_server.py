@@ -140,6 +140,7 @@ def test_each_worker_of_a_real_server_tells_its_cpu_seconds_and_its_memory(runni
 def test_no_counter_falls_when_a_worker_is_killed(running):
     for _ in range(10):
         victim = int(running.request())
+    until(lambda: value(running.scrape(), "stablehand_request_duration_seconds_count") == 10)
     before = running.scrape()
     os.kill(victim, signal.SIGKILL)
     exits = 0
