@@ -116,11 +116,11 @@ def test_a_switch_goes_worker_by_worker_with_one_more_than_either_side_needs():
     server = cluster.servers[0]
     server.apply(Settings(GTHREAD, 2, 8))
     cluster.run_until(2.5)
-    in_between = server.active
+    in_between = server.counts.active
     cluster.run_until(8)
 
     assert in_between is None
-    assert server.active == Settings(GTHREAD, 2, 8)
+    assert server.counts.active == Settings(GTHREAD, 2, 8)
     assert server.peak_memory_bytes == pytest.approx(500e6)
     assert cluster.failed == 0
     assert server.snapshot().workers_ready == 2
@@ -132,7 +132,7 @@ def test_what_needs_no_new_process_gets_none():
     cluster.run_until(1)
     server.apply(Settings(GTHREAD, 2, 16))
 
-    assert server.active == Settings(GTHREAD, 2, 16)
+    assert server.counts.active == Settings(GTHREAD, 2, 16)
     assert server.snapshot().workers_ready == 2
 
 
@@ -142,8 +142,9 @@ def test_settings_that_the_server_refuses_never_run():
     cluster.servers[0].apply(Settings(GEVENT, 2))
     cluster.run_until(5)
 
-    assert cluster.servers[0].active == cluster.servers[0].desired == Settings(SYNC, 2)
-    assert cluster.servers[0].rejected == 1
+    counts = cluster.servers[0].counts
+    assert counts.active == counts.desired == Settings(SYNC, 2)
+    assert counts.rejected == 1
 
 
 def test_a_worker_that_does_not_end_in_time_is_killed():

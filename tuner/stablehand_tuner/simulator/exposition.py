@@ -50,7 +50,12 @@ class Durations:
 
 @dataclasses.dataclass
 class ServerCounters:
-    """What the server as a whole has counted, and what it runs."""
+    """What the server as a whole has counted, and what it runs.
+
+    `desired` are the settings that it was told to run, and did not refuse; `active` those that all its workers run,
+    None in the middle of a switch. `rejected` counts settings that it refused, `oom_exits` workers that were killed for
+    their memory.
+    """
 
     desired: Settings
     active: Settings | None

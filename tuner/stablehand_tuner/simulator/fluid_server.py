@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FluidServer:
-    """One pod's server; its cluster drives it.
+    """One pod's server, driven by its cluster; `counts` is what it counts, and says what it runs.
 
     Args:
         settings: what runs from the start.
@@ -36,49 +36,29 @@ class FluidServer:
         self.peak_memory_bytes = 0.0
         self.now = 0.0
         self.switched_at = math.inf
-        self._counts = ServerCounters(desired=settings, active=settings)
+        self.counts = ServerCounters(desired=settings, active=settings)
         self._counters: dict[int, Counters] = {index: Counters() for index in range(settings.workers)}
         self._state = Steady()
         self._app_bytes = (0.0, 0.0)
         self._template: Snapshot | None = None
         self._template_of: tuple[object, ...] = ()
 
-    @property
-    def active(self) -> Settings | None:
-        """The settings that all workers run; None in the middle of a switch."""
-        return self._counts.active
-
-    @property
-    def desired(self) -> Settings:
-        """The settings that the server was told to run, and did not refuse."""
-        return self._counts.desired
-
-    @property
-    def rejected(self) -> int:
-        """How many settings the server refused."""
-        return self._counts.rejected
-
-    @property
-    def oom_exits(self) -> int:
-        """How many workers were killed for their memory."""
-        return self._counts.oom_exits
-
     def apply(self, settings: Settings) -> None:
         """Write the settings that the server should run; they serve once as many workers have booted, in turn."""
-        if settings == self._counts.desired:
+        if settings == self.counts.desired:
             return
-        self._counts.desired = settings
+        self.counts.desired = settings
         boots = settings.workers
         if (settings.worker_class, settings.slots_per_worker) == (self.runs.worker_class, self.runs.slots_per_worker):
             boots = 1 if settings.workers > self.runs.workers else 0
         self.switched_at = self.now + self.machine.boot_seconds * (1 if self.machine.refuses(settings) else boots)
         if not self.machine.refuses(settings):
-            self._counts.active = None
+            self.counts.active = None
 
     def switch(self) -> None:
         """End the switch that is under way."""
         self.switched_at = math.inf
-        counts = self._counts
+        counts = self.counts
         if self.machine.refuses(counts.desired):
             counts.rejected += 1
             counts.desired = self.runs
@@ -95,7 +75,7 @@ class FluidServer:
         self._app_bytes = (app.process_bytes, app.request_bytes)
         if seconds <= 0:
             return
-        workers, counts = self.runs.workers, self._counts
+        workers, counts = self.runs.workers, self.counts
         lost = self._kill(app, state, seconds)
         done = state.throughput * seconds * factor
         for index in range(workers):
@@ -118,18 +98,18 @@ class FluidServer:
 
     def _kill(self, app: App, state: Steady, seconds: float) -> float:
         """Return the requests that are lost because workers are killed for their memory."""
-        surge = 1 if self.active is None else 0
+        surge = 1 if self.counts.active is None else 0
         memory = (self.runs.workers + surge) * app.process_bytes + state.occupied * app.request_bytes
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
         if self.machine.memory_limit is None or memory <= self.machine.memory_limit:
             return 0.0
         killed = math.ceil(seconds / (self.machine.boot_seconds + 1))
-        self._counts.oom_exits += killed
+        self.counts.oom_exits += killed
         return killed * state.occupied / self.runs.workers
 
     def snapshot(self) -> Snapshot:
         """Scrape the server; `Snapshot.from_samples` of `samples` is the same, and slow."""
-        counts = self._counts
+        counts = self.counts
         template_of = (self.runs, counts.active, counts.desired, counts.rejected, counts.generation)
         if self._template is None or template_of != self._template_of:
             self._template = Snapshot.from_samples(self.samples(), self.now)
@@ -166,7 +146,7 @@ class FluidServer:
         """Yield the exposition of this moment, sample by sample."""
         workers = self.runs.workers
         living = dict.fromkeys(range(workers), self._gauges())
-        return samples(self._counts, self.machine, self._counters, living, ready=workers, backlog=self._backlog())
+        return samples(self.counts, self.machine, self._counters, living, ready=workers, backlog=self._backlog())
 
     def _gauges(self) -> WorkerGauges:
         state, workers = self._state, self.runs.workers

@@ -47,17 +47,17 @@ class Pod:
     @property
     def active(self) -> Settings:
         """The settings that the server runs, or in the middle of a switch those that it will."""
-        return self._server.active or self._server.desired
+        return self._server.counts.active or self._server.counts.desired
 
     @property
     def desired(self) -> Settings:
         """The settings that the server was told to run, and did not refuse."""
-        return self._server.desired
+        return self._server.counts.desired
 
     @property
     def rejected(self) -> int:
         """How many settings the server refused."""
-        return self._server.rejected
+        return self._server.counts.rejected
 
     @property
     def finished(self) -> int:

@@ -126,7 +126,7 @@ def tune(
         run.rounds.append(this)
         watch(this)
     run.peak_memory_bytes = max(server.peak_memory_bytes for server in cluster.servers)
-    run.oom_exits = sum(server.oom_exits for server in cluster.servers)
+    run.oom_exits = sum(server.counts.oom_exits for server in cluster.servers)
     return run
 
 

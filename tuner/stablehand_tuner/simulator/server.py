@@ -29,7 +29,7 @@ _DONE = 1e-9  # seconds; work below is rounding
 
 
 class Server:
-    """One pod's server, driven by its cluster's agenda.
+    """One pod's server, driven by its cluster's agenda; `counts` is what it counts, and says what it runs.
 
     Args:
         app: what requests do.
@@ -63,31 +63,11 @@ class Server:
         self._queue: deque[Request] = deque()
         self._sequence = itertools.count()
         self._completions: list[tuple[float, int, int, Process | Request]] = []
-        self._counts = ServerCounters(desired=settings, active=settings)
+        self.counts = ServerCounters(desired=settings, active=settings)
         self._workers = Workers(
-            settings, machine, agenda, server=self._counts, changed=self._workers_changed, kill=self._kill
+            settings, machine, agenda, server=self.counts, changed=self._workers_changed, kill=self._kill
         )
         self._watch_memory()
-
-    @property
-    def active(self) -> Settings | None:
-        """The settings that all workers run; None in the middle of a switch."""
-        return self._counts.active
-
-    @property
-    def desired(self) -> Settings:
-        """The settings that the server was told to run, and did not refuse."""
-        return self._counts.desired
-
-    @property
-    def rejected(self) -> int:
-        """How many settings the server refused."""
-        return self._counts.rejected
-
-    @property
-    def oom_exits(self) -> int:
-        """How many workers were killed for their memory."""
-        return self._counts.oom_exits
 
     @property
     def in_flight(self) -> int:
@@ -146,9 +126,9 @@ class Server:
                 lag_seconds=each.lag() / max(0.01, self._cores.pace),
                 memory_bytes=self.app.process_bytes + self.app.request_bytes * len(each.requests),
             )
-        self._counts.throttled_seconds = self._cores.throttled_seconds
+        self.counts.throttled_seconds = self._cores.throttled_seconds
         return samples(
-            self._counts,
+            self.counts,
             self.machine,
             self._workers.counters,
             living,
@@ -203,7 +183,7 @@ class Server:
     def _begin(self, request: Request) -> None:
         request.is_inside, request.began = True, self._agenda.now
         request.process.inside += 1
-        self._counts.queue_seconds += self._agenda.now - request.arrived
+        self.counts.queue_seconds += self._agenda.now - request.arrived
 
     def _account(self, process: Process) -> None:
         process.account(self._agenda.now, self._cores.clock)
@@ -280,7 +260,7 @@ class Server:
         self._refresh(process)
         process.counters.requests += 1
         process.counters.errors += request.failed
-        self._counts.durations.observe(self._agenda.now - request.began)
+        self.counts.durations.observe(self._agenda.now - request.began)
         if process.retiring and not process.requests:
             self._workers.ended(process)
         self._answered(request)
@@ -296,7 +276,7 @@ class Server:
             self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
             if memory <= limit or not living:
                 return
-            self._counts.oom_exits += 1
+            self.counts.oom_exits += 1
             self._kill(max(living, key=lambda each: len(each.requests)))
 
     def _kill(self, process: Process) -> None:
