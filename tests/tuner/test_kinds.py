@@ -54,10 +54,9 @@ def test_threads_that_hide_a_computing_app_are_seen_through_once_it_was_seen_wit
 
 def test_requests_that_cost_something_else_are_another_kind(computing):
     known = learnt(computing(SYNC_2), computing(SYNC_2))
+    proposal = model.propose(Policy(), computing(THREADS, cost=0.003), THREADS, Known(kinds=known))
 
-    assert (
-        model.propose(Policy(), computing(THREADS, cost=0.003), THREADS, Known(kinds=known)).reason is Reason.SATURATED
-    )
+    assert proposal.reason is Reason.EVENT_LOOP
 
 
 def test_one_window_alone_and_what_is_hidden_teach_nothing(computing):

@@ -217,10 +217,14 @@ GEVENT_2 = Settings(WorkerClass.GEVENT, 2, worker_connections=48)
 
 @pytest.mark.parametrize(
     ("current", "row"),
-    [(SYNC_2, (4000, 0.4, 0.4)), (Settings(WorkerClass.GTHREAD, 2, 14), (1750, 15.0, 1.0))],
-    ids=["smallest", "with a wait"],
+    [
+        (SYNC_2, (4000, 0.4, 0.4)),
+        (Settings(WorkerClass.GTHREAD, 2, 14), (1750, 15.0, 1.0)),
+        (Settings(WorkerClass.GTHREAD, 3, 22), (690, 80.0, 2.8)),
+    ],
+    ids=["smallest", "with a wait", "threads that mostly wait"],
 )
-def test_cheap_requests_that_keep_the_cores_busy_may_be_served_by_an_event_loop(measured, current, row):
+def test_an_event_loop_may_serve_what_keeps_the_cores_busy_for_less(measured, current, row):
     proposal = model.propose(Policy(), measured(current, *row, delay=0.5), current)
 
     assert proposal.reason is Reason.EVENT_LOOP
@@ -230,17 +234,18 @@ def test_cheap_requests_that_keep_the_cores_busy_may_be_served_by_an_event_loop(
 
 
 @pytest.mark.parametrize(
-    ("row", "changes"),
+    ("current", "row", "changes"),
     [
-        ((400, 4.5, 4.5), {}),
-        ((2000, 0.4, 0.4), {}),
-        ((4000, 0.4, 0.4), {"clients": 4}),
-        ((4000, 0.4, 0.4), {"blocking_modules": frozenset({"grpc"})}),
+        (SYNC_2, (400, 4.5, 4.5), {}),
+        (SYNC_2, (2000, 0.4, 0.4), {}),
+        (SYNC_2, (4000, 0.4, 0.4), {"clients": 4}),
+        (SYNC_2, (4000, 0.4, 0.4), {"blocking_modules": frozenset({"grpc"})}),
+        (Settings(WorkerClass.GTHREAD, 3, 4), (690, 10.0, 2.8), {"clients": 12}),
     ],
-    ids=["costly", "cores to spare", "no queue", "a module that blocks"],
+    ids=["costly", "cores to spare", "no queue", "a module that blocks", "threads that compute"],
 )
-def test_otherwise_no_event_loop_is_tried_for_what_computes(measured, row, changes):
-    assert model.propose(Policy(), measured(SYNC_2, *row, **changes), SYNC_2).settings == SYNC_2
+def test_otherwise_no_event_loop_is_tried_for_what_keeps_the_cores_busy(measured, current, row, changes):
+    assert model.propose(Policy(), measured(current, *row, **changes), current).settings == current
 
 
 def test_cores_that_others_use_as_well_are_busy_when_the_workers_wait_for_them(measured):

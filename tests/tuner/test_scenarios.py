@@ -92,7 +92,7 @@ def test_hello_world_under_heavy_load_gets_processes_and_no_threads(bench):
 def test_a_mixed_app_reaches_what_its_cores_give(bench):
     run = bench(MIXED, Settings(WorkerClass.GTHREAD, 2, 4), clients=64).run(180)
 
-    assert len(run.changes) <= 2
+    assert len(run.changes) <= 3, "more slots, an event loop, and back if it gains nothing"
     assert run.settings.worker_class is WorkerClass.GTHREAD
     assert run.requests_per_second > 0.9 * 2 / MIXED.compute
 

@@ -159,7 +159,7 @@ def _fewer_slots(choice: Choice) -> Proposal | None:
 
 
 def _cheaper_loop(choice: Choice) -> Proposal | None:
-    """Return an event loop where busy cores do little more than the server's own work, else None."""
+    """Return an event loop where busy cores may do the same for less, else None."""
     load, current = choice.load, choice.current
     wanted = shapes.cheaper_loop(choice)
     if wanted is None:
@@ -169,8 +169,8 @@ def _cheaper_loop(choice: Choice) -> Proposal | None:
         return None  # memory does not hold so many requests at once
     message = (
         f"{load.cores_used:.1f} of {load.cores:g} cores are in use, {load.cores_awaited:.1f} more are waited for, and "
-        f"a request costs {1000 * load.cpu_seconds:.1f} ms with the server's own work: {settings} may serve more of "
-        f"them than {current}"
+        f"a request costs {1000 * load.cpu_seconds:.1f} ms, the server's own work and locks included: {settings} may "
+        f"serve more of them than {current}"
     )
     return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(choice))
 
