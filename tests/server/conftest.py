@@ -135,6 +135,17 @@ class RunningServer:
         """Return one sample of a fresh scrape."""
         return self.scrape()[f"stablehand_{metric}", frozenset(labels.items())]
 
+    def total(self, metric: str, /, **labels: str) -> float:
+        """Return the sum of all samples of a fresh scrape that have these labels; there is at least one."""
+        scraped = self.scrape().items()
+        values = [
+            value
+            for (name, own), value in scraped
+            if name == f"stablehand_{metric}" and labels.items() <= dict(own).items()
+        ]
+        assert values, f"no sample of {metric} has {labels}"
+        return sum(values)
+
     def switches(self, outcome: str) -> float:
         """Return how many changes of settings ended so."""
         return self.metric("generation_switches_total", outcome=outcome)

@@ -61,22 +61,21 @@ def test_as_many_requests_as_there_are_slots_are_inside_the_app_at_once_and_not_
     serve, until, settings, app, at_once
 ):
     server = serve(app, *settings)
-    workers = settings[1]
     statuses = []
     clients = [threading.Thread(target=lambda: statuses.append(server.get()[0])) for _ in range(at_once + 6)]
     for already, client in enumerate(clients):
         client.start()
         until(lambda already=already: counts(server.directory)[0] == min(already + 1, at_once))
-    until(lambda: total(server, "worker_busy_slots", workers) == at_once)
-    assert total(server, "worker_slots", workers) == at_once
+    until(lambda: server.total("worker_busy_slots") == at_once)
+    assert server.total("worker_slots") == at_once
     (server.directory / "gate").touch()
     for client in clients:
         client.join()
 
     assert statuses == [200] * len(clients)
     assert counts(server.directory) == (0, at_once)
-    until(lambda: total(server, "worker_busy_slots", workers) == 0)
-    until(lambda: total(server, "worker_requests_total", workers, code="2xx") == len(clients))
+    until(lambda: server.total("worker_busy_slots") == 0)
+    until(lambda: server.total("worker_requests_total", code="2xx") == len(clients))
 
 
 @pytest.mark.usefixtures("many_descriptors")
@@ -88,20 +87,15 @@ def test_three_workers_with_a_thousand_connections_each_serve_three_thousand_req
     url = f"http://127.0.0.1:{server.port}/"
     with BackgroundLoad(Load(url, connections=3000, requests=3000, timeout=SECONDS, duration=SECONDS)) as load:
         until(lambda: counts(server.directory)[0] == 3000, SECONDS)
-        until(lambda: total(server, "worker_busy_slots", 3) == total(server, "worker_connections", 3) == 3000)
+        until(lambda: server.total("worker_busy_slots") == server.total("worker_connections") == 3000)
         (server.directory / "gate").touch()
         result = load.wait()
 
     assert (result.completed, result.failures) == (3000, {}), result.examples
     assert counts(server.directory) == (0, 3000)
-    until(lambda: total(server, "worker_requests_total", 3, code="2xx") == 3000)
+    until(lambda: server.total("worker_requests_total", code="2xx") == 3000)
 
 
 def counts(directory):
     """Return how many requests are inside now, and how many were at most."""
     return struct.unpack("=qq", (directory / "counts").read_bytes())
-
-
-def total(server, metric, workers, **labels):
-    """Return the sum of a metric over the workers."""
-    return sum(server.metric(metric, worker=str(index), **labels) for index in range(workers))

@@ -80,7 +80,7 @@ def through_every_pair(server, until, *, tours, requests):
     until(lambda: all(now <= then for now, then in zip(footprint(server), before, strict=True)))
     # Two workers, so that both indexes show what all their processes have counted.
     configure(server, until, {**steps[0], "workers": 2})
-    counted = {code: sum_of(server, code) for code in ("2xx", "4xx", "5xx", "error")}
+    counted = {code: server.total("worker_requests_total", code=code) for code in ("2xx", "4xx", "5xx", "error")}
     completed = sum(result.completed for result in results)
     assert counted == {"2xx": completed, "4xx": 0, "5xx": 0, "error": 0}
     return {"switches": switches, "requests": completed, "failed": 0, "connects": sum(r.connects for r in results)}
@@ -128,11 +128,3 @@ def open_files(pid):
 
 def answered(load):
     return sum(second.completed for second in load.series)
-
-
-def sum_of(server, code):
-    return sum(
-        value
-        for (name, labels), value in server.scrape().items()
-        if name == "stablehand_worker_requests_total" and ("code", code) in labels
-    )

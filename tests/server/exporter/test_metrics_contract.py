@@ -31,47 +31,40 @@ def serve(server, requests, *, connections, query="0.001"):
     return result.completed
 
 
-def total(samples, name, **labels):
-    """Return the sum of a metric's series that have these labels."""
-    return sum(value for (each, own), value in samples.items() if each == name and labels.items() <= dict(own).items())
-
-
 @pytest.mark.parametrize("worker_class", SETUPS)
 def test_each_class_tells_the_whole_contract_and_counts_each_request_once(launch, until, worker_class):
     threads, slots = SETUPS[worker_class]
     server = launch("--worker-class", worker_class, "--workers", "2", "--threads", str(threads))
     until(lambda: server.settled(2))
     served = serve(server, 400, connections=8)
-    until(lambda: total(server.scrape(), "stablehand_worker_requests_total", code="2xx") == served)
-    until(lambda: total(server.scrape(), "stablehand_worker_busy_slots") == 0)
+    until(lambda: server.total("worker_requests_total", code="2xx") == served)
+    until(lambda: server.total("worker_busy_slots") == 0)
     wanted = {
         f"{metric.name}_count" if metric.kind == "histogram" else metric.sample_name
         for metric in set(names.ALL) - NOT_EVERYWHERE
     }
     until(lambda: wanted <= {name for name, _ in server.scrape()})  # some are found out beside the serving
-    samples = server.scrape()
 
-    assert total(samples, "stablehand_worker_requests_total") == served
-    assert total(samples, "stablehand_request_duration_seconds_count") == served
-    assert total(samples, "stablehand_request_duration_seconds_sum") >= 0.001 * served
-    assert total(samples, "stablehand_request_queue_seconds_count") == served
-    assert total(samples, "stablehand_worker_info", worker_class=worker_class) == 2
-    assert total(samples, "stablehand_worker_slots") == 2 * slots
-    assert total(samples, "stablehand_worker_cpu_seconds_total") > 0
-    assert total(samples, "stablehand_listen_backlog_limit") > 0
-    assert total(samples, "stablehand_worker_lag_seconds") < 1.0
+    assert server.total("worker_requests_total") == served
+    assert server.total("request_duration_seconds_count") == served
+    assert server.total("request_duration_seconds_sum") >= 0.001 * served
+    assert server.total("request_queue_seconds_count") == served
+    assert server.total("worker_info", worker_class=worker_class) == 2
+    assert server.total("worker_slots") == 2 * slots
+    assert server.total("worker_cpu_seconds_total") > 0
+    assert server.total("listen_backlog_limit") > 0
+    assert server.total("worker_lag_seconds") < 1.0
 
 
 def test_sixty_four_threads_of_a_real_worker_lose_no_update(launch, until):
     server = launch("--worker-class", "gthread", "--workers", "1", "--threads", "64")
     served = serve(server, 3000, connections=64, query="0.002")
-    until(lambda: total(server.scrape(), "stablehand_worker_requests_total") >= served)
-    until(lambda: total(server.scrape(), "stablehand_worker_busy_slots") == 0)
-    samples = server.scrape()
+    until(lambda: server.total("worker_requests_total") >= served)
+    until(lambda: server.total("worker_busy_slots") == 0)
 
-    assert total(samples, "stablehand_worker_requests_total", code="2xx") == served
-    assert total(samples, "stablehand_request_duration_seconds_count") == served
-    assert total(samples, "stablehand_request_queue_seconds_count") == served
+    assert server.total("worker_requests_total", code="2xx") == served
+    assert server.total("request_duration_seconds_count") == served
+    assert server.total("request_queue_seconds_count") == served
 
 
 def test_metrics_and_probes_answer_while_every_worker_is_stuck(launch, until):
@@ -81,9 +74,8 @@ def test_metrics_and_probes_answer_while_every_worker_is_stuck(launch, until):
     try:
         for pid in stuck:
             os.kill(pid, signal.SIGSTOP)
-        samples = server.scrape()
-        assert total(samples, "stablehand_workers", state="ready") == len(stuck) == 2
-        assert total(samples, "stablehand_worker_resident_memory_bytes") > 0
+        assert server.total("workers", state="ready") == len(stuck) == 2
+        assert server.total("worker_resident_memory_bytes") > 0
         assert server.get("/healthz", port=server.metrics_port)[0] == 200
     finally:
         for pid in stuck:
