@@ -173,6 +173,23 @@ class DrainSeconds(_InOwnSection, Setting):  # noqa: D101
         """
 
 
+class RequestTimeout(_InOwnSection, Setting):  # noqa: D101
+    name = "request_timeout"
+    section = SECTION
+    cli = ("--request-timeout",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 0
+    desc = """\
+        How long a request may be inside the app of a worker with threads before its worker is replaced; 0 is for ever.
+
+        For gthread, and for WSGI apps under asgi, whose threads --timeout cannot end. The worker goes on serving until
+        its successor is ready; only then is the request ended. It counts for every request: a long poll, an event
+        stream or a websocket that may take longer must be within the limit too.
+        """
+
+
 class AccessLogJSON(_InOwnSection, Setting):  # noqa: D101
     name = "access_log_json"
     section = SECTION

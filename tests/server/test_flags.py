@@ -37,6 +37,7 @@ def test_defaults_suit_a_container(application):
     assert config.settings_file == []
     assert config.metrics_bind == ("0.0.0.0", 9464)
     assert config.boot_timeout == 120
+    assert config.request_timeout == 0
     assert config.autotune is False
     assert config.control_socket_disable is True
 
