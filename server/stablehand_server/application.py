@@ -11,13 +11,10 @@ from pathlib import Path
 from gunicorn.app.base import BaseApplication
 from gunicorn.app.wsgiapp import WSGIApplication
 
-from stablehand_server import (
-    access_log,
-    container_defaults,
-    flags,  # noqa: F401 (defining the flags registers them)
-)
-from stablehand_server.draining import DrainingArbiter
-from stablehand_server.termination import write_termination_message
+from stablehand_server.config import container_defaults, flags  # noqa: F401 (defining the flags registers them)
+from stablehand_server.master.draining import DrainingArbiter
+from stablehand_server.master.termination import write_termination_message
+from stablehand_server.measure import access_log
 
 _MEMORY_FILES = Path("/dev/shm")  # noqa: S108 (not for secrets: gunicorn's heartbeats, which must not wait for a disk)
 

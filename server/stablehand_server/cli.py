@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from stablehand_server import container_defaults, first_process
+from stablehand_server.config import container_defaults
+from stablehand_server.master import pid1
 
 
 def main() -> None:
     """Run `stablehand-server [OPTIONS] module:app`: gunicorn's flags, and those of `--help`'s section Stablehand."""
-    first_process.end_on_sigterm()
+    pid1.end_on_sigterm()
     container_defaults.resolve_variable()
     from stablehand_server.application import LiveApplication  # noqa: PLC0415 (gunicorn reads the variable at import)
 

@@ -65,7 +65,7 @@ def test_a_run_fails_unless_each_exception_is_listed_and_true(small_suite, run_s
 @pytest.mark.parametrize(
     "expression",
     [
-        "__import__('gunicorn.arbiter').arbiter.Arbiter.__mro__[1].__module__ == 'stablehand_server.arbiter'",
+        "__import__('gunicorn.arbiter').arbiter.Arbiter.__mro__[1].__module__ == 'stablehand_server.master.arbiter'",
         "'stablehand_server' in __import__('gunicorn.app.wsgiapp').app.wsgiapp.WSGIApplication.__module__",
         "'stablehand_server' in __import__('gunicorn.app.base').app.base.BaseApplication.__module__",
         "'--metrics-bind' in __import__('subprocess').Popen(['python', '-m', 'gunicorn', '--version']).args",

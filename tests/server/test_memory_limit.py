@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stablehand_server.exporter.cgroup import Cgroup
+from stablehand_server.linux.cgroup import Cgroup
 
 pytestmark = pytest.mark.integration
 

@@ -11,9 +11,9 @@ import signal
 import sys
 
 from stablehand_bench.apps import forks
-from stablehand_server.exporter import process
-from stablehand_server.instrument import UnlockedRecorder
-from stablehand_server.slots import Cell, Record, Server, Slots, State
+from stablehand_server.exporter import main as exporter
+from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.shared_memory import Cell, Record, Server, Slots, State
 from stablehand_tuner.settings import WorkerClass
 
 
@@ -38,7 +38,7 @@ def main() -> None:
         each.cells[Cell.PID] = forks.fork(functools.partial(_serve_and_stay, each))
         each.cells[Cell.STATE] = State.READY
     master = os.getpid()
-    forks.fork(lambda: process.run(slots, ("127.0.0.1", port), master))
+    forks.fork(lambda: exporter.run(slots, ("127.0.0.1", port), master))
     forks.until_interrupted()
 
 

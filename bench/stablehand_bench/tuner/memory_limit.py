@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stablehand_bench.errors import BenchError
-from stablehand_server.exporter import cgroup
+from stablehand_server.linux import cgroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

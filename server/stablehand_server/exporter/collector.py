@@ -11,9 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from stablehand_server import blocking_modules
-from stablehand_server.exporter import cgroup, reading
-from stablehand_server.slots import BUCKETS, COUNTERS, Cell, Server, State
+from stablehand_server.exporter import reading
+from stablehand_server.linux import cgroup
+from stablehand_server.measure import blocking_modules
+from stablehand_server.shared_memory import BUCKETS, COUNTERS, Cell, Server, State
 from stablehand_tuner import metric_names as names
 from stablehand_tuner.settings import WorkerClass
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric as Family
 
     from stablehand_server.exporter.processes import Processes, ProcessReading
-    from stablehand_server.slots import Slots
+    from stablehand_server.shared_memory import Slots
 
 _CLASSES = tuple(WorkerClass)
 _CUSTOM_CLASS = "custom"  # a class of the user's own

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import Collector
 
-    from stablehand_server.slots import Slots
+    from stablehand_server.shared_memory import Slots
 
 _MOST_CONNECTIONS = 32
 _PATIENCE_SECONDS = 5.0

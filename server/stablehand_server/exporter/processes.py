@@ -6,13 +6,13 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from stablehand_server.exporter import procfs
-from stablehand_server.slots import Cell
+from stablehand_server.linux import procfs
+from stablehand_server.shared_memory import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from stablehand_server.slots import Record
+    from stablehand_server.shared_memory import Record
 
 _SECONDS_BETWEEN_PSS = 5.0
 _LARGEST_PSS_SHARE = 0.02  # of one core, for reading the PSS of all workers again and again

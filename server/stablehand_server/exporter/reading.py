@@ -6,10 +6,10 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
-from stablehand_server.slots import Server
+from stablehand_server.shared_memory import Server
 
 if TYPE_CHECKING:
-    from stablehand_server.slots import Slots
+    from stablehand_server.shared_memory import Slots
 
 _LONGEST_WAIT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.001

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.workers import SUPPORTED_WORKERS
 
-from stablehand_server.workers.base import MeasuredWorker
+from stablehand_server.workers.common.base import MeasuredWorker
 from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _OURS = {
     WorkerClass.SYNC: "stablehand_server.workers.sync.SyncWorker",
-    WorkerClass.GTHREAD: "stablehand_server.workers.gthread.ThreadWorker",
+    WorkerClass.GTHREAD: "stablehand_server.workers.gthread.worker.ThreadWorker",
     WorkerClass.GEVENT: "stablehand_server.workers.gevent.GeventWorker",
     WorkerClass.EVENTLET: "stablehand_server.workers.eventlet.EventletWorker",
-    WorkerClass.TORNADO: "stablehand_server.workers.tornado.TornadoWorker",
-    WorkerClass.ASGI: "stablehand_server.workers.asgi.ASGIWorker",
+    WorkerClass.TORNADO: "stablehand_server.workers.tornado.worker.TornadoWorker",
+    WorkerClass.ASGI: "stablehand_server.workers.asgi.worker.ASGIWorker",
 }
 # gunicorn's flag and configuration files may name the one class that gunicorn itself has no more.
 SUPPORTED_WORKERS.setdefault(WorkerClass.EVENTLET.value, _OURS[WorkerClass.EVENTLET])

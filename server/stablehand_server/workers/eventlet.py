@@ -19,7 +19,12 @@ from gunicorn import http, sock, util
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.base_async import AsyncWorker
 
-from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, HEADER_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.base import (
+    FIRST_REQUEST_SECONDS,
+    HEADER_SECONDS,
+    LAG_TICK_SECONDS,
+    MeasuredWorker,
+)
 
 if TYPE_CHECKING:
     from gunicorn.config import Config

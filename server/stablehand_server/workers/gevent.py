@@ -15,8 +15,8 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.sock import ssl_context
 from gunicorn.workers import ggevent
 
-from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
-from stablehand_server.workers.watched_client import WatchedClient
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.watched_client import WatchedClient
 
 if TYPE_CHECKING:
     from gunicorn.config import Config

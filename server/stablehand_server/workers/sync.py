@@ -16,8 +16,8 @@ from gunicorn import http, sock
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import sync
 
-from stablehand_server.workers.base import FIRST_REQUEST_SECONDS, MeasuredWorker
-from stablehand_server.workers.lingering import LingeringCloses
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.lingering import LingeringCloses
 
 if TYPE_CHECKING:
     import socket

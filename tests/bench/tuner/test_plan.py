@@ -4,7 +4,7 @@ import pytest
 
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import contestants, plan, workloads
-from stablehand_server.autotune_policy import WINDOWS as AUTOTUNE_WINDOWS
+from stablehand_server.autotune.policy import WINDOWS as AUTOTUNE_WINDOWS
 
 TEN_MINUTES = 600
 

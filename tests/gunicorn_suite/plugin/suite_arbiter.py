@@ -7,12 +7,12 @@ import time
 from typing import Any
 from unittest import mock
 
-from stablehand_server import candidate
-from stablehand_server.arbiter import LiveArbiter
-from stablehand_server.reload import Footing
-from stablehand_server.slots import Slots
-from stablehand_server.switching import Switching
-from stablehand_server.workers.base import Assignment
+from stablehand_server.config.reload import Footing
+from stablehand_server.master import generation
+from stablehand_server.master.arbiter import LiveArbiter
+from stablehand_server.master.switching import Switching
+from stablehand_server.shared_memory import Slots
+from stablehand_server.workers.common.base import Assignment
 
 
 def assignment(index: int = 0) -> Assignment:
@@ -28,7 +28,7 @@ class SuiteArbiter(LiveArbiter):
         self._workers: dict[int, Any] = {}
         self._worker_class: Any = None
         super().__init__(app)
-        self._switching = Switching(candidate.from_configuration(self.cfg, 1, self.log))
+        self._switching = Switching(generation.from_configuration(self.cfg, 1, self.log))
         self._footing = self._serving_footing = Footing(self.cfg, self.app.app_uri, self.app.callable, ())
 
     @property

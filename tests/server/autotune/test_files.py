@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from stablehand_server import autotune_files
+from stablehand_server.autotune import files
 from stablehand_tuner.settings import Settings
 from stablehand_tuner.state import TunerState
 
 
 def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path):
     path = tmp_path / "new" / "settings.json"
-    autotune_files.replace(path, "one")
+    files.replace(path, "one")
     first = path.stat().st_ino
-    autotune_files.replace(path, "two")
+    files.replace(path, "two")
 
     assert path.read_text() == "two"
     assert path.stat().st_ino != first
@@ -21,23 +21,23 @@ def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path):
 
 def test_the_same_text_is_not_written_again(tmp_path):
     path = tmp_path / "settings.json"
-    autotune_files.replace(path, "one")
+    files.replace(path, "one")
     first = path.stat()
-    autotune_files.replace(path, "one")
+    files.replace(path, "one")
 
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "settings.json"
-    autotune_files.replace(path, "one")
+    files.replace(path, "one")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(autotune_files.os, "fdopen", full)
+    monkeypatch.setattr(files.os, "fdopen", full)
     with pytest.raises(OSError, match="No space"):
-        autotune_files.replace(path, "two")
+        files.replace(path, "two")
 
     assert path.read_text() == "one"
     assert list(tmp_path.iterdir()) == [path]
@@ -46,7 +46,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 def test_a_state_survives_the_round_trip(tmp_path):
     path = tmp_path / "state.json"
     state = TunerState(settings=Settings("gthread", 2, 8), warm_requests=7.0)
-    autotune_files.write_state(path, state)
+    files.write_state(path, state)
 
-    assert autotune_files.read_state(path) == state
-    assert autotune_files.read_state(None) == autotune_files.read_state(tmp_path / "none") == TunerState()
+    assert files.read_state(path) == state
+    assert files.read_state(None) == files.read_state(tmp_path / "none") == TunerState()

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from stablehand_server import autotune_policy
-from stablehand_server.autotune_policy import VARIABLE, from_environment
+from stablehand_server.autotune.policy import VARIABLE, WINDOWS, from_environment
 from stablehand_tuner.policy import Mode, Policy, Windows
 from stablehand_tuner.settings import WorkerClass
 
@@ -25,7 +24,7 @@ def test_a_policy_may_stand_in_the_variable_itself_and_keeps_the_other_defaults(
     assert policy.worker_classes == (WorkerClass.SYNC, WorkerClass.GTHREAD)
     assert policy.threads.highest == 16
     assert policy.windows.trial_seconds == 9
-    assert policy.windows.decision_seconds == autotune_policy.WINDOWS.decision_seconds
+    assert policy.windows.decision_seconds == WINDOWS.decision_seconds
 
 
 def test_a_policy_may_stand_in_a_file(tmp_path):

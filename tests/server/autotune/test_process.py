@@ -15,13 +15,13 @@ pytestmark = pytest.mark.integration
 MASTER = """
 import os, sys, signal
 from pathlib import Path
-from stablehand_server import autotune, autotune_policy
+from stablehand_server.autotune import policy, tuning
 
 assert "prometheus_client" not in sys.modules
-policy = autotune_policy.from_environment()
+allowed = policy.from_environment()
 if os.fork() == 0:
     address = ("127.0.0.1", int(sys.argv[1]))
-    autotune.run(address, Path(sys.argv[2]), Path(sys.argv[3]), policy, app="app", parent_pid=os.getppid())
+    tuning.run(address, Path(sys.argv[2]), Path(sys.argv[3]), allowed, app="app", parent_pid=os.getppid())
     os.write(1, b"ended in peace")
     os._exit(0)
 signal.pause()

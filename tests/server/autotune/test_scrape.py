@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from stablehand_server.autotune_scrape import ScrapeFailed, scrape
+from stablehand_server.autotune.scrape import ScrapeFailed, scrape
 from stablehand_tuner.settings import Settings
 
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from stablehand_server.autotune_scrape import scrape
-from stablehand_server.autotune_table import LiveTable, render
-from stablehand_server.autotune_view import View
+from stablehand_server.autotune.scrape import scrape
+from stablehand_server.autotune.table import LiveTable, render
+from stablehand_server.autotune.view import View
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.observation import observe
 from stablehand_tuner.reasons import Reason

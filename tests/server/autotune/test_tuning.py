@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from stablehand_server import autotune, autotune_files, autotune_policy
-from stablehand_server.autotune_scrape import ScrapeFailed, scrape
+from stablehand_server.autotune import files, policy, tuning
+from stablehand_server.autotune.scrape import ScrapeFailed, scrape
 from stablehand_tuner.decision import Action
 from stablehand_tuner.reasons import Reason
 from stablehand_tuner.settings import Settings, WorkerClass
@@ -30,8 +30,8 @@ class Run:
 
     def restart(self, app="/srv shop:app"):
         """Begin with another tuner, that knows only what the files say."""
-        self.tuning = autotune.Tuning(
-            autotune_policy.DEFAULT,
+        self.tuning = tuning.Tuning(
+            policy.DEFAULT,
             self.settings_path,
             self.state_path,
             lambda at: scrape(self.address, at),
@@ -44,7 +44,7 @@ class Run:
         """Let the server follow its file, time pass, and the tuner go one round."""
         if self.settings_path.is_file():
             self.fake.settings = Settings.from_json(self.settings_path.read_text())
-        interval = autotune.scrape_interval(autotune_policy.DEFAULT)
+        interval = tuning.scrape_interval(policy.DEFAULT)
         self.fake.pass_time(interval)
         self.seconds += interval
         view = self.tuning.tick(self.seconds, START + self.seconds)
@@ -109,13 +109,13 @@ def test_once_tuned_it_stays_so(run):
 
 def test_the_state_is_kept_before_the_settings_are_written(run, monkeypatch):
     order = []
-    real = autotune_files.replace
+    real = files.replace
 
     def replace(path, text):
         order.append((path.name, json.loads(text).get("phase")))
         real(path, text)
 
-    monkeypatch.setattr(autotune_files, "replace", replace)
+    monkeypatch.setattr(files, "replace", replace)
     run.until(lambda view: view.decision.action is Action.APPLY, 25)
 
     assert order[-2:] == [("state.json", "applying"), ("settings.json", None)]
@@ -198,7 +198,7 @@ def test_a_decision_that_is_repeated_until_it_is_done_is_news_once(run, monkeypa
 
 
 def test_the_log_has_one_line_for_each_decision_with_settings_reason_and_numbers(run, caplog):
-    log = autotune.Log()
+    log = tuning.Log()
     with caplog.at_level(logging.INFO):
         for _ in range(40):
             view = run.tick()
@@ -229,6 +229,6 @@ def test_settings_that_cannot_be_written_are_said_and_tried_again(run, caplog):
 
 
 def test_the_windows_decide_how_often_is_scraped():
-    assert autotune.scrape_interval(autotune_policy.DEFAULT) == 1.0
-    slow = autotune_policy.from_environment({autotune_policy.VARIABLE: '{"windows": {"decisionSeconds": 60}}'})
-    assert autotune.scrape_interval(slow) == 2.0
+    assert tuning.scrape_interval(policy.DEFAULT) == 1.0
+    slow = policy.from_environment({policy.VARIABLE: '{"windows": {"decisionSeconds": 60}}'})
+    assert tuning.scrape_interval(slow) == 2.0

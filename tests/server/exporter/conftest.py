@@ -9,18 +9,18 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_server.exporter import processes as processes_module
-from stablehand_server.exporter.cgroup import Cgroup
 from stablehand_server.exporter.collector import ServerCollector
 from stablehand_server.exporter.http_server import MetricsServer
 from stablehand_server.exporter.processes import Processes
-from stablehand_server.exporter.procfs import ProcessTimes
-from stablehand_server.slots import Cell, Server, Slots, State
+from stablehand_server.linux.cgroup import Cgroup
+from stablehand_server.linux.procfs import ProcessTimes
+from stablehand_server.shared_memory import Cell, Server, Slots, State
 from stablehand_tuner.settings import WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stablehand_server.slots import Record
+    from stablehand_server.shared_memory import Record
 
 MASTER = 1000
 

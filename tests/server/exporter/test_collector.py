@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from stablehand_server.slots import Cell, Server, Slots, State
+from stablehand_server.shared_memory import Cell, Server, Slots, State
 from stablehand_tuner import metric_names as names
 from stablehand_tuner.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES, WORKER_STATES
 from stablehand_tuner.observation import observe
@@ -187,9 +187,9 @@ def test_a_class_of_the_users_own_is_named_custom_and_is_no_setting(scrape, spaw
 
 
 def test_no_class_is_claimed_before_the_master_has_written_the_settings(proc):
-    from stablehand_server.exporter.cgroup import Cgroup  # noqa: PLC0415
     from stablehand_server.exporter.collector import ServerCollector  # noqa: PLC0415
     from stablehand_server.exporter.processes import Processes  # noqa: PLC0415
+    from stablehand_server.linux.cgroup import Cgroup  # noqa: PLC0415
 
     families = {family.name: family for family in ServerCollector(Slots(), Processes(1), Cgroup({})).collect()}
 

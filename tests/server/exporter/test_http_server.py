@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_server.exporter import reading
-from stablehand_server.slots import Server, State
+from stablehand_server.shared_memory import Server, State
 
 
 def test_metrics_are_served_in_the_plain_format(get, spawn):

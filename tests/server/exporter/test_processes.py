@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stablehand_server.exporter.processes import Processes, RunDelay
-from stablehand_server.slots import Cell
+from stablehand_server.shared_memory import Cell
 
 
 def test_the_run_delay_of_a_thread_that_ended_is_kept():

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from stablehand_server.exporter import reading
-from stablehand_server.slots import COUNTERS, Cell, Server, State
+from stablehand_server.shared_memory import COUNTERS, Cell, Server, State
 
 
 def test_a_reading_never_sees_a_counter_twice_or_not_at_all_while_workers_come_and_go(slots):

@@ -1,8 +1,8 @@
 """The workers of one simulated server: booted, switched from settings to settings, retired, killed for their memory.
 
-The switch follows the server's own plan (`stablehand_server.generation`): beside the old generation the new one boots
-with a surge of one process, and an old worker retires only when a new one is ready. What needs no new process gets
-none.
+The switch follows the server's own plan (`stablehand_server.master.rolling_plan`): beside the old generation the new
+one boots with a surge of one process, and an old worker retires only when a new one is ready. What needs no new process
+gets none.
 """
 
 from __future__ import annotations

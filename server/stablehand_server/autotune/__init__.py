@@ -1,0 +1,1 @@
+"""--autotune: the tuner beside this one server, in a process of its own."""

@@ -1,0 +1,236 @@
+"""--autotune: the tuner beside this one server. It scrapes over loopback, decides, and writes the settings file.
+
+What happens to a decision is the server's own business: it watches the file, and what it makes of it shows in the next
+scrapes.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from stablehand_server.autotune import files
+from stablehand_server.autotune.view import View
+from stablehand_server.linux import procfs
+from stablehand_tuner.controller import step
+from stablehand_tuner.decision import Action
+from stablehand_tuner.observation import CounterReset, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stablehand_tuner.decision import Decision
+    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.policy import Policy
+    from stablehand_tuner.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+_SERVER = "this server"
+_SCRAPES_A_WINDOW = 4.0
+_SHORTEST_INTERVAL_SECONDS, _LONGEST_INTERVAL_SECONDS = 0.5, 2.0
+_SECONDS_BETWEEN_LOOKS = 0.25  # for the master
+_FAILURES_BEFORE_A_WORD = 3  # the exporter, too, needs a moment to start, and to start again
+_DECISIONS_KEPT = 5
+_NICENESS = 10  # where cores are short the workers go first: a decision can wait for a moment, a request should not
+
+
+class Reporter(Protocol):
+    """Whoever tells the user."""
+
+    def show(self, view: View) -> None:
+        """Tell of one tick."""
+
+
+class Tuning:
+    """The tuner's shell for one server: scrape, observe, step, carry out.
+
+    Args:
+        policy: what the tuner may do.
+        settings_path: the file that the server watches.
+        state_path: where the tuner's state is kept over restarts, or None.
+        scrape: returns a snapshot at a moment; raises an exception of `failures` when there is none.
+        failures: the type of that exception.
+        app: what identifies the app: a state that was learnt from another one is forgotten.
+        memory_bytes: what the machine has left for the server, which limits it like a cgroup; None if nobody knows.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        settings_path: Path,
+        state_path: Path | None,
+        scrape: Callable[[float], Snapshot],
+        failures: type[Exception],
+        *,
+        app: str,
+        memory_bytes: float | None,
+    ) -> None:
+        self._policy = policy
+        self._settings_path = settings_path
+        self._state_path = state_path
+        self._scrape = scrape
+        self._failures = failures
+        self._memory_bytes = memory_bytes
+        self._failed = 0
+        self._earlier: Snapshot | None = None
+        self._last: Decision | None = None
+        self._decisions: collections.deque[Decision] = collections.deque(maxlen=_DECISIONS_KEPT)
+        self.state = files.read_state(state_path).for_image(app)
+
+    def tick(self, at: float, now: float) -> View | None:
+        """Do one round; None before there are two scrapes to compare, or when the state cannot be kept.
+
+        Args:
+            at: seconds on a monotonic clock, to measure by.
+            now: Unix time, to remember by.
+        """
+        earlier = self._earlier
+        later = self._scraped(at)
+        if earlier is None:
+            return None
+        observation = None if later is None else _observed(earlier, later)
+        state, decisions = step(self._policy, self.state, {_SERVER: observation}, now)
+        try:
+            # before anything is done: whoever comes after a crash finds what was meant, and finishes it
+            files.write_state(self._state_path, state)
+        except OSError as error:
+            logger.warning("Nothing is decided while the tuner's state cannot be written: %s", error)
+            return None
+        self.state = state
+        for decision in decisions:
+            self._carry_out(decision)
+        decision = decisions[-1]
+        is_news = self._is_news(decision)
+        self._last = decision
+        if is_news and decision.action is not Action.HOLD:
+            self._decisions.appendleft(decision)
+        running = None if observation is None else observation.settings_active
+        return View(running, observation, decision, tuple(self._decisions), is_news)
+
+    def _scraped(self, at: float) -> Snapshot | None:
+        try:
+            later = self._scrape(at)
+        except self._failures as error:
+            self._failed += 1
+            if self._failed == _FAILURES_BEFORE_A_WORD:
+                logger.warning("No metrics to tune by: %s", error)
+            return None
+        if self._failed >= _FAILURES_BEFORE_A_WORD:
+            logger.info("There are metrics to tune by again")
+        self._failed = 0
+        self._earlier = later = self._within_machine(later)
+        return later
+
+    def _within_machine(self, told: Snapshot) -> Snapshot:
+        limits = [each for each in (told.memory_limit_bytes, self._memory_bytes) if each is not None]
+        return dataclasses.replace(told, memory_limit_bytes=min(limits, default=None))
+
+    def _carry_out(self, decision: Decision) -> None:
+        if not decision.changes_settings or decision.settings is None:
+            return
+        try:
+            files.replace(self._settings_path, decision.settings.to_json() + "\n")
+        except OSError as error:
+            logger.error("The settings %s cannot be written: %s", decision.settings, error)  # noqa: TRY400 (no traceback: the next tick tries again)
+
+    def _is_news(self, decision: Decision) -> bool:
+        """Tell whether a decision is not the one before: a change under way is decided again until it is done."""
+        last = self._last
+        if last is None or (last.action, last.reason) != (decision.action, decision.reason):
+            return True
+        return decision.action is not Action.HOLD and decision.settings != last.settings
+
+
+class Log:
+    """Tells by the log: a line for each decision that is news."""
+
+    def show(self, view: View) -> None:
+        """Write the line."""
+        if not view.is_news:
+            return
+        decision = view.decision
+        if decision.settings is None:
+            logger.info("%s: %s [%s]", decision.action, decision.message, decision.reason)
+        else:
+            logger.info("%s %s: %s [%s]", decision.action, decision.settings, decision.message, decision.reason)
+
+
+def run(
+    address: tuple[str, int], settings_path: Path, state_path: Path | None, policy: Policy, *, app: str, parent_pid: int
+) -> None:
+    """Tune until the parent has changed: the main of a child process of the master.
+
+    Args:
+        address: where the exporter listens.
+        settings_path: the file to write settings to, which the server watches.
+        state_path: where to keep what was learnt over restarts, or None.
+        policy: what the tuner may do.
+        app: what identifies the app.
+        parent_pid: the master's process id.
+    """
+    # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
+    from stablehand_server.autotune.scrape import ScrapeFailed, scrape  # noqa: PLC0415
+
+    # A service manager signals the whole group: the end of the master is ours, and nothing that it has to report.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    _log_to_stderr()
+    reporter = _reporter()
+    # Read once, before there are many workers: a limit that went up and down with the neighbours would never be calm.
+    memory = procfs.available_bytes()
+    tuning = Tuning(
+        policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed, app=app, memory_bytes=memory
+    )
+    interval = scrape_interval(policy)
+    due = time.monotonic()
+    while os.getppid() == parent_pid:
+        now = time.monotonic()
+        if now < due:
+            time.sleep(min(due - now, _SECONDS_BETWEEN_LOOKS))
+            continue
+        due = max(due + interval, now)
+        view = tuning.tick(now, time.time())
+        if view is not None:
+            reporter.show(view)
+
+
+def scrape_interval(policy: Policy) -> float:
+    """Return the seconds between two scrapes: some to each decision window."""
+    asked = policy.windows.decision_seconds / _SCRAPES_A_WINDOW
+    return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, asked))
+
+
+def _observed(earlier: Snapshot, later: Snapshot) -> Observation | None:
+    try:
+        return observe(earlier, later)
+    except CounterReset as reset:
+        logger.info("%s", reset)
+        return None
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    form = "[%(asctime)s] [%(process)d] [%(levelname)s] autotune: %(message)s"  # as gunicorn writes its lines
+    handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S %z"))
+    package = logging.getLogger(__package__)
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    package.propagate = False
+
+
+def _reporter() -> Reporter:
+    if sys.stderr.isatty():
+        try:
+            from stablehand_server.autotune.table import LiveTable  # noqa: PLC0415 (rich is an extra)
+        except ImportError:
+            return Log()
+        return LiveTable()
+    return Log()

@@ -1,0 +1,1 @@
+"""What the server is told: flags, the settings file, the container's limits, and a reload of all that."""

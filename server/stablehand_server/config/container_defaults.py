@@ -1,0 +1,81 @@
+"""How many workers `auto` means: as many as this process may use cores, and as memory has room for.
+
+Imported before gunicorn, whose own default is read from WEB_CONCURRENCY while it is imported, and has to be a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+
+from stablehand_server.linux.cgroup import Cgroup, cpu_count
+
+AUTO = "auto"
+VARIABLE = "WEB_CONCURRENCY"
+# Without a limit nobody has said how much of the machine is meant for this server: a large one gets no hundred workers.
+MOST_WITHOUT_CPU_LIMIT = 8
+# What a worker with a usual framework loaded takes; it is not known before the app has been imported.
+WORKER_BYTES = 128 * 1024**2
+_MEBIBYTE = 1024**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What this process may use.
+
+    `cores` and `memory_bytes` are the cgroup's limits where it sets any (`cores_limited`, `memory_limited`), otherwise
+    what the machine has; no limit of cores counts for more than the cores that the process may run on.
+    """
+
+    cores: float
+    cores_limited: bool
+    memory_bytes: float
+    memory_limited: bool
+
+    @property
+    def workers(self) -> int:
+        """Return how many workers suit: one for each core begun, at least one."""
+        wanted = math.ceil(self.cores)
+        if not self.cores_limited:
+            wanted = min(wanted, MOST_WITHOUT_CPU_LIMIT)
+        return max(1, min(wanted, int(self.memory_bytes // WORKER_BYTES)))
+
+    def __str__(self) -> str:
+        """Return what was found and where, for the log."""
+        cores = "the cgroup's limit" if self.cores_limited else "the machine's, no limit"
+        memory = "the cgroup's limit" if self.memory_limited else "the machine's, no limit"
+        return f"{self.cores:g} cores ({cores}), {self.memory_bytes / _MEBIBYTE:.0f} MiB of memory ({memory})"
+
+
+def found(limit_cores: float | None, limit_bytes: float | None, cores: int, memory_bytes: float) -> Resources:
+    """Return the resources under limits (None: there is none) on a machine with so much for this process."""
+    cores_limited = limit_cores is not None and limit_cores <= cores
+    memory_limited = limit_bytes is not None and limit_bytes <= memory_bytes
+    return Resources(
+        cores=limit_cores if limit_cores is not None and cores_limited else float(cores),
+        cores_limited=cores_limited,
+        memory_bytes=limit_bytes if limit_bytes is not None and memory_limited else memory_bytes,
+        memory_limited=memory_limited,
+    )
+
+
+def of_this_process() -> Resources:
+    """Return what this process may use now."""
+    grant = Cgroup.of_this_process().read()
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return found(grant.cores, grant.memory_bytes, cpu_count(), float(memory))
+
+
+def resolve_variable() -> None:
+    """Replace `auto` in WEB_CONCURRENCY by the number that it means here.
+
+    Raises:
+        SystemExit: when it is neither a number nor `auto`, with a sentence on stderr.
+    """
+    value = os.environ.get(VARIABLE)
+    if value is None or value.strip().isdigit():
+        return
+    if value.strip().lower() != AUTO:
+        raise SystemExit(f"Error: {VARIABLE} is {value!r}, but must be a number of workers, or {AUTO}")
+    os.environ[VARIABLE] = str(of_this_process().workers)

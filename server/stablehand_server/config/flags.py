@@ -1,0 +1,204 @@
+"""The flags beyond gunicorn's own. Each class registers itself with gunicorn's parser by being defined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gunicorn import config as gunicorn_config
+from gunicorn import util
+from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
+
+from stablehand_server.config import container_defaults
+from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
+
+if TYPE_CHECKING:
+    import argparse
+
+SECTION = "Stablehand"
+_OFF = frozenset({"", "none", "off"})
+_HIGHEST_PORT = 65535
+
+
+def validate_paths(value: Any) -> list[str]:
+    """Return a list of paths, from one or from several.
+
+    Raises:
+        TypeError: when it is neither.
+    """
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if isinstance(value, list | tuple) and all(isinstance(path, str) for path in value):
+        return [path for path in value if path.strip()]
+    raise TypeError(f"a path or a list of paths is needed, not {value!r}")
+
+
+def validate_address(value: Any) -> tuple[str, int] | None:
+    """Return host and port, or None for "none" and "off".
+
+    Raises:
+        ValueError: when it is no address of TCP.
+    """
+    if value is None or (isinstance(value, str) and value.strip().lower() in _OFF):
+        return None
+    if isinstance(value, tuple):
+        return value
+    try:
+        host, port = util.parse_address(value, default_port=str(DEFAULT_METRICS_PORT))
+        if not 0 < port <= _HIGHEST_PORT:
+            raise ValueError(f"no port: {port}")  # noqa: TRY301 (told below like all else that is no address)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{value!r} is no address: HOST:PORT is needed, or none") from error
+    return host or "0.0.0.0", port
+
+
+def number_of_workers(value: Any) -> int:
+    """Return a number of workers; "auto" is as many as this process may use cores and has memory for.
+
+    Raises:
+        ValueError: when it is neither.
+    """
+    if isinstance(value, str) and value.strip().lower() == container_defaults.AUTO:
+        return container_defaults.of_this_process().workers
+    return int(validate_pos_int(value))
+
+
+class _InOwnSection:
+    """A mixin that shows a setting under the heading Stablehand; gunicorn's own parser has one list for all."""
+
+    def add_option(self, parser: argparse.ArgumentParser) -> None:
+        groups = parser._action_groups  # noqa: SLF001 (argparse has no public way to find a group again)
+        group = next((each for each in groups if each.title == SECTION), None)
+        Setting.add_option(self, group or parser.add_argument_group(SECTION))
+
+
+class SettingsFile(_InOwnSection, Setting):  # noqa: D101 (desc is its documentation, and gunicorn prints it)
+    name = "settings_file"
+    section = SECTION
+    cli = ("--settings-file",)
+    meta = "PATH"
+    action = "append"
+    validator = validate_paths
+    default = ()
+    desc = """\
+        A JSON file that says which worker class and how many workers, threads and connections to run, now.
+
+        The file is watched: a change is tried out beside the workers that serve, and a bad one changes nothing. May be
+        given more than once: the last file that exists and is not empty wins. It wins over flags and configuration.
+        """
+
+
+class MetricsBind(_InOwnSection, Setting):  # noqa: D101
+    name = "metrics_bind"
+    section = SECTION
+    cli = ("--metrics-bind",)
+    meta = "ADDRESS"
+    validator = validate_address
+    default = f"0.0.0.0:{DEFAULT_METRICS_PORT}"
+    desc = """\
+        Where /metrics, /readyz and /healthz are served; "none" switches them off.
+
+        A process of its own answers there, so busy workers never delay a probe or a scrape.
+        """
+
+
+class Autotune(_InOwnSection, Setting):  # noqa: D101
+    name = "autotune"
+    section = SECTION
+    cli = ("--autotune",)
+    action = "store_true"
+    validator = validate_bool
+    default = False
+    desc = """\
+        Tune worker class, workers, threads and connections to the load on this machine, without Kubernetes.
+
+        The tuner writes the settings file (the last one given, or a private one), which the server follows.
+        """
+
+
+class AutotuneState(_InOwnSection, Setting):  # noqa: D101
+    name = "autotune_state"
+    section = SECTION
+    cli = ("--autotune-state",)
+    meta = "PATH"
+    validator = validate_string
+    default = None
+    desc = """\
+        A file in which the tuner of --autotune keeps what it has learnt over a restart.
+        """
+
+
+class BootTimeout(_InOwnSection, Setting):  # noqa: D101
+    name = "boot_timeout"
+    section = SECTION
+    cli = ("--boot-timeout",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 120
+    desc = """\
+        How long a worker may take to load the app before it is given up; 0 is for ever.
+
+        A change of settings whose first worker hangs is undone then; the workers that serve are not touched.
+        """
+
+
+class Workers(gunicorn_config.Workers):  # noqa: D101
+    validator = number_of_workers
+    type = staticmethod(number_of_workers)
+    meta = "INT|auto"
+    desc = """\
+        The number of worker processes; "auto" is one for each core that the cgroup grants, as far as memory suffices.
+
+        By default the value of WEB_CONCURRENCY, which may be "auto" too; where that is not set, 1.
+        """
+
+
+Workers.order = gunicorn_config.Workers.order  # its place in --help
+
+
+class DrainSeconds(_InOwnSection, Setting):  # noqa: D101
+    name = "drain_seconds"
+    section = SECTION
+    cli = ("--drain-seconds",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 0
+    desc = """\
+        How long to go on serving after SIGTERM, with /readyz failing, until whoever sends requests has noticed.
+
+        Every response closes its connection meanwhile. Then what is in flight has --graceful-timeout to end.
+        """
+
+
+class RequestTimeout(_InOwnSection, Setting):  # noqa: D101
+    name = "request_timeout"
+    section = SECTION
+    cli = ("--request-timeout",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 0
+    desc = """\
+        How long a request may be inside the app of a worker with threads before its worker is replaced; 0 is for ever.
+
+        For gthread, and for WSGI apps under asgi, whose threads --timeout cannot end. The worker goes on serving until
+        its successor is ready; only then is the request ended. It counts for every request: a long poll, an event
+        stream or a websocket that may take longer must be within the limit too.
+        """
+
+
+class AccessLogJSON(_InOwnSection, Setting):  # noqa: D101
+    name = "access_log_json"
+    section = SECTION
+    cli = ("--access-log-json",)
+    action = "store_true"
+    validator = validate_bool
+    default = False
+    desc = """\
+        Write the access log as one JSON object a line, to stdout unless --access-logfile names a file.
+
+        Each request has an id: that of the header X-Request-Id, or a new one, which the app finds there.
+        """

@@ -1,0 +1,1 @@
+"""The master: it starts, replaces and retires workers, and follows the settings."""

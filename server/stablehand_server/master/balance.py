@@ -1,0 +1,61 @@
+"""How many connections each worker should have at most, so that kept ones spread over all of them.
+
+A client that keeps its connection stays with the worker that has accepted it: one more worker would serve nobody, and
+after a change of generation the one that booted first has nearly all. So a worker with more than its share announces
+the end of some connections (`Connection: close` on a response, which no client takes for a failure), and the clients
+connect anew to whoever is free.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_server.shared_memory import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stablehand_server.shared_memory import Record
+
+_UNEVEN = 1.1  # times the mean, and
+_UNEVEN_BEYOND = 1.0  # so many connections more
+_STANDS_SECONDS = 1.5  # longer than any class takes from one beat to the next
+_SHORTEST_PAUSE_SECONDS = 3.0
+_LONGEST_PAUSE_SECONDS = 60.0
+NO_SHARE = 0.0
+
+
+def share(connections: Sequence[float]) -> float:
+    """Return how many connections a worker should have at most, or 0 where they are spread evenly enough."""
+    if len(connections) < 2:  # noqa: PLR2004 (one has nobody to share with)
+        return NO_SHARE
+    mean = sum(connections) / len(connections)
+    if max(connections) <= _UNEVEN * mean + _UNEVEN_BEYOND:
+        return NO_SHARE
+    return float(math.ceil(mean))
+
+
+class Balance:
+    """Tells workers their share now and then: a sibling that cannot take what another gives up is not helped by more.
+
+    The pause between two times doubles while nothing has helped.
+    """
+
+    def __init__(self) -> None:
+        self._pause = _SHORTEST_PAUSE_SECONDS
+        self._told_at = self._next_at = -math.inf
+
+    def look(self, records: Iterable[Record], now: float) -> None:
+        """Write their share into the records of workers that serve side by side; `now` is in seconds."""
+        records = list(records)
+        wanted = share([record.cells[Cell.CONNECTIONS] for record in records])
+        if not wanted:
+            self._pause = _SHORTEST_PAUSE_SECONDS
+        elif now >= self._next_at:
+            self._told_at, self._next_at = now, now + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        elif now >= self._told_at + _STANDS_SECONDS:
+            wanted = NO_SHARE
+        for record in records:
+            record.cells[Cell.SHARE] = wanted

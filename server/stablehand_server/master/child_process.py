@@ -1,0 +1,100 @@
+"""A child process of the master beside its workers: the exporter, the tuner, a probe. Started again when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from stablehand_server.master.backoff import GrowingPause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SHORTEST_RESTART_SECONDS = 0.5
+_LONGEST_RESTART_SECONDS = 30.0
+_STEADY_SECONDS = 60.0  # after so long the next restart is quick again
+
+
+class ChildProcess:
+    """Forks `main` and, when `supervised`, does so again whenever it ends, with growing pauses.
+
+    The child has the default signal handlers, runs `main`, and leaves by os._exit: nothing of the master's clean-up
+    runs in it. `main` itself ends when its parent has changed.
+    """
+
+    def __init__(self, name: str, main: Callable[[], None], log: Any, *, supervised: bool = True) -> None:
+        self.name = name
+        self.pid = 0
+        self._main = main
+        self._log = log
+        self._supervised = supervised
+        self._started_at = 0.0
+        self._pause = GrowingPause(_SHORTEST_RESTART_SECONDS, _LONGEST_RESTART_SECONDS)
+        self._ended = False
+
+    def ensure(self) -> None:
+        """Start the child if it should run and doesn't."""
+        now = time.monotonic()
+        if self.pid or self._ended or not self._pause.over(now):
+            return
+        self._started_at = now
+        pid = os.fork()
+        if pid:
+            self.pid = pid
+            return
+        status = 1
+        try:
+            _become_ordinary()
+            self._main()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        except BaseException:  # noqa: BLE001 (the last frame of a process: say it and go)
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def reaped(self, pid: int, status: int) -> bool:
+        """Tell whether the process that ended was this one; if so, note it."""
+        if pid != self.pid:
+            return False
+        self.pid = 0
+        now = time.monotonic()
+        if now - self._started_at > _STEADY_SECONDS:
+            self._pause.succeeded()
+        self._pause.failed(now)
+        self._ended = not self._supervised
+        if self._supervised:
+            self._log.error("The %s (pid:%s) ended with %s; starting it again", self.name, pid, _in_words(status))
+        return True
+
+    def stop(self) -> None:
+        """End the child for good, and wait for it."""
+        self._ended = True
+        if not self.pid:
+            return
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            return  # gone, or reaped with the others
+        finally:
+            self.pid = 0
+
+
+def _become_ordinary() -> None:
+    for name in ("TERM", "CHLD"):
+        signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)
+    # A terminal or a service manager may signal the whole group: the master decides what that means for its children.
+    for name in ("HUP", "INT", "QUIT", "TTIN", "TTOU", "USR1", "USR2", "WINCH"):
+        signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+
+
+def _in_words(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exit status {os.waitstatus_to_exitcode(status)}"

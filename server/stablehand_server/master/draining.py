@@ -1,0 +1,96 @@
+"""SIGTERM without a failed request: first nobody is sent here any more, and only then does the server stop.
+
+Whoever sends requests learns with a delay that this server is about to end: a load balancer by /readyz, kube-proxy by
+the list of endpoints, a client by `Connection: close`. Until then a closed port is an error to somebody. So for
+--drain-seconds everything goes on but readiness, and every response asks its client to connect anew.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from stablehand_server.master.arbiter import LiveArbiter
+from stablehand_server.shared_memory import Cell, Server, State
+
+# When the drain is over, the stop waits so long for a moment in which no connection waits to be accepted.
+_EMPTY_BACKLOG_SECONDS = 1.0
+_SHORTEST_PASS_SECONDS = 0.01
+# By then each worker has seen its signal, and accepts no more.
+_SECONDS_BEFORE_REFUSING = 1.0
+
+
+class DrainingArbiter(LiveArbiter):
+    """Serves on for a while after SIGTERM; workers that end meanwhile are replaced, SIGINT and SIGQUIT end it."""
+
+    def __init__(self, app: Any) -> None:
+        self._drained_at: float | None = None  # on time.monotonic()'s clock, from SIGTERM on
+        self._to_refuse: list[socket.socket] = []
+        self._refuse_at = 0.0
+        super().__init__(app)
+
+    def handle_term(self) -> None:
+        """SIGTERM: not ready from now on; the stop itself comes with the pass of the main loop that finds it due."""
+        if self._drained_at is not None:
+            return
+        serves = any(worker.ready for worker in self.WORKERS.values())
+        seconds = self.cfg.drain_seconds if serves else 0
+        self._drained_at = time.monotonic() + seconds
+        self.slots.server[Server.STOPPING] = 1.0
+        if seconds:
+            self.log.info("Not ready any more, serving on for %d s (--drain-seconds)", seconds)
+
+    def handle_hup(self) -> None:
+        """SIGHUP: reload, unless the server is about to stop."""
+        if self._drained_at is None:
+            super().handle_hup()
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Wait for signals, but not beyond the end of the drain."""
+        if self._drained_at is not None:
+            timeout = max(_SHORTEST_PASS_SECONDS, min(timeout, self._drained_at - time.monotonic()))
+        return super().wait_for_signals(timeout)
+
+    def manage_workers(self) -> None:
+        """Keep the workers going, and tell those that are ready to close each connection after its response.
+
+        Raises:
+            StopIteration: when the drain is over; gunicorn's main loop takes it for the order to stop gracefully.
+        """
+        super().manage_workers()
+        if self._drained_at is None:
+            return
+        overdue = time.monotonic() - self._drained_at
+        nobody_waits = not self.slots.server[Server.BACKLOG]  # whoever does when the last worker goes is lost
+        if overdue > _EMPTY_BACKLOG_SECONDS or (overdue >= 0 and nobody_waits):
+            raise StopIteration
+        for worker in self.WORKERS.values():
+            if worker.ready:
+                worker.assignment.record.cells[Cell.STATE] = State.RETIRING
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
+        """Stop, and refuse connections soon: as long as a worker has a listener open, they would wait in vain."""
+        alone = self.reexec_pid == self.master_pid == 0 and not self.systemd  # nobody else listens on the same sockets
+        self._to_refuse = [each.sock.dup() for each in self.LISTENERS] if alone else []
+        self._refuse_at = time.monotonic() + _SECONDS_BEFORE_REFUSING
+        super().stop(graceful)
+        self._refuse_connections()
+
+    def reap_workers(self) -> None:
+        """Take leave of every child that has ended; while the server stops, hurry up those that have not.
+
+        gunicorn signals once when it stops, which a worker that boots has no handler for yet, and then waits for all of
+        --graceful-timeout.
+        """
+        if self._stopping:
+            self.murder_workers()
+            if time.monotonic() >= self._refuse_at:
+                self._refuse_connections()
+        super().reap_workers()
+
+    def _refuse_connections(self) -> None:
+        while self._to_refuse:
+            with self._to_refuse.pop() as listener:
+                # Unlike a close, this holds for the copies of every process.
+                listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,233 @@
+"""The processes of the server: forks workers and takes leave of them, whatever generation is wanted."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gunicorn.arbiter import Arbiter
+
+from stablehand_server.linux.cgroup import Cgroup
+from stablehand_server.master import exits, lifecycle
+from stablehand_server.master.backoff import GrowingPause
+from stablehand_server.master.lifecycle import Patience
+from stablehand_server.master.memory_headroom import MemoryHeadroom
+from stablehand_server.master.termination import write_termination_message
+from stablehand_server.shared_memory import Cell, Server, Slots
+from stablehand_server.workers import class_of
+from stablehand_server.workers.common.base import Assignment
+from stablehand_tuner.settings import WorkerClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stablehand_server.master.child_process import ChildProcess
+    from stablehand_server.master.generation import Generation
+    from stablehand_server.master.switching import Switching
+    from stablehand_server.workers.common.base import MeasuredWorker
+
+_SHORTEST_RESPAWN_SECONDS = 1.0
+_LONGEST_RESPAWN_SECONDS = 30.0
+_CLASSES = list(WorkerClass)
+
+
+class Ending(NamedTuple):
+    """How a worker ended: a reason of the metrics' contract, why in words, and what its boot fails with.
+
+    `boot_error` is gunicorn's exit status for it, or None where the boot itself does not say that it failed.
+    """
+
+    reason: str
+    why: str
+    boot_error: int | None
+
+
+class Supervisor(Arbiter):
+    """gunicorn's arbiter as far as it forks, watches and buries; a subclass says what should run."""
+
+    # gunicorn's own attributes, which have no types there
+    LISTENERS: list[Any]
+    cfg: Any
+    pidfile: Any
+    _last_logged_active_worker_count: int | None
+    master_pid: int
+    reexec_pid: int
+    worker_class: Any
+
+    def __init__(self, app: Any) -> None:
+        self.slots = Slots()
+        self._switching: Switching
+        self._respawning = GrowingPause(_SHORTEST_RESPAWN_SECONDS, _LONGEST_RESPAWN_SECONDS)
+        cgroup = Cgroup.of_this_process()
+        self._out_of_memory = exits.OutOfMemoryKills(cgroup)
+        self._children: list[ChildProcess] = []
+        self._stopping = False
+        self._reminder = signal.SIGTERM
+        super().__init__(app)
+        self._memory = MemoryHeadroom(cgroup, self.log)
+
+    def _set_number_of_workers(self, workers: int) -> None:
+        try:
+            self._set_num_workers(workers)
+        except Exception:
+            switching: Switching | None = getattr(self, "_switching", None)  # not before the start
+            if switching is None or switching.serving is None:
+                raise
+            self.log.exception("The hook nworkers_changed failed")
+
+    num_workers = property(Arbiter._get_num_workers, _set_number_of_workers)  # noqa: SLF001 (gunicorn's own pair)
+
+    def note_wanted(self, workers: int) -> None:
+        """Note how many workers are wanted: at each assignment, gunicorn calls the hook nworkers_changed."""
+        if workers != self.num_workers:
+            self.num_workers = workers
+
+    def foreign_listeners(self) -> list[Any]:
+        """Return the sockets that are open, but not listened on by the workers that are forked now."""
+        return []
+
+    def worker_ended(self, worker: MeasuredWorker, ending: Ending) -> None:
+        """Draw the consequences of a worker's end."""
+        raise NotImplementedError
+
+    def spawn_worker(self, index: int | None = None) -> int | None:
+        """Fork a worker of the wanted generation at an index, by default the lowest free one; return its process id."""
+        taken = {worker.assignment.index for worker in self.WORKERS.values()}
+        place = min(set(range(len(taken) + 1)) - taken) if index is None else index
+        target = self._switching.target
+        record = self.slots.allocate(
+            index=place,
+            age=self.worker_age + 1,
+            worker_class=_class_number(target),
+            slots=target.worker_class.slots(target.config),
+            threads=target.config.threads,
+            worker_connections=target.config.worker_connections,
+        )
+        self.cfg = target.config
+        build: Callable[..., Any] = target.worker_class
+        assignment = Assignment(place, target.number, record, tuple(self.foreign_listeners()))
+        self.worker_class = functools.partial(build, assignment=assignment)
+        try:
+            pid = int(super().spawn_worker())
+            record.cells[Cell.PID] = pid
+        except Exception as error:  # no process, no file for its heartbeat, a hook that fails: what serves goes on
+            self.slots.release(record)
+            self._respawning.failed(time.monotonic())
+            if self._switching.serving is None and not isinstance(error, OSError):
+                raise
+            self.log.error("A worker cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
+            return None
+        else:
+            return pid
+        finally:
+            self.worker_class = target.worker_class
+
+    def murder_workers(self) -> None:
+        """End workers that do not beat, hang while they boot, or do not come to an end."""
+        now = time.monotonic()
+        patience = Patience(float(self.cfg.boot_timeout), float(self.cfg.graceful_timeout), float(self.timeout))
+        for pid, worker in list(self.WORKERS.items()):
+            due = lifecycle.signal_due(worker, patience, now)
+            if due is signal.SIGABRT:
+                self.log.critical("WORKER TIMEOUT (pid:%s)%s", pid, "" if worker.ready else " while it booted")
+                worker.aborted, worker.aborted_at = True, now
+            elif due is signal.SIGTERM:
+                worker.told_to_retire_at = now
+                due = self._reminder
+            if due is not None:
+                self.kill_worker(pid, due)
+
+    def retire_worker(self, pid: int) -> None:
+        """Tell a worker to finish what it has, and go."""
+        lifecycle.note_retirement(self.WORKERS[pid])
+        self.kill_worker(pid, signal.SIGTERM)
+
+    def reap_workers(self) -> None:
+        """Take leave of every child that has ended."""
+        if self._stopping:
+            self.murder_workers()  # gunicorn's own loop waits here for the last ones, and does nothing else
+        out_of_memory = self._out_of_memory.since_last_call()
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self.reexec_pid:
+                self.reexec_pid = 0
+            elif pid == self.dirty_arbiter_pid:
+                self.handle_dirty_arbiter_exit(pid, status)
+            elif pid in self.WORKERS:
+                worker = self.WORKERS.pop(pid)
+                reason = exits.reason(worker, status, out_of_memory=out_of_memory > 0)
+                out_of_memory -= reason == "oom"
+                self.slots.count_exit(reason)
+                self._take_leave(worker, status, reason, (usage.ru_utime, usage.ru_stime))
+            elif not any(child.reaped(pid, status) for child in self._children):
+                self.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
+
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
+        """Stop: readiness falls first, then the workers finish what they have."""
+        self._stopping = True
+        self._reminder = signal.SIGTERM if graceful else signal.SIGQUIT
+        self.slots.server[Server.STOPPING] = 1.0
+        for worker in self.WORKERS.values():
+            lifecycle.note_retirement(worker)
+        super().stop(graceful)
+        for child in self._children:
+            child.stop()
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """Stop and exit; Kubernetes is told why."""
+        if reason is not None and exit_status:
+            write_termination_message(reason)
+        super().halt(reason, exit_status)
+
+    def ensure_children(self) -> None:
+        """Start what should run beside the workers and doesn't; after SIGUSR2 only when the former master has gone."""
+        if self.master_pid == 0:
+            for child in self._children:
+                child.ensure()
+
+    def write_settings(self, start: Server, generation: Generation) -> None:
+        """Publish a generation's settings in the cells from `start` on."""
+        config = generation.config
+        numbers = [_class_number(generation), generation.workers, config.threads, config.worker_connections]
+        self.slots.write_server(start, numbers)
+
+    def _take_leave(self, worker: MeasuredWorker, status: int, reason: str, cpu_seconds: tuple[float, float]) -> None:
+        if os.waitstatus_to_exitcode(status) != 0 and reason not in {"retired", "max_requests"}:
+            terminated = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
+            tell = self.log.info if terminated else self.log.error
+            tell("Worker (pid:%s) %s (%s)", worker.pid, exits.as_gunicorn_says(status, reason), reason)
+        ending = Ending(reason, *self._why(worker, status, reason))
+        user, system = cpu_seconds
+        self.slots.release(worker.assignment.record, cpu_user=user, cpu_system=system)
+        worker.tmp.close()
+        try:
+            self.cfg.child_exit(self, worker)
+        except Exception:
+            self.log.exception("The hook child_exit failed")
+        self.worker_ended(worker, ending)
+
+    def _why(self, worker: MeasuredWorker, status: int, reason: str) -> tuple[str, int | None]:
+        """Return in words why the worker ended, and the status of a boot that says itself that it failed."""
+        if worker.aborted and not worker.ready:
+            return f"it had not booted after {self.cfg.boot_timeout} seconds (--boot-timeout)", None
+        if reason == "oom":
+            return "it was killed for want of memory", None
+        failure = worker.assignment.record.failure
+        code = os.waitstatus_to_exitcode(status)
+        if code not in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR}:
+            return failure or f"it {exits.in_words(status)}", self.WORKER_BOOT_ERROR if failure else None
+        return failure or f"it {exits.in_words(status)}", code
+
+
+def _class_number(generation: Generation) -> int:
+    """Return the place of a generation's class in the contract, or -1 for a class of the user's own."""
+    worker_class = class_of(generation.config)
+    return -1 if worker_class is None else _CLASSES.index(worker_class)

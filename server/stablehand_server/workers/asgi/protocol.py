@@ -1,0 +1,313 @@
+"""gunicorn's ASGI connection: measured, without a task of its own, and never closed without having said so.
+
+gunicorn runs a task for each connection, which awaits an event for each request, starts another task for the app and
+awaits a future for its response. Here the parser's callback starts the app's task, and the end of the response reads
+the next request: that saves more time than measuring takes.
+
+gunicorn looks once more whether its worker still serves after a response is complete, and closes the connection if not,
+even where the response's headers had promised to keep it: the client's next request, perhaps on its way already, is
+lost. Here only what the headers announced counts. So `worker.alive` stays true for HTTP/1 until the worker's end, and
+`_will_close`, which writes the headers, asks whether it retires.
+
+What takes a connection over, HTTP/2, uWSGI's protocol or a websocket, is gunicorn's own again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.asgi.protocol import _MAX_FINISHING_APP_CALLS, ASGIProtocol
+from gunicorn.http2 import negotiation
+
+from stablehand_server.measure.asgi import SOCKET_KEY
+from stablehand_server.workers.asgi.exchange import Exchange
+from stablehand_server.workers.asgi.parser import RequestParser
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
+from stablehand_server.workers.common.patience import Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from stablehand_server.workers.asgi.worker import ASGIWorker
+
+
+class _Versions(dict[tuple[int, int], str]):
+    """The text of each version, made once."""
+
+    def __missing__(self, version: tuple[int, int]) -> str:
+        self[version] = text = f"{version[0]}.{version[1]}"
+        return text
+
+
+_VERSIONS = _Versions()
+
+
+class Connection(Patience, ASGIProtocol):
+    """One client connection."""
+
+    worker: Any  # the ASGIWorker, or what HTTP/2 sees of it
+    transport: Any
+
+    # gunicorn's own attributes, which have no types there
+    app: Any
+    _closed: bool
+    _scope_addresses: tuple[Any, Any, Any, Any] | None
+    _current_request: Any
+    _body_receiver: Any
+    _callback_parser: Any
+    _task: asyncio.Task[None] | None
+    _finishing_calls: dict[asyncio.Task[None], Any]
+
+    def __init__(self, worker: ASGIWorker) -> None:
+        Patience.__init__(self)
+        ASGIProtocol.__init__(self, worker)
+        self._recorder = worker.recorder
+        self._serves_http1 = False  # and nothing has taken the connection over
+        self._held = False  # a request waits until fewer of the app's calls are left
+        self._ending = False  # it closes once none is left
+        self.status = 0  # of the newest response
+
+    # The connection's life --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to serve; a client that stays silent is not waited for longer than any other class does."""
+        self.worker.connections.add(self)
+        self.client = transport.get_extra_info("socket")
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room for another connection."""
+        self.wait_no_more()
+        super().connection_lost(exc)
+        if self._finishing_calls and (self._task is None or self._task.done()):
+            # gunicorn's task of the connection would be there still; with it those would be cancelled.
+            self.worker.loop.call_later(self.cfg.asgi_disconnect_grace_period, self._cancel_task_if_pending)
+        self.worker.connection_ended(self)
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless it serves a request, or has one to read."""
+        if self.idle and not self.data_waits():
+            self._close_transport()
+
+    def give_up(self) -> None:
+        """Close the connection."""
+        self._close_transport()
+
+    def data_waits(self) -> bool:
+        """Tell whether the socket has something that the loop has not read yet."""
+        client = self.client
+        try:
+            with socket.fromfd(client.fileno(), client.family, client.type) as same:
+                return bool(same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except (OSError, ValueError):
+            return False
+
+    def _cancel_task_if_pending(self) -> None:
+        super()._cancel_task_if_pending()
+        for task in tuple(self._finishing_calls):
+            task.cancel()
+
+    # HTTP/1 -----------------------------------------------------------------------------------------------------------
+
+    def _start_http1(self, buffered: bytes = b"") -> None:
+        self._sockname = sockname = self.transport.get_extra_info("sockname")
+        self._peername = peername = self.transport.get_extra_info("peername")
+        if self.client.family == socket.AF_UNIX:
+            # Of a Unix socket's path gunicorn takes two characters for host and port.
+            self._scope_addresses = (sockname, peername, (sockname, None), None)
+        self._request_ready = _Begin(self._request_came)
+        self._setup_callback_parser()
+        RequestParser.adopt(self._callback_parser)
+        can_upgrade = hasattr(self._callback_parser, "remaining")  # gunicorn's rule: old parsers lose what follows
+        self._h2c_upgrade_ok = can_upgrade and negotiation.upgrade_allowed(self.cfg, peername)
+        self.app = self.worker.http1_app
+        self._serves_http1 = True
+        self.await_request(FIRST_REQUEST_SECONDS)
+        if buffered:
+            self.data_received(buffered)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; as soon as a request's headers are there, it is served."""
+        if not self._serves_http1:
+            super().data_received(data)
+        elif not self._feed_callback_parser(data):
+            self._serves_http1 = False
+        elif self._current_request is None:
+            if self.idle:
+                self.await_headers()
+        elif not self._reading_paused and self._http1_buffered() > self._max_buffer_size:
+            self._pause_reading()
+
+    def _http1_buffered(self) -> int:
+        receiver, parser = self._body_receiver, self._callback_parser
+        held: int = receiver.buffered if receiver is not None else 0
+        if parser.__class__ is RequestParser and parser.is_complete:
+            held += len(parser._buffer)  # noqa: SLF001 (pipelined requests; the parser in C has a cap of its own)
+        return held
+
+    def _request_came(self) -> None:
+        request = self._current_request
+        self.wait_no_more()
+        if self._closed or request is None:
+            return
+        if self.req_count == 0:  # a proxy names the client before the first one
+            self._peername = self._effective_peername(self._peername)
+        self.req_count += 1
+        if request.may_upgrade():
+            if self._h2c_upgrade_settings is not None:
+                self._take_over(self._handle_h2c_upgrade(request))
+                return
+            if self._is_websocket_upgrade(request):
+                self._take_over(self._handle_websocket(request, self._sockname, self._peername))
+                return
+        if len(self._finishing_calls) >= _MAX_FINISHING_APP_CALLS:
+            self._held = True
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        exchange = Exchange(self, self._body_receiver, self._recorder)
+        served = exchange.serve(self._current_request, self._sockname, self._peername)
+        exchange.task = self._task = self.worker.loop.create_task(served)
+
+    def response_complete(self, exchange: Exchange, keep_alive: bool) -> bool:  # noqa: FBT001 (gunicorn's answer)
+        """Read the next request, although the app may still be running; tell whether that could be done.
+
+        Not before the app is at its end if it has left a part of the request's body, which would then no longer count
+        against what may be buffered, or if a hook of the user's comes after it.
+        """
+        receiver = exchange.receiver
+        if not keep_alive or self._post_request is not None or not receiver._complete or receiver.buffered:  # noqa: SLF001
+            return False
+        self._finishing_calls[exchange.task] = receiver
+        self._read_next()
+        return True
+
+    def exchange_ended(self, exchange: Exchange, keep_alive: bool) -> None:  # noqa: FBT001 (gunicorn's answer)
+        """Go on after the app's call has returned."""
+        if exchange.task_is_finishing:
+            del self._finishing_calls[exchange.task]
+            if self._held:
+                self._held = False
+                if not self._closed:
+                    self._begin()
+        elif keep_alive and exchange.receiver._complete:  # noqa: SLF001 (whatever follows would be taken for a request)
+            self._read_next()
+        else:
+            self._ending = True
+        if self._finishing_calls:
+            return
+        if self._ending:
+            self._close_transport()
+        elif self._current_request is None and self._serves_http1 and not self._closed:
+            self.await_request(self._keepalive)
+
+    def _read_next(self) -> None:
+        parser = self._callback_parser
+        if parser is None or getattr(parser, "remaining_truncated", False):
+            self._ending = True  # what was cut off cannot be served
+            return
+        self._resume_reading()
+        pipelined = parser.remaining()
+        parser.reset()
+        self._current_request = None
+        self._body_receiver = None
+        if pipelined:  # not from within the app's call
+            self.worker.loop.call_soon(self.data_received, pipelined)
+
+    def _will_close(self, request: Any, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's signature)
+        if super()._will_close(request, response_requires_close):
+            return True
+        return bool(self.worker.is_last_response())
+
+    def _send_response_start(self, status: int, headers: Any, request: Any, close: bool = False) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
+        self.status = status
+        super()._send_response_start(status, headers, request, close)
+
+    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
+        known = self._scope_addresses
+        if known is None or known[0] is not sockname or known[1] is not peername:
+            scope: dict[str, Any] = super()._build_http_scope(
+                request, sockname, peername
+            )  # and it knows them from then on
+        else:  # the same (a test compares them), without what a connection's later requests need not ask again
+            scope = {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.4"},
+                "http_version": _VERSIONS[request.version],
+                "method": request.method,
+                "scheme": request.scheme,
+                "path": request.path,
+                "raw_path": request.raw_path,
+                "query_string": request.query.encode("latin-1"),
+                "root_path": self._root_path,
+                "headers": request.headers_bytes.copy(),
+                "server": known[2],
+                "client": known[3],
+                "state": self.worker.state.copy(),
+            }
+        if self._recorder is None:
+            scope[SOCKET_KEY] = self.client
+        return scope
+
+    # What takes a connection over -------------------------------------------------------------------------------------
+
+    def _take_over(self, serving: Coroutine[Any, Any, None]) -> None:
+        self._serves_http1 = False
+        self.app = self.worker.asgi
+        self._task = self.worker.loop.create_task(self._owned(serving))
+
+    async def _owned(self, serving: Coroutine[Any, Any, None]) -> None:
+        is_cancelled = False
+        try:
+            await serving
+        except asyncio.CancelledError:
+            is_cancelled = True
+        except Exception:  # whatever it is, it ends this connection alone
+            self.log.exception("Error handling connection")
+        finally:
+            await self._finish_app_calls(is_cancelled)
+            self._close_transport()
+
+    def _build_websocket_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
+        scope: dict[str, Any] = super()._build_websocket_scope(request, sockname, peername)
+        scope[SOCKET_KEY] = self.client
+        if self.client.family == socket.AF_UNIX:
+            scope["server"], scope["client"] = (sockname, None), None
+        return scope
+
+    async def _handle_http2_connection(self, transport: Any, ssl_object: Any, upgrade: Any = None) -> None:
+        self.worker = _AsItIs(self.worker)
+        await super()._handle_http2_connection(transport, ssl_object, upgrade)
+
+    async def _handle_connection_uwsgi(self, peername: Any, sockname: Any) -> None:
+        self.worker = _AsItIs(self.worker)
+        await super()._handle_connection_uwsgi(peername, sockname)
+
+
+class _Begin:
+    """What gunicorn's parser takes for the event that wakes a connection's task."""
+
+    __slots__ = ("set",)
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        self.set = begin
+
+
+class _AsItIs:
+    """The worker, for HTTP/2, which announces a close in its own way, and for uWSGI, which has none."""
+
+    def __init__(self, worker: ASGIWorker) -> None:
+        self.__dict__["_worker"] = worker
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "alive":
+            return not self._worker.retiring
+        if name == "max_requests":
+            return self._worker.request_limit
+        return getattr(self._worker, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._worker, name, value)

@@ -1,0 +1,270 @@
+"""gunicorn's asgi worker: with a limit of connections, for WSGI apps too, and retiring without a failed request."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
+from gunicorn.sock import ssl_context
+from gunicorn.workers import gasgi
+
+from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
+from stablehand_server.measure.asgi import InstrumentedASGIApp
+from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.shared_memory import Cell
+from stablehand_server.workers.asgi.protocol import Connection
+from stablehand_server.workers.common.base import LAG_TICK_SECONDS, MeasuredWorker
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gunicorn.config import Config
+
+    from stablehand_server.workers.asgi.bridge import Bridge
+
+_SECONDS_BETWEEN_BEATS = 1.0
+_SECONDS_WITHOUT_DESCRIPTORS = 1.0  # before the next try to accept, when there was none left
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
+
+
+class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
+    """One event loop: an ASGI app runs in it, a WSGI app in a pool of threads beside it."""
+
+    grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
+
+    # gunicorn's own attributes, which have no types there
+    asgi: Any
+    max_requests: int
+    nr_conns: int
+    worker_connections: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.retiring = False
+        self._at_its_end = False
+        self._to_give_up = 0
+        super().__init__(*args, **kwargs)
+        self.connections: set[Connection] = set()
+        self._handshakes: set[Any] = set()
+        self._listening: set[Any] = set()
+        self._tls: ssl.SSLContext | None = None
+        self._make_transport: Any = None
+        self._bridge: Bridge | None = None
+        # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge.
+        self.http1_app: Any = None
+        self.recorder: UnlockedRecorder | None = None
+        # gunicorn's connections close when they see it reached, announced or not: they must not.
+        self.request_limit, self.max_requests = self.max_requests, sys.maxsize
+
+    @classmethod
+    def check_config(cls, cfg: Config, log: Any) -> None:
+        """Accept threads: a WSGI app makes use of them."""
+
+    @classmethod
+    def slots(cls, config: Config) -> int:
+        """Return the number of connections; only an app that is loaded can say that it makes do with threads."""
+        return int(config.worker_connections)
+
+    @property
+    def alive(self) -> bool:
+        """Whether connections go on: see `Connection`."""
+        return not self._at_its_end
+
+    @alive.setter
+    def alive(self, alive: bool) -> None:
+        if not alive and not self.retiring:
+            self.retiring = True
+            self._stop_accepting()
+
+    def is_last_response(self) -> bool:
+        """Tell whether the response that begins now is its connection's last; begin to retire after max_requests."""
+        if self._to_give_up:
+            self._to_give_up -= 1
+            return True
+        if self.nr + 1 >= self.request_limit and not self.retiring:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        return self.retiring
+
+    # Loading ----------------------------------------------------------------------------------------------------------
+
+    def load_wsgi(self) -> None:
+        """Load the app, measure it, and put the bridge before a WSGI app."""
+        super().load_wsgi()
+        interface = interface_of(self.asgi)
+        if interface is Interface.WSGI:
+            from stablehand_server.workers.asgi.bridge import Bridge  # noqa: PLC0415 (ASGI apps need no a2wsgi)
+
+            self._bridge = Bridge(self.measured(self.asgi), self.cfg.threads, self._accept_again)
+            self.asgi = self.http1_app = self._bridge
+            self._publish_slots()
+        else:
+            self.http1_app = single_callable(self.asgi) if interface is Interface.ASGI2 else self.asgi
+            self.recorder = UnlockedRecorder(self._cells)
+            self.asgi = InstrumentedASGIApp(self.http1_app, self.recorder)
+
+    def grow(self, threads: int, worker_connections: int) -> None:
+        """Take more connections, and give the bridge more threads."""
+        self.worker_connections = worker_connections
+        if self._bridge is not None:
+            self._bridge.grow(threads)
+        self._accept_again()
+
+    def give_up(self, connections: int) -> None:
+        """Make as many of the next responses their connection's last."""
+        self._to_give_up = connections
+
+    def notify(self) -> None:
+        """Beat; what may have grown is published."""
+        super().notify()
+        self._publish_slots()
+
+    def _publish_slots(self) -> None:
+        serves = self.worker_connections if self._bridge is None else min(self.cfg.threads, self.worker_connections)
+        self._cells[Cell.SLOTS] = float(serves)
+
+    # Serving ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to retire; then give every connection its last request."""
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            if self.nr >= self.request_limit:
+                self.max_requests = self.request_limit  # for the record of why it ended
+            self._cleanup()
+
+    async def _serve(self) -> None:
+        await self._start_lifespan()
+        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        if self._tls is None:
+            # What asyncio's own server makes of a connection, without its task for each, which only a handshake needs.
+            # It has no public name, and uvloop has none like it.
+            self._make_transport = getattr(self.loop, "_make_socket_transport", None)
+        for listener in self.sockets:
+            listener.setblocking(False)
+        self._accept_again()
+        await self._tick_until(lambda: self.retiring)
+        self._stop_accepting()
+        await self._retire()
+        if self.lifespan is not None and not self._quick_shutdown:
+            try:
+                await self.lifespan.shutdown()
+            except Exception:  # the app's own code: the worker ends all the same
+                self.log.exception("ASGI lifespan shutdown error")
+
+    async def _start_lifespan(self) -> None:
+        if self.cfg.asgi_lifespan == "off" or self._bridge is not None:
+            return
+        lifespan = LifespanManager(self.asgi, self.log, self.state)
+        try:
+            await lifespan.startup()
+        except Exception as error:  # the app's own code
+            if self.cfg.asgi_lifespan == "on" or isinstance(error, LifespanStartupFailed):
+                self.assignment.record.failure = str(error)
+                self.log.error("ASGI lifespan startup failed: %s", error)  # noqa: TRY400 (the sentence is what helps)
+                raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
+            self.log.debug("ASGI lifespan not supported by app: %s", error)
+            return
+        self.lifespan = lifespan
+
+    async def _tick_until(self, done: Any) -> None:
+        beat_at = 0.0
+        while not done():
+            if self.loop.time() >= beat_at:
+                beat_at = self.loop.time() + _SECONDS_BETWEEN_BEATS
+                self.notify()
+                if self.ppid != os.getppid():
+                    self.log.info("Parent changed, shutting down: %s", self)
+                    self.alive = False
+            planned = self.loop.time() + LAG_TICK_SECONDS
+            await asyncio.sleep(LAG_TICK_SECONDS)
+            self.note_lag(self.loop.time() - planned)
+            self.note_connections(self.nr_conns)
+            now = self.loop.time()
+            for connection in tuple(self.connections):
+                connection.look(now)
+
+    async def _retire(self) -> None:
+        started = self.loop.time()
+        last_call = started + self.linger_seconds()
+        deadline = started + self.cfg.graceful_timeout
+
+        def ended() -> bool:
+            now = self.loop.time()
+            if now >= last_call:
+                for connection in tuple(self.connections):
+                    connection.close_if_idle()
+            return self._quick_shutdown or now >= deadline or not (self.nr_conns or self._handshakes)
+
+        await self._tick_until(ended)
+        self._at_its_end = True
+        if self.nr_conns and not self._quick_shutdown:
+            self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+
+    # Accepting --------------------------------------------------------------------------------------------------------
+    # asyncio's own server knows no limit, takes all that wait at once, away from the siblings, and shortens the shared
+    # listener's backlog.
+
+    def connection_ended(self, connection: Connection) -> None:
+        """Forget a connection, and accept another in its place."""
+        self.connections.discard(connection)
+        self._accept_again()
+
+    def _is_full(self) -> bool:
+        if self._bridge is not None and self._bridge.is_full and self.cfg.workers > 1:
+            return True  # a sibling may have a thread free
+        return len(self.connections) + len(self._handshakes) >= self.worker_connections
+
+    def _accept_again(self) -> None:
+        if self.retiring or self._is_full() or self.loop.is_closed():
+            return
+        for listener in self.sockets:
+            if listener not in self._listening:
+                self._listening.add(listener)
+                self.loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _stop_accepting(self) -> None:
+        for listener in self._listening:
+            self.loop.remove_reader(listener.fileno())
+        self._listening.clear()
+
+    def _accept(self, listener: Any) -> None:
+        for _ in range(1 if self.cfg.workers > 1 else _ACCEPTED_AT_ONCE):
+            if self._is_full():
+                self._stop_accepting()
+                return
+            try:
+                client, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTOR:
+                    raise
+                self.log.error("Cannot accept a connection: %s", error)  # noqa: TRY400 (the sentence is what helps)
+                self._stop_accepting()
+                self.loop.call_later(_SECONDS_WITHOUT_DESCRIPTORS, self._accept_again)
+                return
+            if self._make_transport is None:
+                task = self.loop.create_task(self._connect(client))
+                self._handshakes.add(task)
+                continue
+            client.setblocking(False)
+            connection = Connection(self)
+            self.connections.add(connection)  # at once: it counts against the limit
+            self._make_transport(client, connection, extra={"peername": address})
+
+    async def _connect(self, client: Any) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Connection(self), client, ssl=self._tls)
+        except OSError as error:  # a handshake that failed, too
+            self.log.debug("A connection ended before its first request: %s", error)
+            client.close()
+        finally:
+            self._handshakes.discard(asyncio.current_task())
+            self._accept_again()

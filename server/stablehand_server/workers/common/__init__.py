@@ -1,0 +1,1 @@
+"""What the worker classes share."""

@@ -1,0 +1,223 @@
+"""What every worker class has in common here: its record in the shared mapping, and a word about a failed boot."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import signal
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gunicorn.errors import AppImportError
+from gunicorn.workers.base import Worker
+
+from stablehand_server.measure import access_log, blocking_modules
+from stablehand_server.measure.app_interface import Interface, interface_of
+from stablehand_server.measure.asgi import InstrumentedASGIApp
+from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder
+from stablehand_server.shared_memory import Cell, State
+from stablehand_server.workers.common.last_response import closing
+from stablehand_tuner.settings import WorkerClass
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+
+    from stablehand_server.shared_memory import Record
+
+# How long a retiring worker keeps an idle connection open for a request that its client may be sending already.
+RETIRE_LINGER_SECONDS = 5.0
+# How long a new connection may stay silent before its first request.
+FIRST_REQUEST_SECONDS = 5.0
+HEADER_SECONDS = 30.0  # from a request's first byte to its last header
+_SECONDS_BETWEEN_LOOKS = 0.25  # at what the master wants; beats are far more frequent under load
+_SECONDS_BETWEEN_MODULE_CHECKS = 5.0
+_LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second
+LAG_TICK_SECONDS = 0.1
+_CLASSES = list(WorkerClass)
+# What may grow while a worker serves, and the cell in which the master says how far.
+_GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Assignment:
+    """What the master gives a worker to take with it: its place.
+
+    `foreign_listeners` are sockets of another generation, open in the master during a reload: a worker that kept them
+    would hold an address at which nobody answers.
+    """
+
+    index: int
+    generation: int
+    record: Record
+    foreign_listeners: tuple[Any, ...] = ()
+
+
+class MeasuredWorker(Worker):
+    """A mixin that goes before one of gunicorn's worker classes."""
+
+    max_requests: int  # gunicorn's own attribute, which has no type there
+    # Which of threads and worker_connections this class takes up while it serves, when they have become more.
+    grows_in_place: ClassVar[frozenset[str]] = frozenset()
+    # Whether requests run in several threads: counting them then takes a lock.
+    threaded: ClassVar[bool] = True
+    # Whether gunicorn's own attribute `wsgi` may be an ASGI app: classes of the user's own, like uvicorn's, do so.
+    serves_asgi: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, assignment: Assignment, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.assignment = assignment
+        self._cells = assignment.record.cells
+        self._draining = False
+        self._keeping: Any = None  # the app, while some of its responses close their connections
+        # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
+        # Here the worker says that it has served enough, and goes on until the master tells it to retire.
+        self._requests_to_serve, self.max_requests = self.max_requests, sys.maxsize
+        self._next_look = 0.0
+        self._next_module_check = 0.0
+        # What the master notes of its worker.
+        self.spawned_at = time.monotonic()
+        self.ready = False
+        self.retiring_since: float | None = None
+        self.told_to_retire_at = 0.0
+        self.aborted_at = 0.0
+
+    @classmethod
+    def slots(cls, config: Config) -> int:  # noqa: ARG003 (other classes count threads or connections)
+        """Return how many requests one worker serves at once."""
+        return 1
+
+    def init_process(self) -> None:
+        """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
+        # A collection writes into every object that it looks at. Those of the master stay shared with it if none does.
+        gc.freeze()
+        for listener in self.assignment.foreign_listeners:
+            listener.close()
+        access_log.in_worker(self.log, self.assignment.index, self._class_name())
+        try:
+            super().init_process()
+        except BaseException as error:
+            if not self.booted:
+                self.assignment.record.failure = traceback.format_exception_only(error)[-1].strip()
+            raise
+        finally:
+            self._note_requests_served()
+
+    def init_signals(self) -> None:
+        """Set gunicorn's handlers; what is meant for the master does not end a worker.
+
+        gunicorn leaves HUP and USR2 at their default, which is death: a signal to the whole group, as a terminal that
+        closes sends it, would kill every worker. A handler that does nothing, instead of SIG_IGN: programs that the app
+        starts do not inherit it.
+        """
+        super().init_signals()
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, _leave_to_the_master)
+            signal.siginterrupt(number, False)
+
+    def load_wsgi(self) -> None:
+        """Load the app, and measure it."""
+        super().load_wsgi()
+        app = getattr(self, "wsgi", None)  # an ASGI worker has none
+        if app is not None:
+            self.wsgi = self.measured(app)
+
+    def measured(self, app: Any) -> Any:
+        """Return the app with its measurement around it.
+
+        Raises:
+            AppImportError: when it is an ASGI app, which the class cannot serve.
+        """
+        if interface_of(app) is not Interface.WSGI:
+            if self.serves_asgi:
+                return InstrumentedASGIApp(app, UnlockedRecorder(self._cells))
+            raise AppImportError(
+                f"the app is an ASGI app, which worker class {self.cfg.worker_class_str} cannot serve: use asgi"
+            )
+        if self.cfg.access_log_json:
+            app = access_log.identified(app)
+        already_handled = getattr(self, "is_already_handled", lambda _: False)
+        recorder = (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
+        return InstrumentedApp(app, recorder, already_handled)
+
+    def notify(self) -> None:
+        """Beat, grow or drain if the master says so, and look now and then which modules the app has loaded."""
+        super().notify()
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _SECONDS_BETWEEN_LOOKS
+        self._grow_if_wanted()
+        self._note_requests_served()
+        if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
+            self._draining = True
+            self.drain()
+        share = self._cells[Cell.SHARE]
+        if not self._draining:
+            self.give_up(max(0, int(self._cells[Cell.CONNECTIONS] - share)) if share else 0)
+        if now >= self._next_module_check:
+            self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
+            self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
+
+    def grow(self, threads: int, worker_connections: int) -> None:
+        """Take up more threads or connections while serving, of those that `grows_in_place` names."""
+
+    def drain(self) -> None:
+        """Make every response from now on its connection's last, while new connections are still accepted.
+
+        A class whose responses are not gunicorn's of WSGI has a way of its own.
+        """
+        app = getattr(self, "wsgi", None)
+        if app is not None:
+            self.wsgi = closing(app)
+
+    def give_up(self, connections: int) -> None:
+        """Make as many of the next responses their connection's last; 0 where none should go, as nearly always."""
+        app = getattr(self, "wsgi", None)
+        if app is None:
+            return
+        if self._keeping is not None:
+            app = self.wsgi = self._keeping
+            self._keeping = None
+        if connections:
+            self._keeping = app
+            self.wsgi = closing(app, connections)
+
+    def _grow_if_wanted(self) -> None:
+        wanted = {name: int(self._cells[_GROWING[name]]) for name in self.grows_in_place}
+        if all(number <= getattr(self.cfg, name) for name, number in wanted.items()):
+            return
+        for name, number in wanted.items():
+            self.cfg.set(name, max(number, getattr(self.cfg, name)))
+        self.grow(self.cfg.threads, self.cfg.worker_connections)
+        self._cells[Cell.SLOTS] = float(self.slots(self.cfg))
+        grown = ", ".join(f"{name} {getattr(self.cfg, name)}" for name in sorted(wanted))
+        self.log.info("Worker (pid:%s) has grown in place: %s", self.pid, grown)
+
+    def _class_name(self) -> str:
+        place = int(self._cells[Cell.WORKER_CLASS])
+        return _CLASSES[place].value if place >= 0 else "custom"
+
+    def _note_requests_served(self) -> None:
+        # A hook of the user's may have set a limit of its own later, by which gunicorn's loop ends itself.
+        if self.nr < min(self._requests_to_serve, self.max_requests) or self._cells[Cell.REACHED_MAX_REQUESTS]:
+            return
+        self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0
+        self.log.info("Worker (pid:%s) has served %d requests: another one takes its place", self.pid, self.nr)
+
+    def note_connections(self, count: int) -> None:
+        """Publish how many client connections are open."""
+        self._cells[Cell.CONNECTIONS] = float(count)
+
+    def note_lag(self, seconds: float) -> None:
+        """Publish how late a periodic timer fired, smoothed over about a second."""
+        self._cells[Cell.LAG_SECONDS] += (max(0.0, seconds) - self._cells[Cell.LAG_SECONDS]) * _LAG_WEIGHT
+
+    def linger_seconds(self) -> float:
+        """Return how long this worker, when it retires, waits for requests that are on their way."""
+        return min(RETIRE_LINGER_SECONDS, float(self.cfg.graceful_timeout) / 2.0)
+
+
+def _leave_to_the_master(_number: int, _frame: Any) -> None:
+    """Handle a signal by doing nothing."""

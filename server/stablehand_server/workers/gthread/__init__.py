@@ -1,0 +1,1 @@
+"""The class gthread: one process, a pool of threads."""

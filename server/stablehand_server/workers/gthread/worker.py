@@ -1,0 +1,253 @@
+"""gunicorn's gthread: no thread waits for a client, none for another thread, and none is stuck for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gunicorn.workers import gthread
+
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.lingering import LingeringCloses
+from stablehand_server.workers.gthread import overdue
+from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+
+_NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
+_LONGEST_WAIT_SECONDS = 1.0
+_PAUSE_AFTER_ERROR_SECONDS = 0.5
+_HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
+
+
+class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
+    """Threads that serve requests and, one at a time, wait for them; the main thread keeps the time.
+
+    gunicorn's loop accepts connections in the main thread, hands each request to a thread and gets the connection back:
+    two wake-ups a request, for which the GIL makes everybody wait. Here the thread that finds a request serves it. When
+    all threads serve, nobody accepts: what comes then is left to the siblings.
+
+    A connection is in the hands of one thread, or in one of `pending_conns` and `keepalived_conns`, with the time until
+    which it may be silent. Whoever takes it out of there owns it: that is one operation, which no thread can interrupt.
+    """
+
+    grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
+    alive: bool
+    _crew: LeaderFollowers  # from run() on, and so in all that its loop calls
+    _lingering: LingeringCloses
+
+    @classmethod
+    def slots(cls, config: Config) -> int:
+        """Return the number of threads."""
+        return int(config.threads)
+
+    def run(self) -> None:
+        """Serve until told to retire, or until a request is stuck; then let the others have their chance, and go."""
+        self.pending_conns: dict[gthread.TConn, float] = {}
+        self.keepalived_conns: dict[gthread.TConn, float] = {}
+        self._in_flight: dict[gthread.TConn, float] = {}  # since when it is in a thread's hands
+        self._ready: deque[gthread.TConn] = deque()  # whose request waits for a thread
+        self._lingering = LingeringCloses(self.poller)
+        self._overdue = overdue.OverdueRequests(float(self.cfg.timeout), self.log)
+        self._accept_again_at = 0.0
+        self._next_lag_tick = time.monotonic() + LAG_TICK_SECONDS
+        self._look_at_crew_at: float | None = None
+        for listener in self.sockets:
+            listener.setblocking(False)
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+        self._crew = LeaderFollowers(self.cfg.threads, self._next_ready, self._serve, self._wake_main_thread, self.log)
+        self._alarms = select.poll()
+        self._alarms.register(self.PIPE[0], select.POLLIN)
+        self._crew.start()
+        stuck = False
+        while self.alive and not stuck and self.is_parent_alive():
+            self._keep_time()
+            stuck = self._overdue.stuck(self._in_flight, time.monotonic())
+        self.alive = False
+        self._retire()
+
+    def grow(self, threads: int, worker_connections: int) -> None:
+        """Allow more threads and connections."""
+        self.worker_connections = worker_connections
+        self.max_keepalived = worker_connections - threads
+        self._crew.grow(threads)
+
+    # The main thread --------------------------------------------------------------------------------------------------
+
+    def _keep_time(self) -> None:
+        """Sleep until something is due, at most one of the lag's ticks long, and do it."""
+        wake_at = min(self._next_lag_tick, self._look_at_crew_at or self._next_lag_tick)
+        called = bool(self._alarms.poll(max(0.0, wake_at - time.monotonic()) * 1000.0))
+        now = time.monotonic()
+        if called:
+            os.read(self.PIPE[0], 4096)
+        if called or self._look_at_crew_at is not None:
+            pause = self._crew.watch(now, 0.0 if called else now - wake_at)
+            self._look_at_crew_at = None if pause is None else now + pause
+        if now >= self._next_lag_tick:
+            self.note_lag(now - self._next_lag_tick)
+            self._next_lag_tick = now + LAG_TICK_SECONDS
+            self.notify()
+            self.note_connections(self._count())
+            self._end_silent_connections(now)
+            self._lingering.expire()
+
+    def _wake_main_thread(self) -> None:
+        os.write(self.PIPE[1], b"\0")
+
+    def _end_silent_connections(self, now: float) -> None:
+        for waiting in (self.pending_conns, self.keepalived_conns):
+            for connection, until in list(waiting.items()):
+                if until <= now and waiting.pop(connection, None) is not None:
+                    self._unregister(connection.sock)
+                    connection.close()
+
+    def _retire(self) -> None:
+        """Accept nothing more; answer what comes on the connections that are there, the last time with a close."""
+        started = time.monotonic()
+        last_call = started + self.linger_seconds()
+        for waiting in (self.pending_conns, self.keepalived_conns):
+            for connection, until in list(waiting.items()):
+                if connection in waiting:
+                    waiting[connection] = min(until, last_call)
+        self._wake_leader()
+        deadline = started + self.cfg.graceful_timeout
+        while self._has_connections() and time.monotonic() < deadline:
+            self._keep_time()
+            self._overdue.stuck(self._in_flight, time.monotonic())
+            if self._overdue.only_stuck_are_left(self._in_flight) and self._count() == len(self._in_flight):
+                break
+        else:
+            if self._in_flight:
+                self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+        self._crew.stop()
+        self._wake_leader()
+        for connection in (*self.pending_conns, *self.keepalived_conns):
+            connection.close()
+        if self._overdue.only_stuck_are_left(self._in_flight):
+            self._ask_for_the_end()
+
+    def _ask_for_the_end(self) -> None:
+        """Let the master end this worker as it ends any that takes too long: SIGABRT, worker_abort, the reason."""
+        os.utime(self.tmp.fileno(), (0, 0))  # the last beat, long ago
+        while True:
+            time.sleep(_LONGEST_WAIT_SECONDS)
+
+    def _has_connections(self) -> bool:
+        if not self._count():
+            time.sleep(_HANDOVER_SECONDS)
+        return self._count() > 0
+
+    def _count(self) -> int:
+        waiting = len(self.pending_conns) + len(self.keepalived_conns) + len(self._ready)
+        return waiting + len(self._in_flight) + len(self._lingering)
+
+    def _wake_leader(self) -> None:
+        self.method_queue.defer(lambda: None)
+
+    # The leading thread -----------------------------------------------------------------------------------------------
+
+    def _next_ready(self) -> gthread.TConn | None:
+        """Return a connection that has a request, or None after a while."""
+        if not self._ready:
+            paused = self._accept_again_at and self._accept_again_at - time.monotonic()  # 0 nearly always
+            self.set_accept_enabled(self.alive and paused <= 0.0 and self._count() < self.worker_connections)
+            for key, _ in self.poller.select(paused if paused > 0.0 else _LONGEST_WAIT_SECONDS):
+                key.data(key.fileobj)
+            if not self._ready:
+                return None
+        connection = self._ready[0]
+        self._in_flight[connection] = time.monotonic()  # first, so that it is counted all the time
+        self._ready.popleft()
+        return connection
+
+    def _pause_accepting(self, seconds: float) -> None:
+        self._accept_again_at = time.monotonic() + seconds
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection; its first request is awaited on the selector: gunicorn would wait in a thread."""
+        if not self.alive:
+            return  # told to retire meanwhile: the connection stays in the queue, for another worker
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in _NOBODY_THERE:  # no more descriptors, no memory: what is open goes on
+                self.log.error("Cannot accept a connection: %s", error)  # noqa: TRY400 (no bug of ours)
+                self._pause_accepting(_PAUSE_AFTER_ERROR_SECONDS)
+            return
+        connection = gthread.TConn(self.cfg, overdue.timed(client), address, listener.getsockname())
+        connection.data_ready = True  # whenever a thread gets it
+        if _has_data(connection.sock):
+            self._ready.append(connection)
+        else:
+            self.pending_conns[connection] = self._deadline(FIRST_REQUEST_SECONDS)
+            self._await_request(connection, self.pending_conns)
+
+    def _deadline(self, patience: float) -> float:
+        return time.monotonic() + (patience if self.alive else min(patience, self.linger_seconds()))
+
+    def _await_request(self, connection: gthread.TConn, waiting: dict[gthread.TConn, float]) -> None:
+        try:
+            readable = partial(self._on_readable, connection, waiting)
+            self.poller.register(connection.sock, selectors.EVENT_READ, readable)
+        except (OSError, ValueError, KeyError):  # its time was over already
+            if waiting.pop(connection, None) is not None:
+                connection.close()
+
+    def _on_readable(self, connection: gthread.TConn, waiting: dict[gthread.TConn, float], client: Any) -> None:
+        if waiting.pop(connection, None) is not None:
+            self._unregister(client)
+            self._ready.append(connection)
+
+    def _unregister(self, client: Any) -> None:
+        try:
+            self.poller.unregister(client)
+        except (OSError, KeyError, ValueError):
+            return  # it never came to be registered
+
+    # Any thread -------------------------------------------------------------------------------------------------------
+
+    def _serve(self, connection: gthread.TConn) -> None:
+        try:
+            keep = self.handle(connection)
+            while keep and _has_buffered_request(connection):
+                keep = self.handle(connection)
+        except BaseException as error:  # noqa: BLE001 (a SystemExit of the app: the client gets an answer, the thread stays)
+            self.handle_error(None, connection.sock, connection.client, error)
+            keep = False
+        # Into the next place before out of this one, so that it is counted all the time; and out of this one before
+        # another thread may find the next request.
+        if keep:
+            self.keepalived_conns[connection] = self._deadline(self.cfg.keepalive)
+            del self._in_flight[connection]
+            self._await_request(connection, self.keepalived_conns)
+        else:
+            self._lingering.add(connection.sock)
+            del self._in_flight[connection]
+
+
+def _has_data(client: socket.socket) -> bool:
+    """Tell whether a non-blocking socket has something to read, the end of its stream included."""
+    try:
+        client.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # whoever reads it finds out
+    return True
+
+
+def _has_buffered_request(connection: gthread.TConn) -> bool:
+    """Tell whether the next request has been read from the socket already, so that no selector would tell."""
+    if connection.parser.unreader.buf.getvalue():
+        return True
+    return isinstance(connection.sock, ssl.SSLSocket) and connection.sock.pending() > 0

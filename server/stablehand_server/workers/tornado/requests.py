@@ -1,0 +1,191 @@
+"""What happens to a request under Tornado: observed, measured, and, for a WSGI app, served within the loop."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    ResponseStartLine,
+)
+from tornado.log import app_log
+from tornado.wsgi import WSGIContainer
+
+from stablehand_server.measure.wsgi import seconds_queued
+from stablehand_tuner.metric_names import STATUS_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tornado.httputil import HTTPConnection, HTTPServerRequest, RequestStartLine
+    from tornado.web import Application
+
+    from stablehand_server.measure.wsgi import UnlockedRecorder
+
+_ERROR = STATUS_CODES.index("error")
+_BODYLESS = frozenset({204, 304})
+
+
+class ObservedDelegate(HTTPMessageDelegate):
+    """Says when a request's headers have come."""
+
+    def __init__(self, inner: HTTPMessageDelegate, begin: Callable[[], None]) -> None:
+        self._inner = inner
+        self._begin = begin
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        """Note the request."""
+        self._begin()
+        return self._inner.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Pass the body on."""
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        """Pass the end of the request on."""
+        self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        """Pass the end of the connection on."""
+        self._inner.on_connection_close()
+
+
+class InlineContainer(WSGIContainer):
+    """Runs a WSGI app from call to close in one go: Tornado's own lets other requests in between.
+
+    The response is sent when it is complete: while the app runs, the loop cannot send.
+    """
+
+    async def handle_request(self, request: HTTPServerRequest) -> None:
+        """Answer one request; an app that fails is answered for, where Tornado's own would leave the client waiting."""
+        try:
+            start, headers, body = self._called(request)
+        except Exception:  # noqa: BLE001 (the app's own code)
+            app_log.exception("Error handling request %s", request.uri)
+            start, body = ResponseStartLine("HTTP/1.1", 500, "Internal Server Error"), b"Internal Server Error"
+            headers = HTTPHeaders({"Content-Length": str(len(body)), "Content-Type": "text/plain"})
+        connection = request.connection
+        if connection is None:
+            return
+        connection.write_headers(start, headers, chunk=b"" if request.method == "HEAD" else body)
+        connection.finish()
+
+    def _called(self, request: HTTPServerRequest) -> tuple[ResponseStartLine, HTTPHeaders, bytes]:
+        said: list[tuple[str, list[tuple[str, str]]]] = []
+        parts: list[bytes] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
+            del exc_info  # nothing has been sent: the newest word counts
+            said.append((status, headers))
+            return parts.append
+
+        response = self.wsgi_application(self.environ(request), start_response)
+        try:
+            parts.extend(response)
+        finally:
+            close = getattr(response, "close", None)
+            if close is not None:
+                close()
+        if not said:
+            raise RuntimeError("the app has not called start_response")
+        status, pairs = said[-1]
+        code, _, reason = status.partition(" ")
+        headers = HTTPHeaders()
+        for name, value in pairs:
+            headers.add(name, value)
+        body = b"".join(parts)
+        if int(code) in _BODYLESS:
+            body = b""
+        elif "Content-Length" not in headers:
+            headers["Content-Length"] = str(len(body))
+        return ResponseStartLine("HTTP/1.1", int(code), reason), headers, body
+
+    def environ(self, request: HTTPServerRequest) -> dict[str, Any]:
+        """Return Tornado's environ with what gunicorn's other classes say too."""
+        environ = super().environ(request)
+        stream = getattr(request.connection, "stream", None)
+        environ["gunicorn.socket"] = getattr(stream, "socket", None)
+        environ["wsgi.input_terminated"] = True
+        if request.body:
+            environ["CONTENT_LENGTH"] = str(len(request.body))  # a chunked body has come without
+        return environ
+
+
+class MeasuredApplication(HTTPServerConnectionDelegate):
+    """An application of Tornado's own, each of whose requests is counted and timed."""
+
+    def __init__(self, application: Application, recorder: UnlockedRecorder) -> None:
+        self._application = application
+        self._recorder = recorder
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Measure the request that will come next on a connection."""
+        inner = self._application.start_request(server_conn, request_conn)
+        return _MeasuredDelegate(inner, request_conn, self._recorder)
+
+    def on_close(self, server_conn: object) -> None:
+        """Pass the end of the connection on."""
+        self._application.on_close(server_conn)
+
+
+class _MeasuredDelegate(HTTPMessageDelegate):
+    """A request is inside the app from its last byte to the end of the response, or of the connection."""
+
+    def __init__(self, inner: HTTPMessageDelegate, connection: Any, recorder: UnlockedRecorder) -> None:
+        self._inner = inner
+        self._connection = connection
+        self._recorder = recorder
+        self._started: float | None = None
+        self._header: str | None = None
+        self._code = _ERROR
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        self._header = headers.get("X-Request-Start")
+        return self._inner.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        self._begin()
+        try:
+            self._inner.finish()
+        except BaseException:
+            self._end()
+            raise
+
+    def on_connection_close(self) -> None:
+        self._end()
+        self._inner.on_connection_close()
+
+    def _begin(self) -> None:
+        environ: dict[str, Any] = {"gunicorn.socket": self._connection.stream.socket}
+        if self._header is not None:
+            environ["HTTP_X_REQUEST_START"] = self._header
+        self._recorder.enter(seconds_queued(environ))
+        self._started = time.monotonic()
+        write_headers, finish = self._connection.write_headers, self._connection.finish
+
+        def noting_write_headers(start_line: ResponseStartLine, *args: Any, **kwargs: Any) -> Any:
+            self._code = start_line.code // 100 - 1
+            return write_headers(start_line, *args, **kwargs)
+
+        def noting_finish() -> None:
+            finish()
+            self._end()
+
+        self._connection.write_headers = noting_write_headers
+        self._connection.finish = noting_finish
+
+    def _end(self) -> None:
+        started, self._started = self._started, None
+        if started is not None:
+            self._recorder.leave(time.monotonic() - started, self._code)

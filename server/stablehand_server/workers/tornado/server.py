@@ -1,0 +1,135 @@
+"""Tornado's HTTP server, with a limit of connections, a fair share of new ones, and an eye on the idle ones.
+
+Tornado's own server accepts whatever waits, away from its siblings, and its timeout of idle connections wins over a
+request that came while the loop was blocked. Here a request that is there always counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.log import app_log
+
+from stablehand_server.workers.tornado.requests import ObservedDelegate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tornado.httputil import HTTPConnection, HTTPMessageDelegate
+
+_ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
+_SECONDS_WITHOUT_DESCRIPTORS = 1.0  # before the next try to accept, when there was none left
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Server(HTTPServer):
+    """Knows since when each connection is idle: for ever in the future while it serves a request."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """Take what HTTPServer takes."""
+        super().initialize(*args, **kwargs)
+        self._idle_since: dict[Any, float] = {}
+        self._has_asked: set[Any] = set()
+        self._waits = False
+        self._retiring = False
+
+    def begin(self, listeners: Iterable[Any], limit: int, request_begins: Callable[[], None], *, alone: bool) -> None:
+        """Accept up to so many connections; `alone` tells that no other worker accepts from the same listeners."""
+        self._listeners = list(listeners)
+        self._limit = limit
+        self._request_begins = request_begins
+        self._at_once = _ACCEPTED_AT_ONCE if alone else 1
+        for listener in self._listeners:
+            listener.setblocking(False)
+        self._wait_for_connections()
+
+    def retire(self) -> None:
+        """Accept no more, and make each connection's next request its last."""
+        self._wait_no_more()
+        self._retiring = True
+        self.announce_closes()
+
+    def announce_closes(self) -> None:
+        """Make each response that begins from now on its connection's last."""
+        self.conn_params.no_keep_alive = True
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    def close_idle(self, keepalive: float, first_request: float) -> None:
+        """Close what has been idle for so many seconds, after its last request or before its first."""
+        now = time.monotonic()
+        for connection, since in tuple(self._idle_since.items()):
+            patience = keepalive if connection in self._has_asked else first_request
+            # A stream that no longer reads has a request at hand, which its coroutine has yet to hear of.
+            awaits = connection.stream.reading() and not _data_waits(connection.stream.socket)
+            if now - since >= patience and awaits:
+                connection.stream.close()
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
+        """Wait for a connection's next request."""
+        self._idle_since[server_conn] = time.monotonic()
+
+        def begin() -> None:
+            self._idle_since[server_conn] = math.inf
+            self._has_asked.add(server_conn)
+            self._request_begins()
+
+        return ObservedDelegate(super().start_request(server_conn, request_conn), begin)
+
+    def on_close(self, server_conn: object) -> None:
+        """Forget a connection, and accept another in its place."""
+        super().on_close(server_conn)
+        self._idle_since.pop(server_conn, None)
+        self._has_asked.discard(server_conn)
+        self._wait_for_connections()
+
+    def _wait_for_connections(self) -> None:
+        if self._waits or self._retiring or self.connections >= self._limit:
+            return
+        self._waits = True
+        for listener in self._listeners:
+            IOLoop.current().add_handler(listener, self._accept, IOLoop.READ)
+
+    def _wait_no_more(self) -> None:
+        if self._waits:
+            self._waits = False
+            for listener in self._listeners:
+                IOLoop.current().remove_handler(listener)
+
+    def _accept(self, listener: Any, _events: int) -> None:
+        for _ in range(self._at_once):
+            if self.connections >= self._limit:
+                self._wait_no_more()
+                return
+            try:
+                client, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTOR:
+                    raise
+                app_log.error("Cannot accept a connection: %s", error)
+                self._wait_no_more()
+                IOLoop.current().call_later(_SECONDS_WITHOUT_DESCRIPTORS, self._wait_for_connections)
+                return
+            client.setblocking(False)
+            self._handle_connection(client, address)
+
+
+def _data_waits(client: socket.socket | None) -> bool:
+    if client is None:
+        return False
+    try:
+        # As a plain socket's, since that of TLS takes no flags: its records will do as a sign.
+        return bool(socket.socket.recv(client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False

@@ -1,0 +1,103 @@
+"""gunicorn's tornado worker, which runs no hooks and measures nothing: here its server and its apps are ours.
+
+A WSGI app runs within the loop, one request at a time; an application of Tornado's own runs as many as there are
+connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from gunicorn.sock import ssl_context
+from gunicorn.workers import gtornado
+from tornado.ioloop import IOLoop
+from tornado.web import Application
+
+from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.shared_memory import Cell
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.tornado.requests import InlineContainer, MeasuredApplication
+from stablehand_server.workers.tornado.server import Server
+
+_SECONDS_BETWEEN_BEATS = 1.0
+
+
+class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
+    """One IOLoop."""
+
+    _beat_at = 0.0
+    _server: Server | None = None
+
+    def load_wsgi(self) -> None:
+        """Load the app with the loop that will run it at hand, as Tornado's own applications expect."""
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        super().load_wsgi()
+
+    def measured(self, app: Any) -> Any:
+        """Measure a WSGI app where it is called, and one of Tornado's own by its requests."""
+        if not isinstance(app, Application):
+            return InlineContainer(super().measured(app))
+        self._cells[Cell.SLOTS] = float(self.cfg.worker_connections)
+        return MeasuredApplication(app, UnlockedRecorder(self._cells))
+
+    def run(self) -> None:
+        """Serve until told to retire; then give every connection its last request."""
+        if "h2" in self.cfg.http_protocols:
+            self.log.warning("The tornado worker speaks no HTTP/2: HTTP/1.1 only.")
+        loop = IOLoop.current()
+        try:
+            loop.run_sync(self._serve)
+        finally:
+            loop.close()
+
+    async def _serve(self) -> None:
+        keepalive = float(self.cfg.keepalive)
+        server = Server(
+            self.wsgi, no_keep_alive=keepalive <= 0, ssl_options=ssl_context(self.cfg) if self.cfg.is_ssl else None
+        )
+        self._server = server
+        server.begin(self.sockets, self.cfg.worker_connections, self._request_begins, alone=self.cfg.workers == 1)
+        while self.alive:
+            await self._tick(server)
+            server.close_idle(keepalive, FIRST_REQUEST_SECONDS)
+        server.retire()
+        started = time.monotonic()
+        while server.connections and time.monotonic() < started + self.cfg.graceful_timeout:
+            await self._tick(server)
+            if time.monotonic() - started >= self.linger_seconds():
+                server.close_idle(0.0, 0.0)
+            else:
+                server.close_idle(keepalive, FIRST_REQUEST_SECONDS)
+        if server.connections:
+            self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: retire, at the loop's next tick; what is answered before that says already that it is the last."""
+        super().handle_exit(sig, frame)
+        if self._server is not None:
+            self._server.announce_closes()
+
+    def give_up(self, connections: int) -> None:
+        """Keep them: Tornado writes its headers itself, and its server says it of all connections or of none."""
+
+    async def _tick(self, server: Server) -> None:
+        now = time.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = now + _SECONDS_BETWEEN_BEATS
+            self.notify()
+            if self.ppid != os.getppid():
+                self.log.info("Parent changed, shutting down: %s", self)
+                self.alive = False
+        planned = time.monotonic() + LAG_TICK_SECONDS
+        await asyncio.sleep(LAG_TICK_SECONDS)
+        self.note_lag(time.monotonic() - planned)
+        self.note_connections(server.connections)
+
+    def _request_begins(self) -> None:
+        self.nr += 1
+        if self.alive and self.nr >= self.max_requests:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import signal
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from stablehand_server.master import lifecycle
+from stablehand_server.master.lifecycle import Patience
+from stablehand_server.master.rolling_plan import Phase
+from stablehand_server.shared_memory import Cell, Slots, State
+
+PATIENCE = Patience(boot=10, graceful=30, timeout=5)
+NOW = 1000.0
+
+
+def worker(**known):
+    """Return a worker that beats now, and has been ready for long."""
+    record = Slots().allocate(index=3, age=7, worker_class=0, slots=1)
+    beat = known.pop("beat", NOW)
+    facts = {
+        "age": 7,
+        "ready": True,
+        "spawned_at": 0.0,
+        "retiring_since": None,
+        "told_to_retire_at": 0.0,
+        "aborted": False,
+        "aborted_at": 0.0,
+        "tmp": SimpleNamespace(last_update=lambda: beat),
+        "assignment": SimpleNamespace(index=3, generation=2, record=record),
+    }
+    return SimpleNamespace(**facts | known)
+
+
+@pytest.mark.parametrize(
+    ("who", "due"),
+    [
+        (worker(), None),
+        (worker(beat=NOW - 4), None),
+        (worker(beat=NOW - 6), signal.SIGABRT),
+        (worker(beat=NOW - 6, aborted=True, aborted_at=NOW - 0.5), None),
+        (worker(beat=NOW - 6, aborted=True, aborted_at=NOW - 1.5), signal.SIGKILL),
+        (worker(ready=False, spawned_at=NOW - 9), None),
+        (worker(ready=False, spawned_at=NOW - 11), signal.SIGABRT),
+        (worker(retiring_since=NOW - 0.5, told_to_retire_at=NOW - 0.5), None),
+        (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 0.5), None),
+        (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 1.5), signal.SIGTERM),
+        (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5), signal.SIGABRT),
+        (worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 1.5, told_to_retire_at=NOW - 0.5), None),
+        (
+            worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5),
+            signal.SIGKILL,
+        ),
+    ],
+)
+def test_whoever_takes_too_long_gets_the_signal_that_is_due(who, due):
+    assert lifecycle.signal_due(who, PATIENCE, NOW) is due
+
+
+def test_zero_seconds_are_for_ever():
+    patience = Patience(boot=0, graceful=30, timeout=0)
+
+    assert lifecycle.signal_due(worker(beat=0.0), patience, NOW) is None
+    assert lifecycle.signal_due(worker(ready=False), patience, NOW) is None
+
+
+def test_a_worker_is_ready_at_its_first_heartbeat_and_that_is_told_once():
+    booting = worker(ready=False, beat=time.time() + 1e6)
+    assert not lifecycle.note_first_heartbeat(booting)
+    assert lifecycle.phase(booting) is Phase.BOOTING
+    booting.tmp = SimpleNamespace(last_update=time.monotonic)
+
+    assert lifecycle.note_first_heartbeat(booting)
+    assert not lifecycle.note_first_heartbeat(booting)
+    assert lifecycle.phase(booting) is Phase.READY
+    assert booting.assignment.record.cells[Cell.STATE] == State.READY
+
+
+def test_a_worker_that_is_told_to_go_while_it_boots_is_never_shown_as_ready():
+    going = worker(ready=False, beat=0.0)
+    lifecycle.note_retirement(going)
+    lifecycle.note_first_heartbeat(going)
+
+    assert lifecycle.phase(going) is Phase.RETIRING
+    assert going.assignment.record.cells[Cell.STATE] == State.RETIRING
+
+
+def test_the_plan_is_told_who_has_served_enough():
+    spent = worker()
+    spent.assignment.record.cells[Cell.REACHED_MAX_REQUESTS] = 1.0
+    (one, other) = lifecycle.living({11: spent, 12: worker()})
+
+    assert (one.pid, one.index, one.generation, one.phase, one.age, one.spent) == (11, 3, 2, Phase.READY, 7, True)
+    assert not other.spent

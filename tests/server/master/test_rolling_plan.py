@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stablehand_server.master.rolling_plan import LivingWorker, Phase, Plan, plan
+
+OLD, NEW = 1, 2
+BOOTING, READY, RETIRING = Phase
+
+
+def worker(age, index, generation=NEW, phase=READY, *, spent=False):
+    return LivingWorker(100 + age, index, generation, phase, age, spent)
+
+
+def olds(count):
+    return [worker(age, age, OLD) for age in range(count)]
+
+
+def test_the_first_generation_boots_all_at_once():
+    assert plan([], generation=NEW, workers=3, replaced=0) == Plan(spawn=(0, 1, 2))
+
+
+def test_a_generation_that_is_all_there_needs_nothing():
+    assert plan([worker(1, 0), worker(2, 1)], generation=NEW, workers=2, replaced=0) == Plan(complete=True)
+
+
+def test_a_generation_whose_workers_boot_is_not_complete():
+    living = [worker(1, 0), worker(2, 1, phase=BOOTING)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=0) == Plan()
+
+
+def test_a_new_worker_boots_beside_the_old_ones_before_any_of_them_goes():
+    assert plan(olds(2), generation=NEW, workers=2, replaced=2) == Plan(spawn=(0,))
+
+
+def test_while_a_new_worker_boots_nothing_else_happens():
+    living = [*olds(2), worker(5, 0, phase=BOOTING)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=2) == Plan()
+
+
+def test_the_old_worker_of_the_index_goes_when_its_successor_is_ready():
+    steps = plan([*olds(2), worker(5, 0)], generation=NEW, workers=2, replaced=2)
+
+    assert steps.retire == (100,)
+
+
+def test_retiring_workers_count_against_the_surge():
+    living = [worker(0, 0, OLD, RETIRING), worker(1, 1, OLD), worker(5, 0)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=2) == Plan()
+
+
+def test_a_switch_is_complete_when_the_last_old_worker_is_told_to_go():
+    living = [worker(1, 1, OLD), worker(5, 0), worker(6, 1)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=2) == Plan(retire=(101,), complete=True)
+
+
+def test_one_new_worker_replaces_many_old_ones_only_when_it_is_ready():
+    assert plan(olds(4), generation=NEW, workers=1, replaced=4) == Plan(spawn=(0,))
+    steps = plan([*olds(4), worker(9, 0)], generation=NEW, workers=1, replaced=4)
+    assert sorted(steps.retire) == [100, 101, 102, 103]
+    assert steps.complete
+
+
+def test_one_old_worker_stays_until_the_last_of_many_new_ones_is_ready():
+    living = [*olds(1), worker(5, 0), worker(6, 1), worker(7, 2)]
+
+    assert plan(living, generation=NEW, workers=4, replaced=1) == Plan(spawn=(3,))
+
+
+def test_fewer_workers_retire_the_highest_indexes_and_touch_no_other():
+    living = [worker(age, age) for age in range(4)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=0) == Plan(retire=(102, 103), complete=True)
+
+
+def test_more_workers_come_at_the_free_indexes_all_at_once():
+    living = [worker(1, 0), worker(2, 2)]
+
+    assert plan(living, generation=NEW, workers=4, replaced=0).spawn == (1, 3)
+
+
+def test_a_rollback_ends_the_new_worker_that_boots_and_keeps_every_old_one():
+    living = [*olds(2), worker(5, 0, phase=BOOTING)]
+
+    assert plan(living, generation=OLD, workers=2, replaced=0) == Plan(retire=(105,), complete=True)
+
+
+def test_a_spent_worker_serves_until_its_successor_is_ready():
+    spent = worker(1, 0, spent=True)
+
+    assert plan([spent], generation=NEW, workers=1, replaced=0) == Plan(spawn=(0,), complete=True)
+    booting = worker(2, 0, phase=BOOTING)
+    assert plan([spent, booting], generation=NEW, workers=1, replaced=0) == Plan(complete=True)
+    ready = worker(2, 0)
+    assert plan([spent, ready], generation=NEW, workers=1, replaced=0) == Plan(retire=(101,), complete=True)
+
+
+def test_of_many_spent_workers_one_after_the_other_gets_a_successor():
+    living = [worker(age, age, spent=True) for age in range(4)]
+
+    assert plan(living, generation=NEW, workers=4, replaced=0).spawn == (0,)
+    assert plan([*living, worker(9, 0, phase=BOOTING)], generation=NEW, workers=4, replaced=0).spawn == ()
+
+
+def test_a_worker_that_died_is_replaced_at_once_while_others_are_spent():
+    living = [worker(1, 0, spent=True), worker(2, 1, phase=RETIRING)]
+
+    assert plan(living, generation=NEW, workers=3, replaced=0).spawn == (1, 2)
+
+
+def test_with_too_many_workers_a_spent_one_beyond_the_number_just_goes():
+    living = [worker(1, 0), worker(2, 1, spent=True)]
+
+    assert plan(living, generation=NEW, workers=1, replaced=0) == Plan(retire=(102,), complete=True)
+
+
+def old_first(living, workers, replaced):
+    return plan(living, generation=NEW, workers=workers, replaced=replaced, surge=0)
+
+
+def test_without_a_surge_one_old_worker_goes_before_its_successor_boots():
+    assert old_first(olds(2), 2, 2) == Plan(retire=(100,))
+    going = [worker(0, 0, OLD, RETIRING), worker(1, 1, OLD)]
+    assert old_first(going, 2, 2) == Plan()
+    assert old_first(going[1:], 2, 2) == Plan(spawn=(0,))
+    assert old_first([*going[1:], worker(5, 0, phase=BOOTING)], 2, 2) == Plan()
+    assert old_first([*going[1:], worker(5, 0)], 2, 2) == Plan(retire=(101,))
+    assert old_first([worker(5, 0)], 2, 2) == Plan(spawn=(1,))
+
+
+def test_without_a_surge_the_only_worker_goes_too_and_its_successor_boots_when_it_has_gone():
+    assert old_first(olds(1), 1, 1) == Plan(retire=(100,))
+    assert old_first([worker(0, 0, OLD, RETIRING)], 1, 1) == Plan()
+    assert old_first([], 1, 1) == Plan(spawn=(0,))
+
+
+def test_without_a_surge_a_spent_worker_goes_first():
+    spent = worker(1, 0, spent=True)
+
+    assert old_first([spent], 1, 0) == Plan(retire=(101,), complete=True)
+    assert old_first([worker(1, 0, phase=RETIRING, spent=True)], 1, 0) == Plan()
+    assert old_first([], 1, 0) == Plan(spawn=(0,))
+
+
+def test_of_two_spent_workers_of_an_index_one_goes_at_once():
+    living = [worker(1, 0, spent=True), worker(2, 0, spent=True)]
+
+    assert plan(living, generation=NEW, workers=1, replaced=0).retire == (102,)
+
+
+@pytest.mark.parametrize("workers", range(1, 65))
+def test_a_switch_of_any_number_of_workers_comes_to_an_end(workers):
+    machine = Machine(olds(workers), workers, random.Random(workers))  # noqa: S311 (no secret)
+    for _ in range(20 * workers):
+        if machine.take_step().complete:
+            return
+        machine.let_live()
+    pytest.fail("the plan does not come to an end")
+
+
+class Machine:
+    """Carries plans out, and lets the workers' lives go on in any order."""
+
+    def __init__(self, living, workers, random, surge=1):
+        self.surge = surge
+        self.living = {each.pid: each for each in living}
+        self.workers = workers
+        self.random = random
+        self.replaced = sum(each.generation != NEW and each.phase is READY for each in living)
+        self.age = max((each.age for each in living), default=0)
+
+    def count(self, generation, phase):
+        """Count the workers of the wanted generation, or of all others, in a phase."""
+        return sum((each.generation == NEW) == (generation == NEW) and each.phase is phase for each in self.all())
+
+    def all(self):
+        """Return every process, retiring ones too."""
+        return list(self.living.values())
+
+    def take_step(self):
+        """Carry the plan's next step out, and check what it promises."""
+        steps = plan(self.all(), generation=NEW, workers=self.workers, replaced=self.replaced, surge=self.surge)
+        had_old = any(each.generation != NEW and each.phase is not RETIRING for each in self.all())
+        for pid in steps.retire:
+            assert self.living[pid].phase is not RETIRING, "told to retire twice"
+            self.living[pid] = dataclasses.replace(self.living[pid], phase=RETIRING)
+        for index in steps.spawn:
+            self.age += 1
+            self.living[100 + self.age] = worker(self.age, index, phase=BOOTING)
+        assert set(steps.spawn) <= set(range(self.workers))
+        if steps.spawn and had_old:
+            assert self.count(NEW, BOOTING) == 1
+            assert len(self.living) <= max(self.replaced, self.workers) + self.surge
+        if self.replaced:
+            indexes = {each.index for each in self.all() if each.generation == NEW and each.phase is READY}
+            share = Fraction(len(indexes & set(range(self.workers))), self.workers)
+            lent = 0 if self.surge else Fraction(1, min(self.replaced, self.workers))
+            assert Fraction(self.count(OLD, READY), self.replaced) + share >= 1 - lent
+        return steps
+
+    def let_live(self):
+        """Let at least one worker that boots or retires go on."""
+        moving = [each for each in self.all() if each.phase is not READY]
+        self.random.shuffle(moving)
+        for each in moving[: self.random.randint(1, len(moving))] if moving else []:
+            if each.phase is BOOTING:
+                self.living[each.pid] = dataclasses.replace(each, phase=READY)
+            else:
+                del self.living[each.pid]
+
+
+MIXES = st.lists(
+    st.tuples(st.integers(0, 7), st.sampled_from([0, OLD, NEW]), st.sampled_from(list(Phase)), st.booleans()),
+    max_size=10,
+)
+
+
+@given(mix=MIXES, workers=st.integers(1, 8), surge=st.integers(0, 1), random=st.randoms(use_true_random=False))
+def test_from_any_mix_of_workers_the_wanted_generation_comes_and_capacity_never_falls_below_the_old(
+    mix, workers, surge, random
+):
+    living = [
+        worker(age, index, generation, phase, spent=spent and phase is not BOOTING)
+        for age, (index, generation, phase, spent) in enumerate(mix)
+    ]
+    machine = Machine(living, workers, random, surge)
+    for _ in range(200):
+        if machine.take_step().complete:
+            break
+        machine.let_live()
+    else:
+        pytest.fail("the plan does not come to an end")
+    for _ in range(200):
+        machine.let_live()
+        machine.take_step()
+
+    assert machine.take_step() == Plan(complete=True)
+    assert sorted(each.index for each in machine.all()) == list(range(workers))
+    assert all(each.generation == NEW for each in machine.all())

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
+
+
+def wsgi(environ, start_response): ...
+
+
+def wsgi_with_an_option(environ, start_response, option=None): ...
+
+
+def wsgi_of_any_arguments(*args, **kwargs): ...
+
+
+class _WSGIInstance:
+    def __call__(self, environ, start_response): ...
+
+
+class _WSGIClass:
+    """What PEP 3333 calls the iterable class: calling it makes the response."""
+
+    def __init__(self, environ, start_response): ...
+
+
+async def asgi(scope, receive, send): ...
+
+
+def asgi_returning_an_awaitable(scope, receive, send): ...
+
+
+def asgi_with_other_names(a, b, c): ...
+
+
+class _ASGIInstance:
+    async def __call__(self, scope, receive, send): ...
+
+
+def asgi2(scope): ...
+
+
+class _ASGI2Class:
+    def __init__(self, scope): ...
+
+    async def __call__(self, receive, send): ...
+
+
+def decorated(app):
+    @functools.wraps(app)
+    def outer(*args, **kwargs):
+        return app(*args, **kwargs)
+
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        (wsgi, Interface.WSGI),
+        (wsgi_with_an_option, Interface.WSGI),
+        (wsgi_of_any_arguments, Interface.WSGI),
+        (decorated(wsgi), Interface.WSGI),
+        (_WSGIInstance(), Interface.WSGI),
+        (_WSGIInstance().__call__, Interface.WSGI),
+        (_WSGIClass, Interface.WSGI),
+        (functools.partial(wsgi_with_an_option, option=1), Interface.WSGI),
+        (print, Interface.WSGI),
+        (object(), Interface.WSGI),
+        (asgi, Interface.ASGI),
+        (asgi_returning_an_awaitable, Interface.ASGI),
+        (asgi_with_other_names, Interface.ASGI),
+        (decorated(asgi), Interface.ASGI),
+        (_ASGIInstance(), Interface.ASGI),
+        (_ASGIInstance().__call__, Interface.ASGI),
+        (functools.partial(asgi), Interface.ASGI),
+        (functools.partial(_ASGIInstance()), Interface.ASGI),
+        (asgi2, Interface.ASGI2),
+        (_ASGI2Class, Interface.ASGI2),
+    ],
+)
+def test_the_interface_of_an_app_is_told_without_calling_it(app, interface):
+    assert interface_of(app) is interface
+
+
+async def test_an_asgi_2_app_can_be_called_once():
+    called = []
+
+    class App:
+        def __init__(self, scope):
+            self.scope = scope
+
+        async def __call__(self, receive, send):
+            called.append((self.scope, receive, send))
+
+    await single_callable(App)("scope", "receive", "send")
+    assert called == [("scope", "receive", "send")]
