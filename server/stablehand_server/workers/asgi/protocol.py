@@ -42,6 +42,7 @@ class _Versions(dict[tuple[int, int], str]):
 
 
 _VERSIONS = _Versions()
+_BYTES_BEHIND_IN_C = 65536  # that gunicorn_h1c keeps behind the end of a request; it loses what is more
 
 
 class Connection(Patience, ASGIProtocol):
@@ -67,6 +68,8 @@ class Connection(Patience, ASGIProtocol):
         self._serves_http1 = False  # and nothing has taken the connection over
         self._held = False  # a request waits until fewer of the app's calls are left
         self._ending = False  # it closes once none is left
+        self._behind = bytearray()  # what has come behind the request that is served
+        self._has_begun = False  # a request, whose headers are not complete
         self.status = 0  # of the newest response
 
     # The connection's life --------------------------------------------------------------------------------------------
@@ -128,16 +131,55 @@ class Connection(Patience, ASGIProtocol):
         if buffered:
             self.data_received(buffered)
 
+    @classmethod
+    def _check_h1c_protocol_available(cls) -> bool:
+        """Look for the parser in C once, and keep what is found where gunicorn reads it: on its class, not on this."""
+        return bool(ASGIProtocol._check_h1c_protocol_available())  # noqa: SLF001 (gunicorn's own class method)
+
     def data_received(self, data: bytes) -> None:
-        """Parse what has come; as soon as a request's headers are there, it is served."""
+        """Parse what has come; as soon as a request's headers are there, it is served.
+
+        What comes behind the end of a request waits until that is answered, and goes to the parser after all that came
+        before it: in any other order a part of a body would be taken for a request.
+        """
         if not self._serves_http1:
             super().data_received(data)
-        elif not self._feed_callback_parser(data):
-            self._serves_http1 = False
-        elif self._current_request is None:
+        elif self._behind or (self._current_request is not None and self._callback_parser.is_complete):
+            self._behind += data
+            self._pause_if_full()
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._callback_parser
+        if parser.__class__ is RequestParser or len(data) <= _BYTES_BEHIND_IN_C:
+            if not self._feed_callback_parser(data):
+                self._serves_http1 = False
+        else:
+            self._parse_in_pieces(data)
+        if self._current_request is not None:
+            self._pause_if_full()
+        elif self._serves_http1:
+            self._has_begun = True
             if self.idle:
                 self.await_headers()
-        elif not self._reading_paused and self._http1_buffered() > self._max_buffer_size:
+
+    def _parse_in_pieces(self, data: bytes) -> None:
+        """Feed the parser in C no more at once than it keeps behind the end of a request."""
+        parser = self._callback_parser
+        for place in range(0, len(data), _BYTES_BEHIND_IN_C):
+            if parser.is_complete:
+                self._behind += data[place:]
+                return
+            if not self._feed_callback_parser(data[place : place + _BYTES_BEHIND_IN_C]):
+                self._serves_http1 = False
+                rest = data[place + _BYTES_BEHIND_IN_C :]
+                if rest and not self._closed:  # HTTP/2 has taken over
+                    super().data_received(rest)
+                return
+
+    def _pause_if_full(self) -> None:
+        if not self._reading_paused and self._http1_buffered() > self._max_buffer_size:
             self._pause_reading()
 
     def _http1_buffered(self) -> int:
@@ -145,7 +187,7 @@ class Connection(Patience, ASGIProtocol):
         held: int = receiver.buffered if receiver is not None else 0
         if parser.__class__ is RequestParser and parser.is_complete:
             held += len(parser._buffer)  # noqa: SLF001 (pipelined requests; the parser in C has a cap of its own)
-        return held
+        return held + len(self._behind)
 
     def _request_came(self) -> None:
         request = self._current_request
@@ -202,20 +244,33 @@ class Connection(Patience, ASGIProtocol):
         if self._ending:
             self._close_transport()
         elif self._current_request is None and self._serves_http1 and not self._closed:
-            self.await_request(self._keepalive)
+            if self._has_begun or self._behind:
+                self.await_headers()
+            else:
+                self.await_request(self._keepalive)
 
     def _read_next(self) -> None:
         parser = self._callback_parser
         if parser is None or getattr(parser, "remaining_truncated", False):
             self._ending = True  # what was cut off cannot be served
             return
-        self._resume_reading()
-        pipelined = parser.remaining()
+        self._behind[:0] = parser.remaining()
         parser.reset()
         self._current_request = None
         self._body_receiver = None
-        if pipelined:  # not from within the app's call
-            self.worker.loop.call_soon(self.data_received, pipelined)
+        self._has_begun = False
+        if self._behind:  # not from within the app's call
+            self.worker.loop.call_soon(self._parse_what_waited)
+        else:
+            self._resume_reading()
+
+    def _parse_what_waited(self) -> None:
+        if self._closed:
+            return
+        waited = bytes(self._behind)
+        self._behind.clear()
+        self._parse(waited)
+        self._maybe_resume_reading()
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's signature)
         if super()._will_close(request, response_requires_close):

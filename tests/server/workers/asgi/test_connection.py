@@ -4,62 +4,13 @@ import asyncio
 import contextlib
 import contextvars
 import socket
-import sys
 
 import pytest
-from gunicorn.config import Config
-from gunicorn.glogging import Logger
 
-from stablehand_server.measure.asgi import InstrumentedASGIApp
-from stablehand_server.measure.wsgi import UnlockedRecorder
-from stablehand_server.shared_memory import Cell, Slots
-from stablehand_server.workers.asgi.protocol import Connection
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, HEADER_SECONDS
-from stablehand_tuner.metric_names import STATUS_CODES
 
 OK = b"HTTP/1.1 200 OK\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-class Worker:
-    """What a connection sees of its worker."""
-
-    max_requests = sys.maxsize
-
-    def __init__(self, app, **settings):
-        self.cfg = Config()
-        for name, value in settings.items():
-            self.cfg.set(name, value)
-        self.log = Logger(self.cfg)
-        self.loop = asyncio.get_running_loop()
-        self.cells = Slots().allocate(index=0, age=1, worker_class=0, slots=1).cells
-        self.recorder = UnlockedRecorder(self.cells)
-        self.http1_app = app
-        self.asgi = InstrumentedASGIApp(app, self.recorder)
-        self.state = {}
-        self.nr = self.nr_conns = 0
-        self.alive = True
-        self.retiring = False
-        self.connections = set()
-
-    def is_last_response(self):
-        """Say so of every response while the worker retires."""
-        return self.retiring
-
-    def connection_ended(self, connection):
-        """Forget it."""
-        self.connections.discard(connection)
-
-    @property
-    def busy(self):
-        """Requests inside the app."""
-        return self.cells[Cell.BUSY]
-
-    @property
-    def finished(self):
-        """Finished requests by class of status, without the zeros."""
-        counts = zip(STATUS_CODES, self.cells[Cell.REQUESTS : Cell.REQUESTS + len(STATUS_CODES)], strict=True)
-        return {code: count for code, count in counts if count}
 
 
 class Client:
@@ -91,15 +42,15 @@ class Client:
 
 
 @pytest.fixture
-async def connect():
+async def connect(worker_for):
     """Return a function that connects to an app, and gives the client."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def connected(app, **settings):
             ours, theirs = socket.socketpair()
-            worker = Worker(app, **settings)
+            worker = worker_for(app, **settings)
             ours.setblocking(False)
-            _, connection = await worker.loop.connect_accepted_socket(lambda: Connection(worker), ours)
+            _, connection = await worker.loop.connect_accepted_socket(worker.connection, ours)
             reader, writer = await asyncio.open_connection(sock=theirs)
             stack.push_async_callback(closed, writer)
             stack.callback(connection.transport.abort)

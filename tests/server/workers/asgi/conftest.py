@@ -1,0 +1,73 @@
+"""What a connection of the asgi class sees of its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from stablehand_server.measure.asgi import InstrumentedASGIApp
+from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.shared_memory import Cell, Slots
+from stablehand_server.workers.asgi.protocol import Connection
+from stablehand_tuner.metric_names import STATUS_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Worker:
+    """What a connection sees of its worker."""
+
+    max_requests = sys.maxsize
+
+    def __init__(self, app: Callable[..., Any], **settings: Any) -> None:
+        self.cfg = Config()
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+        self.log = Logger(self.cfg)
+        self.loop = asyncio.get_running_loop()
+        self.context = contextvars.copy_context()
+        self.cells = Slots().allocate(index=0, age=1, worker_class=0, slots=1).cells
+        self.recorder = UnlockedRecorder(self.cells)
+        self.http1_app = app
+        self.asgi = InstrumentedASGIApp(app, self.recorder)
+        self.state: dict[str, Any] = {}
+        self.nr = self.nr_conns = 0
+        self.alive = True
+        self.retiring = False
+        self.connections: set[Connection] = set()
+
+    def is_last_response(self) -> bool:
+        """Say so of every response while the worker retires."""
+        return self.retiring
+
+    def connection(self) -> Connection:
+        """Return a connection that is not made yet."""
+        return Connection(self)
+
+    def connection_ended(self, connection: Connection) -> None:
+        """Forget it."""
+        self.connections.discard(connection)
+
+    @property
+    def busy(self) -> float:
+        """Requests inside the app."""
+        return self.cells[Cell.BUSY]
+
+    @property
+    def finished(self) -> dict[str, float]:
+        """Finished requests by class of status, without the zeros."""
+        counts = zip(STATUS_CODES, self.cells[Cell.REQUESTS : Cell.REQUESTS + len(STATUS_CODES)], strict=True)
+        return {code: count for code, count in counts if count}
+
+
+@pytest.fixture(scope="session")
+def worker_for() -> type[Worker]:
+    """Make a worker for an app, within a running loop; with gunicorn's settings by name."""
+    return Worker
