@@ -74,7 +74,10 @@ class LiveArbiter(Supervisor):
             app=f"{self.cfg.chdir} {self.app.app_uri}",
             port_is_free=not upgrading,
         )
+        inheritance = listeners.Inheritance.from_environment(os.environ)
+        os.environ.pop(listeners.MADE_VARIABLE, None)
         super().start()
+        self.handed_over = inheritance.handed_over(self.LISTENERS, self.cfg, systemd=self.systemd)
         self._footing = self._serving_footing = Footing(
             self.app.cfg, self.app.app_uri, self.app.callable, tuple(self.LISTENERS)
         )
@@ -303,8 +306,9 @@ class LiveArbiter(Supervisor):
         """Note what the target and what serves stand on, and close the listeners that neither needs any longer."""
         before = {*self._footing.listeners, *self._serving_footing.listeners}
         self._footing, self._serving_footing = wanted, serving
-        unlink = not self.systemd and not self.reexec_pid and not self.master_pid
-        listeners.close(before.difference(wanted.listeners, serving.listeners), unlink=unlink)
+        for listener in before.difference(wanted.listeners, serving.listeners):
+            made = listener not in self.handed_over
+            listeners.close([listener], unlink=made and not self.reexec_pid and not self.master_pid)
 
     def _close_listeners(self) -> None:
         for listener in (*self.LISTENERS, *self.foreign_listeners()):

@@ -40,8 +40,13 @@ class ChildProcess:
         now = time.monotonic()
         if self.pid or self._ended or not self._pause.over(now):
             return
+        try:
+            pid = os.fork()
+        except OSError as error:  # no process or no memory for one: what serves goes on
+            self._pause.failed(now)
+            self._log.error("The %s cannot be started (%s); trying again", self.name, error)
+            return
         self._started_at = now
-        pid = os.fork()
         if pid:
             self.pid = pid
             return

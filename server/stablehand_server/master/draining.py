@@ -71,8 +71,10 @@ class DrainingArbiter(LiveArbiter):
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
         """Stop, and refuse connections soon: as long as a worker has a listener open, they would wait in vain."""
-        alone = self.reexec_pid == self.master_pid == 0 and not self.systemd  # nobody else listens on the same sockets
-        self._to_refuse = [each.sock.dup() for each in self.LISTENERS] if alone else []
+        # Where nobody else listens on the same sockets: no other master, and none who handed them over.
+        alone = self.reexec_pid == self.master_pid == 0
+        own = [each for each in self.LISTENERS if each not in self.handed_over] if alone else []
+        self._to_refuse = [each.sock.dup() for each in own]
         self._refuse_at = time.monotonic() + _SECONDS_BEFORE_REFUSING
         super().stop(graceful)
         self._refuse_connections()

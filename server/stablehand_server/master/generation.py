@@ -38,7 +38,8 @@ class Generation:
     """What the workers of one configuration have in common.
 
     `base` is the configuration before the settings were laid over it; `settings` is None where a worker class of the
-    user's own, or numbers outside of the contract, run by gunicorn's flags; `origin` tells a person where it is from.
+    user's own, or numbers outside of the contract (no workers, for one), run by gunicorn's flags; `origin` tells a
+    person where it is from.
     """
 
     number: int
@@ -57,8 +58,7 @@ class Generation:
         """Return the same generation with another number of workers: a change that needs no new process."""
         config = copied(self.config)
         config.set("workers", workers)
-        settings = dataclasses.replace(self.settings, workers=workers) if self.settings and workers else None
-        return dataclasses.replace(self, config=config, workers=workers, settings=settings)
+        return dataclasses.replace(self, config=config, workers=workers, settings=settings_of(config))
 
     def runs_in_place(self, settings: Settings) -> bool:
         """Tell whether the processes of this generation could serve under the settings.

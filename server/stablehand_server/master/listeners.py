@@ -1,19 +1,58 @@
-"""The sockets that the server listens on: which stay, come and go when a reload names other addresses."""
+"""The sockets that the server listens on: which stay, come and go when a reload names other addresses.
+
+A socket that somebody else has made (`--bind fd://N`, systemd, the master before this one) may be listened on by others
+too: it is closed here, but never shut down, and its file is never removed. A master that SIGUSR2 starts learns from
+the one before which of the sockets that one had made: when it is alone, they are its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import sock, util
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gunicorn.config import Config
 
 _ABSTRACT = "\0"  # begins the name of a Unix socket without a file
+MADE_VARIABLE = "STABLEHAND_MADE_FD"  # the descriptors among GUNICORN_FD that a former master had made
+
+
+@dataclasses.dataclass(frozen=True)
+class Inheritance:
+    """The descriptors that a former master hands over by SIGUSR2, and those among them that it had made itself."""
+
+    descriptors: tuple[int, ...] = ()
+    made: frozenset[int] = frozenset()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Inheritance:
+        """Return what the environment says, before gunicorn takes it from there.
+
+        Raises:
+            ValueError: where it is no list of numbers.
+        """
+        descriptors, made = (environ.get(name, "").split(",") for name in ("GUNICORN_FD", MADE_VARIABLE))
+        return cls(tuple(map(int, filter(None, descriptors))), frozenset(map(int, filter(None, made))))
+
+    def handed_over(self, opened: Sequence[Any], config: Config, *, systemd: bool) -> list[Any]:
+        """Return those of the listeners that this server has not made.
+
+        Args:
+            opened: the listeners as gunicorn has opened them: descriptors of the configuration first.
+            config: the configuration that it has opened them by.
+            systemd: whether they are systemd's.
+        """
+        if self.descriptors:
+            by_master = dict(zip(reversed(opened), reversed(self.descriptors), strict=False))
+            return [each for each in opened if by_master.get(each) not in self.made]
+        given = systemd or any(isinstance(address, int) for address in config.address)  # either is all there is then
+        return list(opened) if given else []
 
 
 def rebound(

@@ -59,7 +59,7 @@ def plan(
     Args:
         living: all worker processes, retiring ones too.
         generation: the number of the generation that is wanted.
-        workers: how many workers it should have, at least one.
+        workers: how many workers it should have; with none, all that live retire.
         replaced: how many workers of other generations served when the switch began. Of them so many stay as the share
             of new ones that are not ready yet: none of the old capacity goes before the new has come.
         surge: by how many processes all together, retiring ones too, may exceed the larger generation: memory is the
@@ -73,7 +73,8 @@ def plan(
     waiting = [worker for worker in spent if worker.index not in ready]
     serving = ready.union(worker.index for worker in waiting)
 
-    keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers))  # a float may come out one too many
+    # A float may come out one too many.
+    keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers)) if workers else 0
     # First those that serve nothing, then those whose successor is ready, then the oldest.
     old.sort(key=lambda w: (w.phase is not Phase.BOOTING, w.index not in ready, w.age))
     going = old[: max(0, len(old) - keep)]

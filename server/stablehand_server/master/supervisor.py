@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gunicorn.arbiter import Arbiter
 
 from stablehand_server.linux.cgroup import Cgroup
-from stablehand_server.master import exits, lifecycle
+from stablehand_server.master import exits, lifecycle, listeners
 from stablehand_server.master.backoff import GrowingPause
 from stablehand_server.master.lifecycle import Patience
 from stablehand_server.master.memory_headroom import MemoryHeadroom
@@ -64,6 +64,8 @@ class Supervisor(Arbiter):
         cgroup = Cgroup.of_this_process()
         self._out_of_memory = exits.OutOfMemoryKills(cgroup)
         self._children: list[ChildProcess] = []
+        self.handed_over: list[Any] = []  # listeners that this server has not made: others may listen on them too
+        self._dirty_pause = GrowingPause(_SHORTEST_RESPAWN_SECONDS, _LONGEST_RESPAWN_SECONDS)
         self._stopping = False
         self._reminder = signal.SIGTERM
         super().__init__(app)
@@ -170,6 +172,39 @@ class Supervisor(Arbiter):
             elif not any(child.reaped(pid, status) for child in self._children):
                 self.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
 
+    def reexec(self) -> None:
+        """SIGUSR2: start a second master; where that fails, this one goes on, and the failed child ends alone.
+
+        gunicorn's own would leave the main loop in either of them; in the child that ends the workers of this master.
+        """
+        made = [str(each.fileno()) for each in self.LISTENERS if each not in self.handed_over]
+        environment = self.cfg.env_orig  # what the second master gets
+        environment[listeners.MADE_VARIABLE] = ",".join(made)
+        try:
+            super().reexec()
+        except Exception as error:
+            if os.getpid() != self.pid:
+                self.log.exception("A second master cannot be started")
+                os._exit(1)
+            self.log.error("A second master cannot be started: %s", error)  # noqa: TRY400 (no bug of ours)
+        finally:
+            del environment[listeners.MADE_VARIABLE]
+
+    def manage_dirty_arbiter(self) -> None:
+        """Keep gunicorn's dirty arbiter going."""
+        if self._dirty_pause.over(time.monotonic()):
+            super().manage_dirty_arbiter()
+
+    def spawn_dirty_arbiter(self) -> None:
+        """Fork gunicorn's dirty arbiter; without a process for it, try again later."""
+        try:
+            super().spawn_dirty_arbiter()
+        except OSError as error:
+            if os.getpid() != self.pid:
+                raise
+            self._dirty_pause.failed(time.monotonic())
+            self.log.error("The dirty arbiter cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
+
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
         """Stop: readiness falls first, then the workers finish what they have."""
         self._stopping = True
@@ -177,6 +212,10 @@ class Supervisor(Arbiter):
         self.slots.server[Server.STOPPING] = 1.0
         for worker in self.WORKERS.values():
             lifecycle.note_retirement(worker)
+        for listener in self.handed_over:
+            listener.close()
+        # gunicorn removes the files of all Unix sockets that it closes.
+        self.LISTENERS = [each for each in self.LISTENERS if each not in self.handed_over]
         super().stop(graceful)
         for child in self._children:
             child.stop()

@@ -77,6 +77,16 @@ def test_one_old_worker_stays_until_the_last_of_many_new_ones_is_ready():
     assert plan(living, generation=NEW, workers=4, replaced=1) == Plan(spawn=(3,))
 
 
+def test_no_workers_at_all_are_complete_at_once_and_all_that_live_retire():
+    assert plan([], generation=NEW, workers=0, replaced=0) == Plan(complete=True)
+    old, own = olds(2), [worker(5, 0), worker(6, 1, phase=BOOTING)]
+    for living in (old, own):
+        for surge in (0, 1):
+            steps = plan(living, generation=NEW, workers=0, replaced=2, surge=surge)
+            assert sorted(steps.retire) == sorted(each.pid for each in living)
+            assert (steps.spawn, steps.complete) == ((), True)
+
+
 def test_fewer_workers_retire_the_highest_indexes_and_touch_no_other():
     living = [worker(age, age) for age in range(4)]
 
