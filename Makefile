@@ -51,7 +51,7 @@ test-fast: venv ## Runs the fast tests: seconds, no network, no root
 test-integration: tools ## Runs the tests with real servers under load and a real API server
 	$(PYTEST) -m "integration and not soak" --numprocesses 2 --dist loadfile
 
-test-e2e: tools ## Runs the tests on a real cluster, starting one if none is up
+test-e2e: tools ## Runs the tests on a real cluster of their own, or on an empty one that you name
 	$(PYTEST) -m "e2e and not soak"
 
 gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)

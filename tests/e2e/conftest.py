@@ -14,6 +14,7 @@ import yaml
 
 from stablehand_dev import cluster as clusters
 from stablehand_dev import images as image_builds
+from stablehand_dev.cluster import tenancy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from stablehand_dev.cluster import Cluster
     from stablehand_dev.images import Images
 
-OPERATOR_NAMESPACE = "stablehand-e2e-system"
-RELEASE = "stablehand"
+# Names that nothing else on a cluster has: what carries them was made by this run.
+RUN = uuid.uuid4().hex[:8]
+RELEASE = tenancy.Release(namespace=f"stablehand-e2e-{RUN}", name=f"stablehand-e2e-{RUN}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,11 +55,9 @@ def waiting() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The running cluster; one that the session had to start goes away with it."""
-    was_up = clusters.running() is not None
-    yield clusters.up()
-    if not was_up:
-        clusters.down()
+    """A cluster that has nothing of Stablehand but what this session makes; one of the session's own goes with it."""
+    with clusters.cluster_for_tests() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -74,41 +74,45 @@ class Operator:
     images: Images
 
     def install(self) -> None:
-        """Install or upgrade the chart, and wait until the operator is ready."""
+        """Install or upgrade the chart, and wait until the operator is ready.
+
+        The definition is the release's own, since the cluster had none; Helm takes nothing over from anybody.
+        """
         repository, _, tag = self.images.operator.rpartition(":")
         self.cluster.helm(
-            "upgrade", "--install", RELEASE, "charts/stablehand",
-            "--namespace", OPERATOR_NAMESPACE, "--create-namespace",
+            "upgrade", "--install", RELEASE.name, "charts/stablehand",
+            "--namespace", RELEASE.namespace, "--create-namespace",
             "--set", f"image.repository={repository}", "--set", f"image.tag={tag}",
             "--set", "image.pullPolicy=IfNotPresent",
-            "--set", "crds.adopt=true", "--take-ownership",  # a definition left by another release may be an older one
             "--wait", "--timeout", "120s",
         )  # fmt: skip
 
     def uninstall(self) -> None:
         """Uninstall the chart, and wait until the operator's pod is gone."""
-        self.cluster.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
+        self.cluster.helm("uninstall", RELEASE.name, "--namespace", RELEASE.namespace, "--wait")
         wait_for("the operator's pod to go", lambda: not self.pods(), 90)
 
     def pods(self) -> list[dict[str, Any]]:
         """The operator's pods."""
-        found = self.cluster.kubectl("get", "pods", "-n", OPERATOR_NAMESPACE, "-o", "json")
+        found = self.cluster.kubectl("get", "pods", "-n", RELEASE.namespace, "-o", "json")
         return list(json.loads(found)["items"])
 
     def logs(self) -> str:
         """What the operator logged lately."""
-        return self.cluster.kubectl("logs", "-n", OPERATOR_NAMESPACE, "deployment/stablehand", "--tail=80")
+        return self.cluster.kubectl("logs", "-n", RELEASE.namespace, f"deployment/{RELEASE.name}", "--tail=80")
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: Cluster, images: Images) -> Iterator[Operator]:
-    """The operator, installed by its chart; removed with its CRD after the session."""
+def operator(cluster: Cluster, images: Images, namespaces: list[str]) -> Iterator[Operator]:
+    """The operator, installed by its chart; what the session made is removed after it, and nothing else."""
     release = Operator(cluster, images)
-    release.install()
-    yield release
-    cluster.helm("uninstall", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait", "--ignore-not-found")
-    cluster.kubectl("delete", "crd", "wsgiapps.stablehand.dev", "--ignore-not-found", "--timeout=60s")
-    cluster.kubectl("delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found", "--wait=false")
+    namespaces.append(RELEASE.namespace)
+    try:
+        release.install()
+        yield release
+    finally:
+        tenancy.remove(cluster, RELEASE, namespaces)
+        cluster.kubectl("delete", "namespace", RELEASE.namespace, "--ignore-not-found", "--wait=false")
 
 
 @dataclasses.dataclass

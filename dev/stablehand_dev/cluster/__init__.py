@@ -4,7 +4,8 @@ cluster = up()
 cluster.kubectl("get", "pods")
 """
 
+from stablehand_dev.cluster.for_tests import ClusterInUseError, cluster_for_tests
 from stablehand_dev.cluster.lifecycle import current, down, running, up
 from stablehand_dev.cluster.model import Cluster, Kind
 
-__all__ = ["Cluster", "Kind", "current", "down", "running", "up"]
+__all__ = ["Cluster", "ClusterInUseError", "Kind", "cluster_for_tests", "current", "down", "running", "up"]

@@ -1,4 +1,6 @@
-"""A kind cluster named `stablehand`, with a kubeconfig of its own: the user's default one is not touched."""
+"""kind's clusters, each with a kubeconfig of its own: the user's default one is not touched."""
+
+from pathlib import Path
 
 from stablehand_dev import commands
 from stablehand_dev.cluster.model import Cluster
@@ -6,32 +8,42 @@ from stablehand_dev.paths import run_dir
 from stablehand_dev.progress import say, step
 
 NAME = "stablehand"
+_SUFFIX = ".kind.kubeconfig"
 
 
-def up() -> Cluster:
+def up(name: str = NAME) -> Cluster:
     """Return the kind cluster, created if it is not there.
 
     Raises:
         CommandFailedError: kind failed.
     """
-    kubeconfig = run_dir() / "kind.kubeconfig"
+    kubeconfig = _kubeconfig(name)
     kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-    if NAME in commands.run(["kind", "get", "clusters"]).split():
-        commands.run(["kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", kubeconfig])
-        say(f"The kind cluster {NAME} is already up")
+    if name in commands.run(["kind", "get", "clusters"]).split():
+        commands.run(["kind", "export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig])
+        say(f"The kind cluster {name} is already up")
     else:
-        with step(f"Creating the kind cluster {NAME}"):
-            commands.run(["kind", "create", "cluster", "--name", NAME, "--kubeconfig", kubeconfig, "--wait", "180s"])
+        with step(f"Creating the kind cluster {name}"):
+            commands.run(["kind", "create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "180s"])
     return Cluster(kubeconfig, "kind")
 
 
-def down() -> None:
+def down(name: str = NAME) -> None:
     """Delete the kind cluster and its kubeconfig.
 
     Raises:
         CommandFailedError: kind failed.
     """
-    kubeconfig = run_dir() / "kind.kubeconfig"
-    with step(f"Deleting the kind cluster {NAME}"):
-        commands.run(["kind", "delete", "cluster", "--name", NAME, "--kubeconfig", kubeconfig])
+    kubeconfig = _kubeconfig(name)
+    with step(f"Deleting the kind cluster {name}"):
+        commands.run(["kind", "delete", "cluster", "--name", name, "--kubeconfig", kubeconfig])
     kubeconfig.unlink(missing_ok=True)
+
+
+def name_of(cluster: Cluster) -> str:
+    """Return the name of a kind cluster that `up` returned."""
+    return cluster.kubeconfig.name.removesuffix(_SUFFIX)
+
+
+def _kubeconfig(name: str) -> Path:
+    return run_dir() / f"{name}{_SUFFIX}"

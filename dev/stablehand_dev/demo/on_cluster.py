@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from stablehand_dev.cluster import tenancy
 from stablehand_dev.demo.reading import Reading, from_status
 from stablehand_dev.errors import CommandFailedError
 from stablehand_dev.paths import REPOSITORY
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 NAMESPACE = "stablehand-demo"
 RELEASE = "stablehand-demo"
 APP = "io-bound"
-DEFINITION = "wsgiapps.stablehand.dev"
+_OWN = tenancy.Release(NAMESPACE, RELEASE)
 _CHART = REPOSITORY / "charts" / "stablehand"
 _EXAMPLE = REPOSITORY / "examples" / "io_bound" / "wsgiapp.yaml"
 
@@ -41,8 +42,8 @@ class Demonstration:
             "--set", f"watchNamespaces={{{NAMESPACE}}}",
             "--wait", "--timeout", "180s",
         ]  # fmt: skip
-        if self.cluster.kind != "existing":
-            # On a cluster for development the definition is that of these sources, whoever brought an older one.
+        if self.cluster.kind != "existing" and self._definition_is_left_over():
+            # On a cluster for development a definition that nobody uses any more may be older than these sources.
             command += ["--set", "crds.adopt=true", "--take-ownership"]
         self.cluster.helm(*command, timeout=240)
 
@@ -80,29 +81,19 @@ class Demonstration:
 
         Returns whether the definition is gone.
         """
-        definition = self._definition()
-        if definition is not None:
+        found = tenancy.look(self.cluster)
+        if found.definition:
             self._kubectl("delete", "wsgiapps", "--all", "--ignore-not-found", "--timeout=60s")
-        self.cluster.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait", timeout=120)
-        gone = definition is None
-        if definition is not None and _is_ours(definition) and not self._get("wsgiapps", "--all-namespaces")["items"]:
-            self.cluster.kubectl("delete", "crd", DEFINITION, "--ignore-not-found", "--timeout=60s")
-            gone = True
+        gone = tenancy.remove(self.cluster, _OWN, {NAMESPACE})
         self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
         return gone
 
-    def _definition(self) -> dict[str, Any] | None:
-        text = self.cluster.kubectl("get", "crd", DEFINITION, "--ignore-not-found", "-o", "json")
-        return dict(json.loads(text)) if text.strip() else None
+    def _definition_is_left_over(self) -> bool:
+        found = tenancy.look(self.cluster)
+        return found.definition and not tenancy.is_used_by_others(found, _OWN, {NAMESPACE})
 
     def _get(self, *arguments: str) -> dict[str, Any]:
         return dict(json.loads(self._kubectl("get", *arguments, "-o", "json")))
 
     def _kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return self.cluster.kubectl(*arguments, "--namespace", NAMESPACE, input=stdin)
-
-
-def _is_ours(definition: dict[str, Any]) -> bool:
-    annotations = definition["metadata"].get("annotations", {})
-    owner = (annotations.get("meta.helm.sh/release-name"), annotations.get("meta.helm.sh/release-namespace"))
-    return owner == (RELEASE, NAMESPACE)

@@ -39,7 +39,7 @@ def deliver(cluster: Cluster, builder: Builder, reference: str) -> None:
 
 def _load(cluster: Cluster, archive: Path) -> None:
     if cluster.kind == "kind":
-        commands.run(["kind", "load", "image-archive", archive, "--name", kind.NAME])
+        commands.run(["kind", "load", "image-archive", archive, "--name", kind.name_of(cluster)])
     else:
         commands.run(containerd_command(_layout(cluster), "images", "import", str(archive)))
 
