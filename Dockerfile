@@ -5,7 +5,9 @@
 #   example    the server with the two example apps, and what a user's own Dockerfile looks like
 #
 # The base is any image with Python 3.10 or newer and its venv module. Third-party packages are pinned with hashes; what
-# is built here is a virtual environment in /opt/stablehand that has no pip.
+# is built here is a virtual environment in /opt/stablehand. In the server image it has a pip, and belongs to the user
+# that the image runs as: an app's Dockerfile is FROM, COPY and RUN pip install, without changing users. What runs there
+# is never root, and the operator makes the file system read-only at run time.
 #
 # A package index or a certificate authority of your own: build with `--build-arg PIP_INDEX_URL=...`, and with
 # `--secret id=ca,src=/path/to/bundle.pem --build-arg PIP_CERT=/run/secrets/ca`. Neither gets into an image.
@@ -22,7 +24,8 @@ COPY requirements/build.txt requirements/
 RUN --mount=type=secret,id=ca \
     python3 -m venv /opt/build \
     && /opt/build/bin/pip install --quiet --require-hashes --requirement requirements/build.txt \
-    && python3 -m venv --without-pip /opt/stablehand
+    && python3 -m venv --without-pip /opt/stablehand \
+    && mkdir --parents /app
 
 
 # What an image needs from elsewhere changes rarely, what is ours often: each is a layer of its own.
@@ -34,6 +37,17 @@ COPY requirements/server.txt requirements/
 RUN --mount=type=secret,id=ca \
     /opt/build/bin/pip --python /opt/stablehand/bin/python install --quiet --only-binary :all: \
         --require-hashes --requirement requirements/server.txt
+
+
+FROM server-dependencies AS app-dependencies
+ARG PIP_CERT
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+COPY requirements/app-pip.txt requirements/app-constraints.txt requirements/
+RUN --mount=type=secret,id=ca \
+    /opt/build/bin/pip --python /opt/stablehand/bin/python install --quiet --only-binary :all: \
+        --require-hashes --requirement requirements/app-pip.txt \
+    && cp requirements/app-constraints.txt /opt/stablehand/constraints.txt
 
 
 FROM builder AS operator-dependencies
@@ -103,9 +117,14 @@ ENTRYPOINT ["stablehand-server"]
 CMD ["io_bound.app:app", "--bind=0.0.0.0:8000", "--metrics-bind=0.0.0.0:9464"]
 
 
+# A package that an app pins to a version that the server cannot work with fails the app's build, by the constraints.
 FROM serving AS server
-COPY --from=server-dependencies /opt/stablehand /opt/stablehand
-COPY --from=wheels /server/opt/stablehand /opt/stablehand
+ENV PIP_CONSTRAINT=/opt/stablehand/constraints.txt \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY --from=builder --chown=65532:65532 /app /app
+COPY --from=app-dependencies --chown=65532:65532 /opt/stablehand /opt/stablehand
+COPY --from=wheels --chown=65532:65532 /server/opt/stablehand /opt/stablehand
 LABEL org.opencontainers.image.title="stablehand server" org.opencontainers.image.licenses="MIT"
 EXPOSE 8000 9464
 ENTRYPOINT ["stablehand-server"]

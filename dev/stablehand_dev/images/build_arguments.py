@@ -15,7 +15,24 @@ def build_arguments(environment: Mapping[str, str]) -> list[str]:
     that no image consists of.
     """
     options = [f"--build-arg={name}={environment[name]}" for name in _INDEX_VARIABLES if environment.get(name)]
-    bundle = next((environment[name] for name in _CERTIFICATE_VARIABLES if environment.get(name)), None)
+    bundle = certificate_bundle(environment)
     if bundle is not None:
         options += [f"--secret=id=ca,src={bundle}", f"--build-arg=PIP_CERT={_SECRET}"]
     return options
+
+
+def certificate_bundle(environment: Mapping[str, str]) -> str | None:
+    """Return the path of this machine's bundle of certificate authorities, if the environment names one."""
+    return next((environment[name] for name in _CERTIFICATE_VARIABLES if environment.get(name)), None)
+
+
+def pip_configuration(environment: Mapping[str, str], certificates: str | None) -> str:
+    """Return a configuration file for pip with this machine's package index, for builds that take no arguments.
+
+    Args:
+        environment: the machine's.
+        certificates: the path at which the build sees the certificate authorities.
+    """
+    settings = {name.removeprefix("PIP_").lower().replace("_", "-"): environment.get(name) for name in _INDEX_VARIABLES}
+    settings["cert"] = certificates
+    return "".join(["[global]\n", *(f"{name} = {value}\n" for name, value in settings.items() if value)])

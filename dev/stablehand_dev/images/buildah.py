@@ -11,7 +11,7 @@ from pathlib import Path
 from stablehand_dev import commands
 from stablehand_dev.cluster import debian
 from stablehand_dev.errors import CommandFailedError
-from stablehand_dev.images.build_arguments import build_arguments
+from stablehand_dev.images.build_arguments import build_arguments, certificate_bundle, pip_configuration
 from stablehand_dev.paths import cache_dir
 from stablehand_dev.progress import step
 
@@ -19,6 +19,7 @@ _RELEASE = "bookworm"
 _PACKAGES = ("python3", "python3-venv", "ca-certificates")
 # Counted up when the way in which the base is made changes.
 _BASE_VERSION = 1
+_CERTIFICATES = "/run/certificate-authorities.pem"
 _PRIVATE = ("unshare", "--mount", "--propagation", "private", "--")
 _BULK = ("var/cache/apt", "var/lib/apt/lists", "var/log", "usr/share/doc", "usr/share/man", "usr/share/locale")
 
@@ -52,15 +53,29 @@ class Buildah:
         base = self.base_image()
         if base.startswith("localhost/stablehand/base:") and not self.has(base):
             self._make_base(base)
+        options = [
+            *("--ignorefile", str(context / ".dockerignore"), "--target", target, f"--build-arg=BASE_IMAGE={base}"),
+            *build_arguments(os.environ),
+        ]
+        self._bud(reference, context, options, cache_dir() / "logs" / f"image-{target}.log")
+
+    def build_app(self, reference: str, context: Path) -> None:
+        """Build a user's own Dockerfile; pip is told of this machine's index and certificates by a mounted file."""
+        bundle = certificate_bundle(os.environ)
+        configuration = self._policy.with_name("pip.conf")
+        configuration.write_text(pip_configuration(os.environ, bundle and _CERTIFICATES), encoding="utf-8")
+        options = [f"--volume={configuration}:/etc/pip.conf:ro"]
+        if bundle is not None:
+            options.append(f"--volume={bundle}:{_CERTIFICATES}:ro")
+        self._bud(reference, context, options, cache_dir() / "logs" / "image-app.log")
+
+    def _bud(self, reference: str, context: Path, options: list[str], log: Path) -> None:
         commands.run_logged(
             self._command(
                 *("bud", "--isolation", "chroot", "--network", "host", "--layers", "--pull-never", "--format", "oci"),
-                *("--signature-policy", str(self._policy), "--ignorefile", str(context / ".dockerignore")),
-                *("--target", target, "--tag", reference, f"--build-arg=BASE_IMAGE={base}"),
-                *build_arguments(os.environ),
-                str(context),
+                *("--signature-policy", str(self._policy), "--tag", reference, *options, str(context)),
             ),
-            cache_dir() / "logs" / f"image-{target}.log",
+            log,
         )
 
     def export(self, reference: str, archive: Path) -> None:

@@ -24,6 +24,9 @@ class Builder(Protocol):
     def build(self, target: str, reference: str, context: Path) -> None:
         """Build a target of the context's Dockerfile and name it."""
 
+    def build_app(self, reference: str, context: Path) -> None:
+        """Build a user's own Dockerfile and name the result; its base is an image that the builder keeps."""
+
     def export(self, reference: str, archive: Path) -> None:
         """Write an image to a docker archive, its name inside."""
 
@@ -69,6 +72,14 @@ class Docker:
                 context,
             ],
             cache_dir() / "logs" / f"image-{target}.log",
+            environment={"DOCKER_BUILDKIT": "1"},
+        )
+
+    def build_app(self, reference: str, context: Path) -> None:
+        """Build a user's own Dockerfile; a package index other than the usual one it has to name itself."""
+        commands.run_logged(
+            ["docker", "build", "--tag", reference, context],
+            cache_dir() / "logs" / "image-app.log",
             environment={"DOCKER_BUILDKIT": "1"},
         )
 

@@ -13,7 +13,12 @@ TARGETS = ("operator", "server", "example")
 _COMMON = ("Dockerfile", ".dockerignore", "requirements/build.txt", "tuner", "server", "operator")
 INPUTS = {
     "operator": (*_COMMON, "requirements/operator.txt"),
-    "server": (*_COMMON, "requirements/server.txt"),
+    "server": (
+        *_COMMON,
+        "requirements/server.txt",
+        "requirements/app-pip.txt",
+        "requirements/app-constraints.txt",
+    ),
     "example": (*_COMMON, "requirements/server.txt", "requirements/example.txt", "examples"),
 }
 _BYPRODUCTS = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
