@@ -62,7 +62,7 @@ def forwarded(cluster: Cluster, namespace: str, service: str, port: int) -> Iter
     reader = threading.Thread(target=lambda: said.extend(process.stdout or ()), daemon=True)
     reader.start()
     try:
-        yield _forwarded_port(process, said)
+        yield _forwarded_port(process, reader, said)
     finally:
         process.terminate()
         process.wait()
@@ -71,13 +71,14 @@ def forwarded(cluster: Cluster, namespace: str, service: str, port: int) -> Iter
             process.stdout.close()
 
 
-def _forwarded_port(process: subprocess.Popen[str], said: list[str]) -> int:
+def _forwarded_port(process: subprocess.Popen[str], reader: threading.Thread, said: list[str]) -> int:
     deadline = time.monotonic() + _FORWARD_SECONDS
     while time.monotonic() < deadline:
         for line in list(said):
             if found := _FORWARDING.search(line):
                 return int(found[1])
         if process.poll() is not None:
+            reader.join()  # its last words may not have been read yet
             break
         time.sleep(0.05)
     raise DevelopmentError(f"kubectl cannot forward a port to the app: {''.join(said).strip() or 'it said nothing'}")
