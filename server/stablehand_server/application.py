@@ -12,6 +12,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.app.wsgiapp import WSGIApplication
 
 from stablehand_server.config import container_defaults, flags  # noqa: F401 (defining the flags registers them)
+from stablehand_server.linux.cgroup import Cgroup
 from stablehand_server.master.draining import DrainingArbiter
 from stablehand_server.master.termination import write_termination_message
 from stablehand_server.measure import access_log
@@ -33,6 +34,9 @@ class LiveBaseApplication(BaseApplication):
             access_log.configure(self.cfg)
             arbiter = DrainingArbiter(self)
             arbiter.log.info("Found %s", container_defaults.of_this_process())
+            warning = container_defaults.warning_of_memory(Cgroup.of_this_process())
+            if warning is not None:
+                arbiter.log.info("%s", warning)
             arbiter.run()
         except RuntimeError as error:
             write_termination_message(str(error))

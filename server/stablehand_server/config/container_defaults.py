@@ -67,6 +67,18 @@ def of_this_process() -> Resources:
     return found(grant.cores, grant.memory_bytes, cpu_count(), float(memory))
 
 
+def warning_of_memory(cgroup: Cgroup) -> str | None:
+    """Return a sentence for the log where running out of memory ends the whole server; None where it ends a worker."""
+    together = cgroup.kills_together()
+    if together is None:
+        return None
+    return (
+        f"If the memory runs out, the kernel ends every process of this container at once, this server included "
+        f"(memory.oom.group is set for {together}): no worker can be replaced then, and whoever started the container "
+        "has to start it again"
+    )
+
+
 def resolve_variable() -> None:
     """Replace `auto` in WEB_CONCURRENCY by the number that it means here.
 

@@ -8,30 +8,36 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _UNLIMITED_BYTES = 1 << 60  # version 1 writes "no limit" as the largest multiple of a page
 _MICROSECONDS = 1e6
 _NANOSECONDS = 1e9
 _V1_CONTROLLERS = ("cpu", "memory")
+_DESCRIPTIONS = ("/proc/self/cgroup", "/proc/self/mountinfo")
+_FIELDS_OF_A_MOUNT = 6  # before the optional ones
 
 
 class _MemoryFiles(NamedTuple):
-    """The files of a version: limit, usage, what has happened; and the name in memory.stat of droppable file pages."""
+    """The files of a version: limits, usage, what has happened; and the name in memory.stat of droppable file pages.
 
-    limit: str
+    Version 2 slows down whatever is above memory.high, until it is useless: to a server that is a limit, too.
+    """
+
+    limits: tuple[str, ...]
     usage: str
     events: str
     droppable: str
 
 
 _MEMORY_FILES = {
-    1: _MemoryFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control", "total_inactive_file"),
-    2: _MemoryFiles("memory.max", "memory.current", "memory.events", "inactive_file"),
+    1: _MemoryFiles(("memory.limit_in_bytes",), "memory.usage_in_bytes", "memory.oom_control", "total_inactive_file"),
+    2: _MemoryFiles(("memory.max", "memory.high"), "memory.current", "memory.events", "inactive_file"),
 }
 
 
@@ -61,50 +67,103 @@ class Hierarchy:
             yield directory
 
 
-def find(cgroup: str, mountinfo: str) -> dict[str, Hierarchy]:
+class _Mount(NamedTuple):
+    """A mounted hierarchy: which cgroup of it is mounted, where, and which of our controllers it has."""
+
+    root: PurePosixPath
+    point: Path
+    controllers: tuple[str, ...]
+
+
+def find(
+    cgroup: str, mountinfo: str, locate: Callable[[Path, int, PurePosixPath], Path | None] = lambda *_: None
+) -> dict[str, Hierarchy]:
     """Find the hierarchies of the controllers cpu and memory.
 
     Args:
         cgroup: the text of /proc/self/cgroup (man 7 cgroups): `id:controllers:path`, of version 2 `0::path`.
         mountinfo: the text of /proc/self/mountinfo (man 5 proc_pid_mountinfo).
+        locate: returns the process's own directory, which is some levels of unknown names and then a known path below
+            a mount point; None if it is not there.
 
     Returns:
         By "cpu" and "memory" that controller's hierarchy of version 1, by "" the one of version 2; what is not mounted
-        is missing.
+        is missing. Of several mounts of one hierarchy the one counts that has our cgroup below it, with as much of what
+        is above our cgroup as possible.
     """
-    paths: dict[str, str] = {}
-    for line in cgroup.splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            paths[controller] = path
+    paths = _paths(cgroup)
     found: dict[str, Hierarchy] = {}
-    for line in mountinfo.splitlines():
-        mount, _, source = line.partition(" - ")
-        root, point = mount.split()[3:5]
-        kind, _, options = source.split(" ", 2)
-        if kind == "cgroup2":
-            controllers_here = [""]
-        elif kind == "cgroup":
-            controllers_here = [name for name in _V1_CONTROLLERS if name in options.split(",")]
-        else:
-            continue
-        for controller in controllers_here:
-            if controller in paths and controller not in found:
-                top = Path(_unescaped(point))
-                own = top / _below(paths[controller], _unescaped(root))
-                found[controller] = Hierarchy(top, own, version=1 if controller else 2)
+    shown: dict[str, int] = {}
+    for mount in _mounts(mountinfo):
+        for controller in mount.controllers:
+            if controller not in paths:
+                continue
+            own = _own(mount, paths[controller], locate)
+            levels = -1 if own is None else len(own.relative_to(mount.point).parts)
+            if controller not in found or levels > shown[controller]:
+                # where none has it, the first one's own limits are better than none: they may be what we are below
+                found[controller] = Hierarchy(mount.point, own or mount.point, version=1 if controller else 2)
+                shown[controller] = levels
     return found
 
 
-def _below(path: str, root: str) -> PurePosixPath:
-    """Return a cgroup's path below the one that is mounted; a container may see a path that it does not mount."""
-    if ".." in PurePosixPath(path).parts or not PurePosixPath(path).is_relative_to(root):
-        return PurePosixPath()
-    return PurePosixPath(path).relative_to(root)
+def _own(mount: _Mount, path: PurePosixPath, locate: Callable[[Path, int, PurePosixPath], Path | None]) -> Path | None:
+    """Return the directory of a cgroup below a mount, or None if it is not there.
+
+    In a cgroup namespace both paths begin at the namespace's root, and lead out of it by `..`: below a mount of `/..`
+    the cgroup `/` has a name that the namespace does not show.
+    """
+    root, own = list(mount.root.parts), list(path.parts)
+    while root and own and root[0] == own[0]:
+        del root[0], own[0]
+    if ".." in own or any(part != ".." for part in root):
+        return None
+    below = PurePosixPath(*own)
+    return locate(mount.point, len(root), below) if root else mount.point / below
+
+
+def _locate(point: Path, levels: int, below: PurePosixPath) -> Path | None:
+    """Return the directory that is so many levels below a mount point, and then a path, and has this very process."""
+    own = str(os.getpid())
+    candidates = (each / below for each in point.glob("/".join(["*"] * levels)))
+    return next((each for each in candidates if own in _read(each / "cgroup.procs").split()), None)
+
+
+def _paths(cgroup: str) -> dict[str, PurePosixPath]:
+    """Return the process's own path by controller; a line that is none, such as the rest of a name, is passed over."""
+    paths = {}
+    for line in cgroup.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number.isdigit() and path.startswith("/"):
+            paths.update(dict.fromkeys(controllers.split(","), PurePosixPath(path)))
+    return paths
+
+
+def _mounts(mountinfo: str) -> Iterator[_Mount]:
+    """Return the mounted hierarchies; of those at one mount point only the last, which hides the others."""
+    by_point: dict[Path, _Mount | None] = {}
+    for line in mountinfo.splitlines():
+        # "id parent major:minor root point options [tag...] - type source options": source and options may be empty
+        mount, _, source = line.partition(" - ")
+        fields, (kind, *described) = mount.split(" "), source.split(" ")
+        if len(fields) < _FIELDS_OF_A_MOUNT:
+            continue
+        root, point = (_unescaped(each) for each in fields[3:5])
+        options = described[-1].split(",") if described else []
+        by_point.pop(Path(point), None)
+        by_point[Path(point)] = None
+        if kind == "cgroup2":
+            by_point[Path(point)] = _Mount(PurePosixPath(root), Path(point), ("",))
+        elif kind == "cgroup":
+            controllers = tuple(name for name in _V1_CONTROLLERS if name in options)
+            by_point[Path(point)] = _Mount(PurePosixPath(root), Path(point), controllers)
+    return (mount for mount in by_point.values() if mount is not None)
 
 
 def _unescaped(path: str) -> str:
-    return path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+    r"""Return a path of mountinfo, in which white space, backslashes and `#` are octal, such as `\040`."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), path)
 
 
 class Cgroup:
@@ -120,9 +179,11 @@ class Cgroup:
     def of_this_process(cls) -> Cgroup:
         """Find it; a system without cgroups has one that grants everything."""
         try:
-            return cls(find(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text()))
-        except (OSError, ValueError):
+            # a name may be of any bytes
+            cgroup, mountinfo = (Path(each).read_text(errors="surrogateescape") for each in _DESCRIPTIONS)
+        except OSError:
             return cls({})
+        return cls(find(cgroup, mountinfo, _locate))
 
     def read(self) -> Grant:
         """Return what is granted now."""
@@ -139,8 +200,8 @@ class Cgroup:
         names = _MEMORY_FILES[self._memory.version]
         left = []
         for directory in self._memory.upwards():
-            limit, usage = _number(_read(directory / names.limit)), _number(_read(directory / names.usage))
-            if limit is not None and usage is not None and limit < _UNLIMITED_BYTES:
+            limit, usage = _memory_limit(directory, names), _number(_read(directory / names.usage))
+            if limit is not None and usage is not None:
                 left.append(limit - usage + _field(directory / "memory.stat", names.droppable))
         return min(left, default=None)
 
@@ -149,6 +210,32 @@ class Cgroup:
         if self._memory is None:
             return 0
         return int(_field(self._memory.own / _MEMORY_FILES[self._memory.version].events, "oom_kill"))
+
+    def kills_together(self) -> Path | None:
+        """Return the cgroup of which the kernel ends every process once memory runs out; None where it ends one alone.
+
+        It is this process's own or one above it, and has memory.oom.group set, as the kubelet does for containers since
+        Kubernetes 1.28. Version 1 has nothing like it.
+        """
+        if self._memory is None or self._memory.version == 1:
+            return None
+        marked = (each for each in self._memory.upwards() if _read(each / "memory.oom.group").strip() == "1")
+        return next(marked, None)
+
+    def out_of_memory_record(self) -> dict[str, int]:
+        """Return how many processes were killed for want of memory: in this cgroup, and in all below its parent.
+
+        The parent's count outlives this cgroup, which a container manager makes anew for each start; in a container it
+        is seldom to be seen. What is not told is missing.
+        """
+        if self._memory is None:
+            return {}
+        directories = [self._memory.own]
+        if self._memory.own != self._memory.top and self._memory.version != 1:  # there only the own ones are counted
+            directories.append(self._memory.own.parent)
+        name = _MEMORY_FILES[self._memory.version].events
+        told = ((each, _read(each / name)) for each in directories)
+        return {str(each): int(_field(each / name, "oom_kill")) for each, text in told if "oom_kill " in text}
 
     def _cpu_grant(self) -> tuple[float | None, float]:
         if self._cpu is None:
@@ -164,9 +251,15 @@ class Cgroup:
     def _memory_grant(self) -> float | None:
         if self._memory is None:
             return None
-        name = _MEMORY_FILES[self._memory.version].limit
-        limits = (_number(_read(directory / name)) for directory in self._memory.upwards())
-        return min((limit for limit in limits if limit is not None and limit < _UNLIMITED_BYTES), default=None)
+        names = _MEMORY_FILES[self._memory.version]
+        limits = (_memory_limit(directory, names) for directory in self._memory.upwards())
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _memory_limit(directory: Path, names: _MemoryFiles) -> float | None:
+    """Return the tightest of a cgroup's own limits of memory, in bytes."""
+    limits = (_number(_read(directory / name)) for name in names.limits)
+    return min((limit for limit in limits if limit is not None and limit < _UNLIMITED_BYTES), default=None)
 
 
 def cpu_count() -> int:

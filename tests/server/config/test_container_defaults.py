@@ -7,6 +7,7 @@ import pytest
 from stablehand_server import cli
 from stablehand_server.config import container_defaults, flags
 from stablehand_server.config.container_defaults import WORKER_BYTES, Resources, found
+from stablehand_server.linux.cgroup import Cgroup, Hierarchy
 
 GIBIBYTE = 1024**3
 
@@ -49,6 +50,16 @@ def test_the_log_says_what_was_found_and_where():
     assert str(found(1.5, None, cores=8, memory_bytes=GIBIBYTE)) == (
         "1.5 cores (the cgroup's limit), 1024 MiB of memory (the machine's, no limit)"
     )
+
+
+@pytest.mark.parametrize(("group", "said"), [("1\n", True), ("0\n", False), (None, False)])
+def test_the_log_says_where_one_process_without_memory_ends_all(tmp_path, group, said):
+    if group is not None:
+        (tmp_path / "memory.oom.group").write_text(group)
+    warning = container_defaults.warning_of_memory(Cgroup({"": Hierarchy(tmp_path, tmp_path, 2)}))
+
+    assert (warning is not None) == said
+    assert warning is None or str(tmp_path) in warning
 
 
 @pytest.fixture
