@@ -11,6 +11,7 @@ import socket
 import time
 from typing import Any
 
+from stablehand_server.master import lifecycle
 from stablehand_server.master.arbiter import LiveArbiter
 from stablehand_server.shared_memory import Cell, Server, State
 
@@ -34,9 +35,10 @@ class DrainingArbiter(LiveArbiter):
         """SIGTERM: not ready from now on; the stop itself comes with the pass of the main loop that finds it due."""
         if self._drained_at is not None:
             return
-        serves = any(worker.ready for worker in self.WORKERS.values())
+        now = time.monotonic()
+        serves = any(lifecycle.serves(worker, now) for worker in self.WORKERS.values())
         seconds = self.cfg.drain_seconds if serves else 0
-        self._drained_at = time.monotonic() + seconds
+        self._drained_at = now + seconds
         self.slots.server[Server.STOPPING] = 1.0
         if seconds:
             self.log.info("Not ready any more, serving on for %d s (--drain-seconds)", seconds)

@@ -49,10 +49,15 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
     ]
 
 
+def serves(worker: MeasuredWorker, now: float) -> bool:
+    """Tell whether the worker has beaten, be that noted already or not: it may be answering requests."""
+    # The file's time is the wall clock's until the worker beats for the first time, in its own loop.
+    return worker.ready or worker.tmp.last_update() <= now
+
+
 def note_first_heartbeat(worker: MeasuredWorker) -> bool:
     """Tell whether the worker has beaten for the first time since the last call; if so, it is ready."""
-    # The file's time is the wall clock's until the worker beats for the first time, in its own loop.
-    if worker.ready or worker.tmp.last_update() > time.monotonic():
+    if worker.ready or not serves(worker, time.monotonic()):
         return False
     worker.ready = True
     if worker.retiring_since is None:
@@ -80,7 +85,7 @@ def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal
     if worker.retiring_since is None:
         return None
     # It has accepted nothing, and never will: once told to retire, no class accepts. So nobody loses a request.
-    if not worker.ready and now - worker.retiring_since > _ABANDONED_BOOT_SECONDS:
+    if not serves(worker, now) and now - worker.retiring_since > _ABANDONED_BOOT_SECONDS:
         return signal.SIGKILL
     return signal.SIGTERM if now - worker.told_to_retire_at > _SECONDS_BETWEEN_SIGNALS else None
 

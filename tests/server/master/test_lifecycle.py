@@ -13,6 +13,7 @@ from stablehand_server.shared_memory import Cell, Slots, State
 
 PATIENCE = Patience(boot=10, graceful=30, timeout=5)
 NOW = 1000.0
+NEVER = 2e9  # the file's time before the first beat is the wall clock's
 
 
 def worker(**known):
@@ -47,9 +48,13 @@ def worker(**known):
         (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 0.5), None),
         (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 1.5), signal.SIGTERM),
         (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5), signal.SIGABRT),
-        (worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 1.5, told_to_retire_at=NOW - 0.5), None),
+        (worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5), None),  # beats
         (
-            worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5),
+            worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 1.5, told_to_retire_at=NOW - 0.5),
+            None,
+        ),
+        (
+            worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5),
             signal.SIGKILL,
         ),
     ],
@@ -69,7 +74,7 @@ def test_a_worker_is_ready_at_its_first_heartbeat_and_that_is_told_once():
     booting = worker(ready=False, beat=time.time() + 1e6)
     assert not lifecycle.note_first_heartbeat(booting)
     assert lifecycle.phase(booting) is Phase.BOOTING
-    booting.tmp = SimpleNamespace(last_update=time.monotonic)
+    booting.tmp = SimpleNamespace(last_update=lambda: 0.0)
 
     assert lifecycle.note_first_heartbeat(booting)
     assert not lifecycle.note_first_heartbeat(booting)
@@ -93,3 +98,8 @@ def test_the_plan_is_told_who_has_served_enough():
 
     assert (one.pid, one.index, one.generation, one.phase, one.age, one.spent) == (11, 3, 2, Phase.READY, 7, True)
     assert not other.spent
+
+
+@pytest.mark.parametrize(("beat", "ready", "serves"), [(NOW, False, True), (NEVER, False, False), (NEVER, True, True)])
+def test_a_worker_may_be_answering_from_its_first_heartbeat_on_before_the_master_has_noted_it(beat, ready, serves):
+    assert lifecycle.serves(worker(beat=beat, ready=ready), NOW) is serves

@@ -67,6 +67,7 @@ class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
         self._crew = LeaderFollowers(self.cfg.threads, self._next_ready, self._serve, self._wake_main_thread, self.log)
         self._alarms = select.poll()
         self._alarms.register(self.PIPE[0], select.POLLIN)
+        self.notify()  # before anything is accepted: a request that keeps the GIL from then on is found out
         self._crew.start()
         stuck = False
         while self.alive and not stuck and self.is_parent_alive():
