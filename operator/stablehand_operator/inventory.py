@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from stablehand_operator.builders import Manifest
     from stablehand_operator.pods import Failure
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.lifecycle.state import TunerState
-    from stablehand_tuner.observe.observation import Observation
-    from stablehand_tuner.observe.snapshot import Snapshot
+    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.snapshot import Snapshot
+    from stablehand_tuner.state import TunerState
 
 CHILD_KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount")
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stablehand_tuner.lifecycle.state import TunerState
+from stablehand_tuner.state import TunerState
 
 logger = logging.getLogger(__name__)
 

@@ -20,16 +20,16 @@ from stablehand_server.autotune.view import View
 from stablehand_server.linux import procfs
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
-from stablehand_tuner.observe.observation import CounterReset, observe
+from stablehand_tuner.observation import CounterReset, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.observe.observation import Observation
-    from stablehand_tuner.observe.snapshot import Snapshot
+    from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
+    from stablehand_tuner.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import socket as blocking_socket
-import ssl
 from typing import Any
 
+from stablehand_server.workers.common import arrived
+from stablehand_server.workers.common.base import HEADER_SECONDS
 from stablehand_server.workers.common.patience import Patience
 
 
 class WatchedClient(Patience):
-    """A connection, from the worker's side."""
+    """A connection, from the worker's side; `header_seconds` is how long a request's headers may take.
 
-    __slots__ = ("_receive", "_socket", "gettimeout", "settimeout")
+    `request` is the one that is served, or None while the next one is awaited and read.
 
-    def __init__(self, client: Any) -> None:
+    It has neither gettimeout nor settimeout: gunicorn's parser would call them at every request.
+    """
+
+    __slots__ = ("_fileno", "_header_seconds", "_receive", "request")
+
+    def __init__(self, client: Any, header_seconds: float = HEADER_SECONDS) -> None:
         super().__init__()
-        self._socket = client
+        self._fileno: int = client.fileno()
+        self._header_seconds = header_seconds
         self._receive = client.recv
-        self.gettimeout = client.gettimeout
-        self.settimeout = client.settimeout
+        self.request: Any = None
+
+    def read_through(self, secured: Any) -> None:
+        """Read through another object from now on: the same connection with TLS around it."""
+        self._receive = secured.recv
 
     def recv(self, size: int) -> Any:
         """Receive as the socket does."""
@@ -28,20 +37,15 @@ class WatchedClient(Patience):
             self.await_headers()
         return received
 
+    def await_headers(self) -> None:
+        """Note that the first byte of a request has come: the rest of its headers should follow."""
+        self.await_request(self._header_seconds)
+        self.idle = False
+
     def data_waits(self) -> bool:
         """Tell whether something can be read at once."""
-        client = self._socket
-        if isinstance(client, ssl.SSLSocket) and client.pending():
-            return True
-        try:
-            return bool(client._sock.recv(1, blocking_socket.MSG_PEEK | blocking_socket.MSG_DONTWAIT))  # noqa: SLF001 (gevent's sockets have no other way)
-        except (OSError, AttributeError):
-            return False
+        return arrived.bytes_waiting(self._fileno) > 0
 
     def give_up(self) -> None:
         """Let whoever reads see the end of the stream; what has come already is still read first."""
-        try:
-            # Of the plain socket: shutting down TLS would make the next bytes be taken for plain ones.
-            self._socket._sock.shutdown(blocking_socket.SHUT_RD)  # noqa: SLF001 (as above)
-        except (OSError, AttributeError):
-            return  # the client has gone meanwhile, which is as good
+        arrived.end_reading(self._fileno)

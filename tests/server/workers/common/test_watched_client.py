@@ -7,22 +7,12 @@ import pytest
 from stablehand_server.workers.common.watched_client import WatchedClient
 
 
-class GeventSocket:
-    """As much of a gevent socket as is used: its own recv, and the plain socket below."""
-
-    def __init__(self, plain):
-        self._sock = plain
-        self.recv = plain.recv
-        self.gettimeout = plain.gettimeout
-        self.settimeout = plain.settimeout
-
-
 @pytest.fixture
 def pair():
     ours, theirs = socket.socketpair()
     ours.settimeout(5)
     with ours, theirs:
-        yield WatchedClient(GeventSocket(ours)), theirs
+        yield WatchedClient(ours), theirs
 
 
 def test_a_client_that_sends_no_request_in_time_reads_the_end_of_the_stream(pair):
@@ -97,3 +87,20 @@ def test_a_client_that_has_gone_is_no_error(pair):
     client.give_up()
 
     assert client.recv(10) == b""
+
+
+def test_a_header_may_take_as_long_as_gunicorn_would_let_it():
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    with ours, theirs:
+        client = WatchedClient(ours, header_seconds=75.0)
+        client.await_request(75.0)
+        theirs.sendall(b"GET")
+        client.recv(10)
+        client.look(100.0)
+        client.look(174.9)
+        theirs.sendall(b" /")
+        assert client.recv(10) == b" /"
+
+        client.look(175.1)
+        assert client.recv(10) == b""

@@ -1,1 +1,0 @@
-"""The two contracts between operator and server: settings, and the names of metrics."""

@@ -1,1 +1,0 @@
-"""Did a change help or harm: comparisons and tests."""

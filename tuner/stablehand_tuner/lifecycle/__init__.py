@@ -1,1 +1,0 @@
-"""The life of a change: watched for, applied, tried, kept or rolled back."""

@@ -1,1 +1,0 @@
-"""From an observation to the settings that would suit it best."""

@@ -1,1 +1,0 @@
-"""From scrapes to observations: what happened on a pod between two moments."""
