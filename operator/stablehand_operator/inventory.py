@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stablehand_operator.pods import Failure
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
+    from stablehand_tuner.settings import Settings
     from stablehand_tuner.snapshot import Snapshot
     from stablehand_tuner.state import TunerState
 
@@ -75,6 +76,8 @@ class AppRecord:
     tuner_state: TunerState | None = None
     decision: Decision | None = None
     nudged_at: dict[str, float] = dataclasses.field(default_factory=dict)
+    ran: dict[str, Settings] = dataclasses.field(default_factory=dict)  # by a pod's UID, as it said last
+    memory_kills: dict[str, str] = dataclasses.field(default_factory=dict)  # by a pod's UID, what is known already
     status_written_at: float = float("-inf")
     tuning: asyncio.Task[None] | None = None
 

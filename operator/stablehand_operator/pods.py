@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _EXCEPTION_LINE = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception)\b")
 _LONGEST_MESSAGE = 500
+_KILLED = 128 + 9  # the exit code of a container whose first process got SIGKILL
 # A container waits for these in the normal course of things.
 _NORMAL_WAITING = frozenset({"ContainerCreating", "PodInitializing"})
 
@@ -40,6 +41,7 @@ class Pod:
     deleting: bool
     annotations: Mapping[str, str]
     failure: Failure | None
+    memory_kill: str = ""  # which of its containers the kernel killed last for want of memory; empty if none
 
     @property
     def should_serve(self) -> bool:
@@ -63,6 +65,7 @@ class Pod:
             deleting="deletionTimestamp" in metadata,
             annotations=dict(metadata.get("annotations") or {}),
             failure=_failure(status, conditions),
+            memory_kill=_memory_kill(status),
         )
 
 
@@ -80,8 +83,27 @@ def _failure(status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, An
         return Failure("PodsUnschedulable", f"no node takes the pod: {scheduled.get('message') or 'no reason given'}")
     if status.get("phase") == "Failed":
         return Failure(status.get("reason") or "PodFailed", status.get("message") or "the pod failed")
-    containers = [each for each in status.get("containerStatuses") or [] if each.get("name") == CONTAINER]
-    return _container_failure(containers[0]) if containers else None
+    container = _container(status)
+    return _container_failure(container) if container else None
+
+
+def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the status of the app's container, empty before it has one."""
+    return next((each for each in status.get("containerStatuses") or [] if each.get("name") == CONTAINER), {})
+
+
+def _memory_kill(status: Mapping[str, Any]) -> str:
+    """Return what identifies the last end of the app's container, if the kernel killed it for want of memory.
+
+    A container in which only another process was killed may end much later, and is reported with the same reason: what
+    tells the two apart is the exit code.
+    """
+    container = _container(status)
+    ends = [(container.get(each) or {}).get("terminated") for each in ("state", "lastState")]
+    last: Mapping[str, Any] = next((each for each in ends if each), {})
+    if last.get("reason") != "OOMKilled" or last.get("exitCode") != _KILLED:
+        return ""
+    return str(last.get("containerID") or last.get("finishedAt") or "")
 
 
 def _container_failure(container: Mapping[str, Any]) -> Failure | None:

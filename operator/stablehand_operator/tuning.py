@@ -29,7 +29,7 @@ from stablehand_tuner.observation import CounterReset, Observation, observe
 from stablehand_tuner.policy import InvalidPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Protocol
 
     import aiohttp
@@ -142,7 +142,8 @@ class TuningLoop:
             RetryLater, Refused, ClusterError: when the cluster does not do as it should; nothing is lost by that.
         """
         requested_cores = read_app(record).requested_cores()
-        pods = [pod for pod in self._inventory.pods(record.key) if pod.should_serve]
+        every = self._inventory.pods(record.key)
+        pods = [pod for pod in every if pod.should_serve]
         snapshots = await asyncio.gather(*(self._scrape(session, pod, requested_cores) for pod in pods))
         async with record.lock:
             if self._inventory.apps.get(record.key) is not record:
@@ -155,8 +156,11 @@ class TuningLoop:
             desired = read(record.status.settings.desired)
             if desired is None:
                 return  # not reconciled yet
-            decisions = self._step(record, app)
+            killed = _killed(record, every, desired)
+            decisions = self._step(record, app, killed)
             desired = await self._carry_out(record, app, desired, decisions)
+            # only now: what could not be written down is told again
+            _note_what_runs(record, every, zip(pods, snapshots, strict=True))
             await self._nudge_again(record, pods, desired)
 
     async def _scrape(self, session: aiohttp.ClientSession, pod: Pod, requested_cores: float | None) -> Snapshot | None:
@@ -174,7 +178,7 @@ class TuningLoop:
             logger.info("%s/%s: %s", pod.namespace, pod.name, error)
             return None
 
-    def _step(self, record: AppRecord, app: WSGIApp) -> tuple[Decision, ...]:
+    def _step(self, record: AppRecord, app: WSGIApp, killed: Mapping[str, Settings]) -> tuple[Decision, ...]:
         try:
             policy = app.tuning_policy()
         except InvalidPolicy as error:
@@ -182,7 +186,9 @@ class TuningLoop:
             return ()
         state = record.tuner_state or stored_state(record.status)
         state = state.for_image(f"{app.spec.image} {app.spec.app}")
-        record.tuner_state, decisions = step(policy, state, record.observations, time.time(), canaries=True)
+        record.tuner_state, decisions = step(
+            policy, state, record.observations, time.time(), canaries=True, killed=killed
+        )
         for decision in decisions:
             self._telemetry.decisions.labels(decision.action.value, decision.reason.value).inc()
         return decisions
@@ -250,6 +256,38 @@ class TuningLoop:
 def _own(state: TunerState) -> tuple[str, Settings] | None:
     """Return which pod should have which settings of its own."""
     return None if state.canary is None else (state.canary.pod, state.canary.settings)
+
+
+def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[str, Settings]:
+    """Return which servers the kernel has killed as a whole since the last look, with the settings that they ran.
+
+    It is read in the pods' status, for nobody in the container is left to count it. A pod that is seen for the first
+    time only shows what was before: whether that is known already, nobody can tell.
+    """
+    canary = (record.tuner_state or stored_state(record.status)).canary
+    killed: dict[str, Settings] = {}
+    for pod in pods:
+        if (
+            not pod.deleting
+            and pod.memory_kill
+            and pod.memory_kill != record.memory_kills.get(pod.uid, pod.memory_kill)
+        ):
+            # one that is killed before it can be asked ran what it starts with
+            starts_with = canary.settings if canary is not None and canary.pod == pod.name else desired
+            killed[pod.name] = record.ran.get(pod.uid, starts_with)
+            logger.info("%s/%s: the kernel killed the container for its memory", pod.namespace, pod.name)
+    return killed
+
+
+def _note_what_runs(record: AppRecord, pods: Sequence[Pod], answers: Iterable[tuple[Pod, Snapshot | None]]) -> None:
+    """Remember what each pod runs and how it ended last, and forget the pods that are gone."""
+    ended = {pod.uid for pod in pods if pod.memory_kill != record.memory_kills.get(pod.uid, "")}
+    present = {pod.uid for pod in pods}
+    record.ran = {uid: settings for uid, settings in record.ran.items() if uid in present - ended}
+    for pod, snapshot in answers:
+        if snapshot is not None and snapshot.settings_active is not None:
+            record.ran[pod.uid] = snapshot.settings_active
+    record.memory_kills = {pod.uid: pod.memory_kill for pod in pods}
 
 
 def _observations(

@@ -39,12 +39,14 @@ class Script:
         self.count = itertools.count(1)
         self.canary: Canary | None = None
         self.policies: list = []
+        self.killed: list[dict] = []
 
-    def __call__(self, policy, state, observations, now, *, canaries):
+    def __call__(self, policy, state, observations, now, *, canaries, killed):
         """Take one step."""
         assert canaries, "a cluster can give one pod settings of its own"
         del now
         self.policies.append(policy)
+        self.killed.append(dict(killed))
         self.shown.append(dict(observations))
         self.states.append(state)
         new = TunerState(image=state.image, note=f"step {next(self.count)}")
@@ -348,3 +350,85 @@ async def test_without_a_limit_a_pod_counts_on_the_cores_that_it_requested(stabl
         await stable.tick()
 
     assert script.shown[-1]["shop-1"].cores == 1.5
+
+
+def killed_container(number, *, exit_code=137, where="lastState"):
+    end = {"reason": "OOMKilled", "exitCode": exit_code, "containerID": f"containerd://{number}"}
+    return {"containerStatuses": [{"name": "app", "ready": False, where: {"terminated": end}}]}
+
+
+async def test_a_server_that_was_killed_for_its_memory_is_told_once_with_the_settings_that_it_ran(
+    stable, script, make_pod, make_exposition
+):
+    stable.pod.text = make_exposition(THREADS, requests=5)
+    await stable.tick()
+    killed = make_pod(ready=False, **killed_container(1, where="state"))
+    stable.inventory.take_pod(stable.cluster.put(killed))
+    await stable.tick()
+    again = make_pod(ready=True, **killed_container(1))
+    stable.inventory.take_pod(stable.cluster.put(again))
+    await stable.tick()
+    await stable.tick()
+
+    assert script.killed == [{}, {"shop-1": THREADS}, {}, {}]
+
+
+async def test_a_server_that_is_killed_before_it_can_be_asked_ran_what_it_starts_with(stable, script, make_pod):
+    await stable.tick()
+    script.decisions = [APPLY]
+    await stable.tick()
+    script.decisions = [HOLD]
+    for number in (1, 2):
+        stable.inventory.take_pod(stable.cluster.put(make_pod(ready=False, **killed_container(number))))
+        await stable.tick()
+
+    assert script.killed[-2:] == [{"shop-1": SYNC}, {"shop-1": THREADS}], "it ran the former, and started with the new"
+
+
+async def test_what_could_not_be_written_down_is_told_again(stable, script, make_pod):
+    await stable.tick()
+    stable.inventory.take_pod(stable.cluster.put(make_pod(ready=False, **killed_container(1))))
+    script.decisions = [APPLY]
+    stable.cluster.failures["write_status"] = [ClusterError("no", 500)]
+    with pytest.raises(ClusterError):
+        await stable.tick()
+    await stable.tick()
+
+    assert script.killed[-2:] == [{"shop-1": SYNC}, {"shop-1": SYNC}]
+
+
+@pytest.mark.parametrize("how", [{"exit_code": 0}, {"exit_code": 1}])
+async def test_a_container_that_ended_by_itself_after_another_process_was_killed_was_not_killed(
+    stable, script, make_pod, how
+):
+    await stable.tick()
+    stable.inventory.take_pod(stable.cluster.put(make_pod(ready=False, **killed_container(1, **how))))
+    await stable.tick()
+
+    assert script.killed[-1] == {}
+
+
+async def test_a_kill_from_before_the_operator_began_to_watch_is_not_held_against_anything(stable, script, make_pod):
+    stable.inventory.take_pod(stable.cluster.put(make_pod(**killed_container(1))))
+    await stable.tick()
+    await stable.tick()
+
+    assert script.killed == [{}, {}]
+
+
+async def test_a_change_that_gets_its_container_killed_again_and_again_is_taken_back(stable, make_pod, make_exposition):
+    await stable.tick()
+    trial = {"phase": Phase.TRIAL, "since": 0.0, "change": APPLY, "settings": SYNC, "target": THREADS}
+    stable.pod.text = make_exposition(SYNC, requests=50)
+    await stable.tick()
+    observation = stable.record.observations["shop-1"]
+    image = stable.record.tuner_state.image
+    stable.record.tuner_state = TunerState(image=image, baseline=observation, **trial)
+    stable.record.ran.clear()
+    stable.inventory.take_pod(stable.cluster.put(make_pod(ready=False, **killed_container(1))))
+    stable.record.ran[make_pod()["metadata"]["uid"]] = THREADS
+    await stable.tick()
+
+    assert stable.record.decision.action is Action.ROLL_BACK
+    assert stable.record.decision.reason is Reason.TRIAL_MEMORY
+    assert '"workerClass": "sync"' in stable.settings_in_config_map()

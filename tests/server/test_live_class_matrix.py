@@ -44,6 +44,19 @@ def test_the_tour_has_every_ordered_pair_of_classes_once():
     assert len(set(zip(classes, [*classes[1:], classes[0]], strict=True))) == len(classes) == len(WorkerClass) ** 2
 
 
+def test_no_request_fails_on_the_way_through_every_class(launch, until):
+    steps = {step["workerClass"]: step for step in tour()}
+    server = launch()
+    with BackgroundLoad(Load(f"http://127.0.0.1:{server.port}/?0.002", connections=8, duration=300)) as load:
+        until(lambda: load.last().completed)
+        for step in steps.values():
+            configure(server, until, step)
+        result = load.stop()
+
+    assert (result.failures, result.examples) == ({}, [])
+    assert server.switches("done") >= len(WorkerClass)
+
+
 def test_no_request_fails_and_nothing_leaks_through_every_pair_of_classes(launch, until):
     server = launch()
     through_every_pair(server, until, tours=1, requests=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import change, plausibility, stability, watching
+from stablehand_tuner import change, memory_kill, plausibility, stability, watching
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.policy import Mode
 from stablehand_tuner.reasons import Reason
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
+    from stablehand_tuner.settings import Settings
 
 __all__ = ["TunerState", "step"]
 
@@ -27,6 +28,7 @@ def step(
     now: float,
     *,
     canaries: bool = False,
+    killed: Mapping[str, Settings] | None = None,
 ) -> tuple[TunerState, tuple[Decision, ...]]:
     """Decide once; call it after every round of scrapes.
 
@@ -37,6 +39,8 @@ def step(
         now: seconds on a clock that goes on over restarts (Unix time).
         canaries: whether the caller can give one pod settings of its own, as `TunerState.canary` says. Then a change is
             tried on one pod first, where there are several. Without it no canary begins; one under way is withdrawn.
+        killed: by pod, the settings of servers that the kernel killed as a whole for want of memory since the last
+            step, as no scrape can tell. Each kill is told once.
 
     Returns:
         The state, to be stored before anything is done about the decisions, and at least one decision. Decisions with
@@ -51,6 +55,10 @@ def step(
     observations, lie = plausibility.sift(observations)
     if policy.mode is not Mode.AUTO or policy.frozen or (state.canary is not None and not canaries):
         state = change.abandon(state)
+    if killed and policy.mode is not Mode.OFF and not policy.frozen:
+        state, consequence = memory_kill.react(policy, state, killed, now)
+        if consequence is not None:
+            return state, (*notes, consequence)
     if policy.mode is Mode.OFF:
         state = _at_rest(state)
         decision = Decision(Action.HOLD, Reason.MODE_OFF, "the mode is Off: the settings stay as they are")
