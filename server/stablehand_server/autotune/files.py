@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.settings import Settings
 from stablehand_tuner.state import TunerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +63,44 @@ def _object(text: str) -> dict[str, Any]:
     return fields
 
 
-def write_state(path: Path | None, state: TunerState) -> None:
-    """Keep what the tuner knows, if there is a file to keep it in.
+@dataclasses.dataclass(frozen=True)
+class LastRun:
+    """What ran when the state was written, for a start that finds that this was ended from outside.
+
+    Attributes:
+        settings: what the server ran.
+        memory_kills: the kernel's counts of processes that were killed for want of memory, by cgroup.
+    """
+
+    settings: Settings
+    memory_kills: Mapping[str, int]
+
+    def was_killed(self, memory_kills: Mapping[str, int]) -> bool:
+        """Tell whether the kernel has killed more by now than it had when this was written."""
+        return any(count > self.memory_kills.get(cgroup, count) for cgroup, count in memory_kills.items())
+
+
+def read_last_run(path: Path | None) -> LastRun | None:
+    """Return what ran when the state was written; None where nobody noted it."""
+    if path is None:
+        return None
+    try:
+        fields = _object(path.read_text())["lastRun"]
+        kills = {str(cgroup): int(count) for cgroup, count in fields["memoryKills"].items()}
+        return LastRun(Settings.from_mapping(fields["settings"]), kills)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # what is wrong with the file is said where the state is read
+
+
+def write_state(path: Path | None, state: TunerState, run: LastRun | None = None) -> None:
+    """Keep what the tuner knows, and what runs, if there is a file to keep it in.
 
     Raises:
         OSError: when it cannot be written.
     """
-    if path is not None:
-        replace(path, json.dumps(state.to_mapping()) + "\n")
+    if path is None:
+        return
+    fields = state.to_mapping()
+    if run is not None:
+        fields["lastRun"] = {"settings": run.settings.to_mapping(), "memoryKills": dict(run.memory_kills)}
+    replace(path, json.dumps(fields) + "\n")

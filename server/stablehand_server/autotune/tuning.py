@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Protocol
 from stablehand_server.autotune import files
 from stablehand_server.autotune.view import View
 from stablehand_server.linux import procfs
+from stablehand_server.linux.cgroup import Cgroup
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observation import CounterReset, observe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observation import Observation
     from stablehand_tuner.policy import Policy
+    from stablehand_tuner.settings import Settings
     from stablehand_tuner.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Tuning:
         failures: the type of that exception.
         app: what identifies the app: a state that was learnt from another one is forgotten.
         memory_bytes: what the machine has left for the server, which limits it like a cgroup; None if nobody knows.
+        memory_kills: returns the kernel's counts of processes that were killed for want of memory, by cgroup.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Tuning:
         *,
         app: str,
         memory_bytes: float | None,
+        memory_kills: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._policy = policy
         self._settings_path = settings_path
@@ -79,11 +83,37 @@ class Tuning:
         self._scrape = scrape
         self._failures = failures
         self._memory_bytes = memory_bytes
+        self._memory_kills = memory_kills
         self._failed = 0
         self._earlier: Snapshot | None = None
         self._last: Decision | None = None
+        self._runs: Settings | None = None
         self._decisions: collections.deque[Decision] = collections.deque(maxlen=_DECISIONS_KEPT)
         self.state = files.read_state(state_path).for_image(app)
+
+    def learn_from_last_run(self, now: float) -> None:
+        """Hold it against the settings that ran if the kernel ended the whole server for want of memory.
+
+        Nobody was left then to tell; but the counts of kills that the state was written with have grown.
+
+        Args:
+            now: Unix time, to remember by.
+        """
+        last = files.read_last_run(self._state_path)
+        if last is None or not last.was_killed(self._memory_kills()):
+            return
+        logger.warning("The kernel has killed this server for want of memory while it ran %s", last.settings)
+        state, decisions = step(self._policy, self.state, {}, now, killed={_SERVER: last.settings})
+        try:
+            files.write_state(self._state_path, state, files.LastRun(last.settings, self._memory_kills()))
+        except OSError as error:
+            logger.warning("Nothing is learnt from that while the tuner's state cannot be written: %s", error)
+            return
+        self.state = state
+        for decision in decisions:
+            if decision.changes_settings:
+                logger.warning("%s: %s", decision.action, decision.message)
+            self._carry_out(decision)
 
     def tick(self, at: float, now: float) -> View | None:
         """Do one round; None before there are two scrapes to compare, or when the state cannot be kept.
@@ -100,7 +130,7 @@ class Tuning:
         state, decisions = step(self._policy, self.state, {_SERVER: observation}, now)
         try:
             # before anything is done: whoever comes after a crash finds what was meant, and finishes it
-            files.write_state(self._state_path, state)
+            files.write_state(self._state_path, state, self._running(later))
         except OSError as error:
             logger.warning("Nothing is decided while the tuner's state cannot be written: %s", error)
             return None
@@ -128,6 +158,12 @@ class Tuning:
         self._failed = 0
         self._earlier = later = self._within_machine(later)
         return later
+
+    def _running(self, told: Snapshot | None) -> files.LastRun | None:
+        """Return what the next start should know of this run, should it end without a word."""
+        if told is not None and told.settings_active is not None:
+            self._runs = told.settings_active
+        return None if self._runs is None else files.LastRun(self._runs, self._memory_kills())
 
     def _within_machine(self, told: Snapshot) -> Snapshot:
         limits = [each for each in (told.memory_limit_bytes, self._memory_bytes) if each is not None]
@@ -187,8 +223,16 @@ def run(
     # Read once, before there are many workers: a limit that went up and down with the neighbours would never be calm.
     memory = procfs.available_bytes()
     tuning = Tuning(
-        policy, settings_path, state_path, lambda at: scrape(address, at), ScrapeFailed, app=app, memory_bytes=memory
+        policy,
+        settings_path,
+        state_path,
+        lambda at: scrape(address, at),
+        ScrapeFailed,
+        app=app,
+        memory_bytes=memory,
+        memory_kills=Cgroup.of_this_process().out_of_memory_record,
     )
+    tuning.learn_from_last_run(time.time())
     interval = scrape_interval(policy)
     due = time.monotonic()
     while os.getppid() == parent_pid:

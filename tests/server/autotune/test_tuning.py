@@ -26,6 +26,7 @@ class Run:
         self.state_path = directory / "state.json"
         self.seconds = 0.0
         self.views = []
+        self.memory_kills = {"/sys/fs/cgroup/app": 3}
         self.restart()
 
     def restart(self, app="/srv shop:app"):
@@ -38,7 +39,9 @@ class Run:
             ScrapeFailed,
             app=app,
             memory_bytes=self.memory_bytes,
+            memory_kills=lambda: dict(self.memory_kills),
         )
+        self.tuning.learn_from_last_run(START + self.seconds)
 
     def tick(self):
         """Let the server follow its file, time pass, and the tuner go one round."""
@@ -105,6 +108,49 @@ def test_once_tuned_it_stays_so(run):
         assert view.decision.action is Action.HOLD
 
     assert run.fake.settings == settled
+
+
+def test_a_run_that_the_kernel_ended_for_its_memory_while_it_tried_a_change_takes_the_change_back(run, caplog):
+    run.until(lambda view: view.decision.reason is Reason.TRIAL_RUNNING, 25)
+    run.tick()
+    tried = run.tuning.state.target
+    assert tried.slots > 1
+    run.memory_kills["/sys/fs/cgroup/app"] += 4
+    run.restart()
+
+    assert Settings.from_json(run.settings_path.read_text()).worker_class is WorkerClass.SYNC
+    assert run.tuning.state.memory_ceiling == tried.slots
+    assert "killed this server for want of memory while it ran" in caplog.text
+    learnt = run.tuning.state
+    run.restart()
+    assert run.tuning.state == learnt, "it is held against the settings once"
+
+
+def test_a_run_that_was_ended_for_its_memory_with_settings_that_were_kept_starts_smaller(run):
+    kept = run.until(lambda view: view.decision.action is Action.KEEP, 25).decision.settings
+    run.tick()
+    run.memory_kills = {"/sys/fs/cgroup/app": 0, "/sys/fs/cgroup": 9}
+    run.restart()
+    assert run.tuning.state.desired == kept, "other cgroups, and one that was made anew, tell nothing"
+    run.tick()
+    run.tick()
+    run.memory_kills["/sys/fs/cgroup"] = 12
+    run.restart()
+
+    smaller = Settings.from_json(run.settings_path.read_text())
+    assert smaller.slots <= kept.slots // 2
+    assert run.until(lambda view: view.decision.action is Action.KEEP, 10).decision.settings == smaller
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", "{}", '{"lastRun": 7}', '{"lastRun": {"settings": {}, "memoryKills": {}}}']
+)
+def test_a_state_that_does_not_say_what_ran_last_teaches_nothing(run, text):
+    run.state_path.write_text(text)
+    run.memory_kills["/sys/fs/cgroup/app"] += 1
+    run.restart()
+
+    assert not run.settings_path.exists()
 
 
 def test_the_state_is_kept_before_the_settings_are_written(run, monkeypatch):
