@@ -76,13 +76,16 @@ def children_of(pid):
 
 
 def listening_addresses(pid):
-    """Return ":port" of each socket on which the process listens."""
+    """Return ":port" of each socket on which the process listens: none once it has ended."""
     inodes = set()
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
-        with contextlib.suppress(OSError):
-            inodes.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))  # noqa: PTH115
-    with open(f"/proc/{pid}/net/tcp") as file:  # noqa: PTH123
-        rows = [line.split() for line in file.readlines()[1:]]
+    try:
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))  # noqa: PTH115
+        with open(f"/proc/{pid}/net/tcp") as file:  # noqa: PTH123
+            rows = [line.split() for line in file.readlines()[1:]]
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
     return {":" + str(int(row[1].split(":")[1], 16)) for row in rows if f"socket:[{row[9]}]" in inodes}
 
 
