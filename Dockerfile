@@ -72,14 +72,15 @@ RUN --mount=type=secret,id=ca \
 
 FROM builder AS wheels
 COPY tuner/ tuner/
+COPY simulator/ simulator/
 COPY server/ server/
 COPY operator/ operator/
 RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir /wheels \
-        ./tuner ./server ./operator \
+        ./tuner ./simulator ./server ./operator \
     && /opt/build/bin/pip --python /opt/stablehand/bin/python install --quiet --no-deps --no-index --root /server \
         /wheels/stablehand_tuner-*.whl /wheels/stablehand_server-*.whl \
     && /opt/build/bin/pip --python /opt/stablehand/bin/python install --quiet --no-deps --no-index --root /operator \
-        /wheels/stablehand_tuner-*.whl /wheels/stablehand_operator-*.whl
+        /wheels/stablehand_tuner-*.whl /wheels/stablehand_simulator-*.whl /wheels/stablehand_operator-*.whl
 
 
 # Not a user of the machine's, never root. All three run with a read-only root file system; the server needs a writable

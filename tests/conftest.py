@@ -1,4 +1,4 @@
-"""For all tests: long ones come first, and what a soak measured is kept."""
+"""For all tests: long ones come first, examples are the same everywhere, and what a soak measured is kept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SOAKS = pathlib.Path(__file__).parents[1] / "docs" / "soak"
+
+
+# How long an example takes is no property, and a shared machine is slow at times; the same examples every time.
+hypothesis.settings.register_profile(
+    "everywhere", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("everywhere")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from stablehand_operator.pods import Pod
-    from stablehand_tuner.canary import Canary
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.observation import Observation
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.lifecycle.canary import Canary
+    from stablehand_tuner.observe.observation import Observation
 
 READY = "Ready"
 SETTINGS_ACCEPTED = "SettingsAccepted"

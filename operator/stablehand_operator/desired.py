@@ -10,9 +10,9 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from stablehand_operator.resource_status import SettingsByRole, SettingsStatus, WSGIAppStatus
+from stablehand_tuner.contracts.settings import InvalidSettings, Settings
+from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.policy import Mode
-from stablehand_tuner.settings import InvalidSettings, Settings
-from stablehand_tuner.state import TunerState
 
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from stablehand_operator.builders import Manifest
     from stablehand_operator.pods import Failure
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.observation import Observation
-    from stablehand_tuner.settings import Settings
-    from stablehand_tuner.snapshot import Snapshot
-    from stablehand_tuner.state import TunerState
+    from stablehand_tuner.lifecycle.state import TunerState
+    from stablehand_tuner.observe.observation import Observation
+    from stablehand_tuner.observe.snapshot import Snapshot
 
 CHILD_KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
+from stablehand_tuner.contracts.metric_names import DEFAULT_METRICS_PORT
 
 GROUP = "stablehand.dev"
 VERSION = "v1alpha1"

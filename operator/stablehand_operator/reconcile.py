@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from stablehand_operator.inventory import AppKey, AppRecord, Inventory
     from stablehand_operator.pods import Pod
     from stablehand_operator.telemetry import Telemetry
-    from stablehand_tuner.canary import Canary
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.lifecycle.canary import Canary
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from stablehand_operator.kubernetes_types import (
 )
 from stablehand_operator.names import FREEZE_ANNOTATION, GROUP, METRICS_PORT
 from stablehand_operator.tuning_spec import TuningSpec
-from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Settings, WorkerClass
+from stablehand_tuner.contracts.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Settings, WorkerClass
 
 if TYPE_CHECKING:
     from stablehand_tuner.policy import Policy

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stablehand_operator.pods import Pod
-    from stablehand_tuner.canary import Canary
+    from stablehand_tuner.lifecycle.canary import Canary
 
 
 def own_settings(pods: Iterable[Pod], canary: Canary | None) -> list[tuple[Pod, str | None]]:

@@ -13,7 +13,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_operator.names import METRICS_PORT
-from stablehand_tuner.snapshot import IncompleteSnapshot, Snapshot
+from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

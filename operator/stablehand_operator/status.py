@@ -16,8 +16,8 @@ from stablehand_operator.resource_status import (
     Summary,
     WSGIAppStatus,
 )
-from stablehand_tuner.aggregation import combine
 from stablehand_tuner.decision import Action
+from stablehand_tuner.observe.aggregation import combine
 from stablehand_tuner.policy import Mode
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from stablehand_operator.pods import Failure, Pod
     from stablehand_operator.resource import WSGIApp
-    from stablehand_tuner.canary import Canary
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.observation import Observation
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.lifecycle.canary import Canary
+    from stablehand_tuner.observe.observation import Observation
 
 
 class Sight(NamedTuple):

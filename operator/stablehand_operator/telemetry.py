@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stablehand_operator.scrape import REASONS
-from stablehand_tuner.metric_names import TUNER_DECISIONS
+from stablehand_tuner.contracts.metric_names import TUNER_DECISIONS
 
 
 class Telemetry:

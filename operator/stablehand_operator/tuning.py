@@ -25,7 +25,7 @@ from stablehand_operator.status import describe, is_news, with_history
 from stablehand_operator.workqueue import RetryLater
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
-from stablehand_tuner.observation import CounterReset, Observation, observe
+from stablehand_tuner.observe.observation import CounterReset, Observation, observe
 from stablehand_tuner.policy import InvalidPolicy
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from stablehand_operator.pods import Pod
     from stablehand_operator.resource import WSGIApp
     from stablehand_operator.telemetry import Telemetry
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.settings import Settings
-    from stablehand_tuner.snapshot import Snapshot
-    from stablehand_tuner.state import TunerState
+    from stablehand_tuner.lifecycle.state import TunerState
+    from stablehand_tuner.observe.snapshot import Snapshot
 
     class EventsApi(Protocol):
         """What telling needs of the cluster."""

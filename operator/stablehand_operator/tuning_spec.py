@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from stablehand_operator.kubernetes_types import Model
+from stablehand_tuner.contracts.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Range
 from stablehand_tuner.policy import CHANGES_PER_HOUR, Policy
-from stablehand_tuner.settings import THREADS, WORKER_CONNECTIONS, WORKERS, Range
 
 
 def _ordered(name: str) -> ConfigDict:

@@ -21,7 +21,7 @@ import enum
 import mmap
 from typing import TYPE_CHECKING
 
-from stablehand_tuner.metric_names import DURATION_BUCKETS, EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
+from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS, EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import yaml
 from stablehand_dev.dashboard import queries, scrape_config, static_scrape_config
 from stablehand_dev.dashboard.queries import STORED
 from stablehand_dev.dashboard.scraping import pod_target
-from stablehand_tuner import metric_names
+from stablehand_tuner.contracts import metric_names
 
 SAMPLE_NAMES = {metric.sample_name for metric in metric_names.ALL} | {
     f"{metric.name}_{suffix}"

@@ -10,7 +10,7 @@ from stablehand_dev.demo.display import Display, latency
 from stablehand_dev.demo.figures import compare, show
 from stablehand_dev.demo.reading import Decided, Reading
 from stablehand_dev.load import FailureExample, Latencies, LoadResult, Second
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 SYNC = Settings(WorkerClass.SYNC, workers=1)
 GTHREAD = Settings(WorkerClass.GTHREAD, workers=2, threads=49)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stablehand_dev.demo.local import from_log
 from stablehand_dev.demo.reading import Decided, Reading, from_snapshots, from_status
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 STATUS = {
     "reason": "TrialRunning",

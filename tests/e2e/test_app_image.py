@@ -13,7 +13,7 @@ from stablehand_dev.errors import CommandFailedError
 from stablehand_dev.images import builder as builders
 from stablehand_dev.images import delivery
 from stablehand_dev.paths import REPOSITORY, cache_dir
-from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
+from stablehand_tuner.contracts.metric_names import DEFAULT_METRICS_PORT
 
 if TYPE_CHECKING:
     from pathlib import Path

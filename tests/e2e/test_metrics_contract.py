@@ -9,9 +9,9 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_dev.load import BackgroundLoad, Load
-from stablehand_tuner import metric_names
-from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
-from stablehand_tuner.snapshot import Snapshot
+from stablehand_tuner.contracts import metric_names
+from stablehand_tuner.contracts.metric_names import DEFAULT_METRICS_PORT
+from stablehand_tuner.observe.snapshot import Snapshot
 
 SWITCHES = 50
 

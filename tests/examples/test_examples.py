@@ -10,7 +10,7 @@ import yaml
 
 from stablehand_dev.paths import REPOSITORY
 from stablehand_operator.resource import WSGIApp
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 EXAMPLES = REPOSITORY / "examples"
 

@@ -22,7 +22,7 @@ from stablehand_operator.resource import WSGIApp
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.contracts.settings import Settings
 
 
 def wsgiapp_object(name: str = "shop", **spec: Any) -> dict[str, Any]:

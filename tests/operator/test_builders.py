@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from stablehand_operator.builders import build_children, build_deployment
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = Settings(WorkerClass.GTHREAD, 2, 8)

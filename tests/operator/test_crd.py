@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from stablehand_operator.cli.application import app as command
 from stablehand_operator.crd import custom_resource_definition, structural, to_yaml
 from stablehand_operator.tuning_spec import TuningSpec, Windows
+from stablehand_tuner.contracts.settings import Range, Settings, WorkerClass
 from stablehand_tuner.policy import Mode, Policy
-from stablehand_tuner.settings import Range, Settings, WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

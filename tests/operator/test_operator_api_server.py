@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 pytestmark = pytest.mark.integration
 

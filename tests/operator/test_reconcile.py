@@ -7,7 +7,7 @@ from stablehand_operator.inventory import AppKey, ChildKey, Inventory
 from stablehand_operator.reconcile import Reconciler, read_app
 from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.workqueue import RetryLater
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 KEY = AppKey("default", "shop")
 CHILDREN = {("ServiceAccount", "shop"), ("ConfigMap", "shop-settings"), ("Service", "shop"), ("Deployment", "shop")}

@@ -7,8 +7,8 @@ import pytest
 from stablehand_operator.names import SETTINGS_ANNOTATION
 from stablehand_operator.pods import Pod
 from stablehand_operator.rollout import own_settings
-from stablehand_tuner.canary import Canary
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.lifecycle.canary import Canary
 
 THREADS = Settings(WorkerClass.GTHREAD, 2, 8)
 CANARY = Canary("shop-1", THREADS)

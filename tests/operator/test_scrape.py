@@ -10,7 +10,7 @@ from aiohttp import web
 
 from stablehand_operator import scrape as scraping
 from stablehand_operator.scrape import ScrapeFailed, metrics_url, new_session, scrape
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 SETTINGS = Settings(WorkerClass.SYNC, 1)
 

@@ -9,12 +9,12 @@ from stablehand_operator.conditions import REFUSAL_SHOWN_SECONDS, find
 from stablehand_operator.pods import Pod
 from stablehand_operator.resource_status import WSGIAppStatus
 from stablehand_operator.status import Sight, describe, is_news, is_urgent, with_history
-from stablehand_tuner.canary import Canary
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.observation import observe
+from stablehand_tuner.lifecycle.canary import Canary
+from stablehand_tuner.observe.observation import observe
+from stablehand_tuner.observe.snapshot import Snapshot
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.snapshot import Snapshot
 
 NOW = dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.timezone.utc)
 SYNC = Settings(WorkerClass.SYNC, 1)

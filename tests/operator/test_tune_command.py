@@ -14,9 +14,9 @@ from stablehand_dev.paths import REPOSITORY
 from stablehand_operator.cli.application import app
 from stablehand_operator.cli.tune import recording
 from stablehand_operator.cli.tune.scenario import Scenario
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.simulator import App, Pod
-from stablehand_tuner.snapshot import Snapshot
+from stablehand_simulator import App, Pod
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.observe.snapshot import Snapshot
 
 EXAMPLES = sorted((REPOSITORY / "examples" / "tuning").glob("*.yaml"))
 SCENARIO = {

@@ -16,11 +16,11 @@ from stablehand_operator.reconcile import Reconciler
 from stablehand_operator.scrape import new_session
 from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.tuning import TuningLoop
-from stablehand_tuner.canary import Canary
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.lifecycle.canary import Canary
+from stablehand_tuner.lifecycle.state import Phase, TunerState
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.state import Phase, TunerState
 
 KEY = AppKey("default", "shop")
 SYNC = Settings(WorkerClass.SYNC, 1)

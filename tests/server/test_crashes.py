@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 pytestmark = pytest.mark.integration
 

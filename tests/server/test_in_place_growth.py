@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stablehand_tuner.settings import FIELDS
+from stablehand_tuner.contracts.settings import FIELDS
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stablehand_dev.load import BackgroundLoad, Load
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,7 @@ import pytest
 
 from stablehand_server.measure.wsgi import RequestRecorder
 from stablehand_server.shared_memory import COUNTERS, RECORDS, Cell, Server, Slots, State
-from stablehand_tuner.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
+from stablehand_tuner.contracts.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
 
 OK = STATUS_CODES.index("2xx")
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 pytestmark = pytest.mark.integration
 

@@ -7,26 +7,19 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
+from stablehand_simulator import App, Pod
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
-from stablehand_tuner.observation import CounterReset, Observation, observe
+from stablehand_tuner.observe.observation import CounterReset, Observation, observe
 from stablehand_tuner.policy import Policy
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.simulator import App, Pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.snapshot import Snapshot
-
-# Time is no property of the tuner, and a shared machine is slow at times; the same examples every time, everywhere.
-hypothesis.settings.register_profile(
-    "tuner", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("tuner")
+    from stablehand_tuner.observe.snapshot import Snapshot
 
 SYNC_1 = Settings(WorkerClass.SYNC, 1)
 ALL_CLASSES = frozenset({"sync", "gthread", "gevent"})

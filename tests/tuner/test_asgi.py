@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from stablehand_tuner import model
+from stablehand_tuner.contracts.metric_names import CPU_COUNT, CPU_LIMIT_CORES, GIL_ENABLED
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
-from stablehand_tuner.load import Load
-from stablehand_tuner.metric_names import CPU_COUNT, CPU_LIMIT_CORES, GIL_ENABLED
+from stablehand_tuner.model import propose as model
+from stablehand_tuner.observe.load import Load
+from stablehand_tuner.observe.snapshot import Snapshot
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.snapshot import Snapshot
 
 ASGI_1 = Settings(WorkerClass.ASGI, 1)
 READY = Policy.from_mapping({"windows": {"warmUpSeconds": 0, "warmUpRequests": 0}})

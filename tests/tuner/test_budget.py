@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
 
 OLD = Settings(WorkerClass.SYNC, 1)
 SPENT = tuple(1000.0 + 60 * number for number in range(3))

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.lifecycle.state import Phase
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.state import Phase
 
 SYNC_1 = Settings(WorkerClass.SYNC, 1)
 BETTER = Settings(WorkerClass.GTHREAD, 2, 48)

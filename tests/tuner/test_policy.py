@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stablehand_tuner.contracts.settings import Range, Settings, WorkerClass
 from stablehand_tuner.policy import InvalidPolicy, Mode, Objective, Policy
-from stablehand_tuner.settings import Range, Settings, WorkerClass
 
 
 def test_an_empty_policy_is_valid_and_tunes_automatically():

@@ -8,18 +8,18 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stablehand_tuner import model
-from stablehand_tuner.canary import Canary
+from stablehand_simulator import App, Machine
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
-from stablehand_tuner.known import Known
-from stablehand_tuner.observation import Observation
+from stablehand_tuner.lifecycle.canary import Canary
+from stablehand_tuner.lifecycle.state import CANARY_PHASES, Phase
+from stablehand_tuner.model import propose as model
+from stablehand_tuner.model.known import Known
+from stablehand_tuner.model.limits import MEMORY_SHARE, SURGE
+from stablehand_tuner.observe.observation import Observation
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.room import MEMORY_SHARE, SURGE
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.simulator import App, Machine
-from stablehand_tuner.state import CANARY_PHASES, Phase
 
 CLASSES = [WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT]
 

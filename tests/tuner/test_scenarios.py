@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stablehand_simulator import App, Machine
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
-from stablehand_tuner.simulator import App, Machine
 
 SYNC_1 = Settings(WorkerClass.SYNC, 1)
 SYNC_2 = Settings(WorkerClass.SYNC, 2)

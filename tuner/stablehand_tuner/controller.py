@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import change, memory_kill, plausibility, stability, watching
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.lifecycle import applying, gate, memory_kill, watching
+from stablehand_tuner.lifecycle.state import EMPTY_WINDOW, Phase, TunerState
+from stablehand_tuner.observe import plausibility
 from stablehand_tuner.policy import Mode
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.state import EMPTY_WINDOW, Phase, TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy
-    from stablehand_tuner.settings import Settings
 
 __all__ = ["TunerState", "step"]
 
@@ -54,7 +55,7 @@ def step(
     state = _never_ahead_of(state, now, policy)
     observations, lie = plausibility.sift(observations)
     if policy.mode is not Mode.AUTO or policy.frozen or (state.canary is not None and not canaries):
-        state = change.abandon(state)
+        state = applying.abandon(state)
     if killed and policy.mode is not Mode.OFF and not policy.frozen:
         state, consequence = memory_kill.react(policy, state, killed, now)
         if consequence is not None:
@@ -66,7 +67,7 @@ def step(
         state = _at_rest(state)
         decision = Decision(Action.HOLD, Reason.FROZEN, "the tuner is frozen: the settings stay as they are")
     elif state.phase is not Phase.WATCHING and state.target is not None and state.change is not None:
-        state, decision = change.go_on(policy, state, observations, now, target=state.target, change=state.change)
+        state, decision = applying.go_on(policy, state, observations, now, target=state.target, change=state.change)
     else:
         state, decision = watching.watch(policy, state, observations, now, canaries=canaries)
         if lie and decision.reason is Reason.DATA_MISSING:
@@ -80,7 +81,7 @@ def _at_rest(state: TunerState) -> TunerState:
 
 def _never_ahead_of(state: TunerState, now: float, policy: Policy) -> TunerState:
     """Repair moments that lie in the future, as after a correction of the clock: they would stop the tuner for long."""
-    latest = now + stability.wait_after(policy.windows, state.reversals)
+    latest = now + gate.wait_after(policy.windows, state.reversals)
 
     def at_most(moment: float | None, bound: float) -> float | None:
         return None if moment is None else min(moment, bound)

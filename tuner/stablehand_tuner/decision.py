@@ -6,8 +6,8 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,8 @@ import enum
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stablehand_tuner import settings as contract
-from stablehand_tuner.settings import Range, Settings, WorkerClass
+from stablehand_tuner.contracts import settings as contract
+from stablehand_tuner.contracts.settings import Range, Settings, WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

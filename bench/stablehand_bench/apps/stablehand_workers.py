@@ -14,7 +14,7 @@ from stablehand_bench.apps import forks
 from stablehand_server.exporter import main as exporter
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Record, Server, Slots, State
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import grid
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 if TYPE_CHECKING:
     from stablehand_bench.tuner.workloads import Workload

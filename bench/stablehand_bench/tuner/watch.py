@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import grid
 from stablehand_bench.tuner.timeline import Moment
-from stablehand_tuner import metric_names as names
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts import metric_names as names
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
 from stablehand_dev.dashboard import expressions as promql
-from stablehand_tuner import metric_names as names
+from stablehand_tuner.contracts import metric_names as names
 
 _DATASOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 _HALF = 12

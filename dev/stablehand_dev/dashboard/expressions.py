@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import metric_names as names
+from stablehand_tuner.contracts import metric_names as names
 
 if TYPE_CHECKING:
-    from stablehand_tuner.metric_names import Metric
+    from stablehand_tuner.contracts.metric_names import Metric
 
 SELECTED = 'namespace="$namespace",app="$app",pod=~"$pod"'
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
+from stablehand_tuner.contracts.metric_names import DEFAULT_METRICS_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stablehand_dev.load import LoadResult
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.contracts.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True)

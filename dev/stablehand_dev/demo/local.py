@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stablehand_dev.demo.reading import Decided, Reading, from_snapshots
 from stablehand_dev.errors import DevelopmentError
 from stablehand_dev.paths import REPOSITORY
-from stablehand_tuner.snapshot import IncompleteSnapshot, Snapshot
+from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from stablehand_tuner.observation import CounterReset, observe
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.contracts.settings import Settings
+from stablehand_tuner.observe.observation import CounterReset, observe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stablehand_tuner.snapshot import Snapshot
+    from stablehand_tuner.observe.snapshot import Snapshot
 
 
 @dataclasses.dataclass(frozen=True)

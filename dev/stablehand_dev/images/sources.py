@@ -10,7 +10,7 @@ from pathlib import Path
 TARGETS = ("operator", "server", "example")
 
 # Files and folders, relative to the repository, that a target's result depends on.
-_COMMON = ("Dockerfile", ".dockerignore", "requirements/build.txt", "tuner", "server", "operator")
+_COMMON = ("Dockerfile", ".dockerignore", "requirements/build.txt", "tuner", "simulator", "server", "operator")
 INPUTS = {
     "operator": (*_COMMON, "requirements/operator.txt"),
     "server": (

@@ -16,7 +16,7 @@ from stablehand_operator.builders.service_account import build_service_account
 
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.contracts.settings import Settings
 
 __all__ = [
     "Manifest",

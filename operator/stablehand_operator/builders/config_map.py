@@ -9,7 +9,7 @@ from stablehand_operator.names import SETTINGS_FILE, settings_config_map_name
 
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.contracts.settings import Settings
 
 
 def build_config_map(app: WSGIApp, settings: Settings) -> Manifest:

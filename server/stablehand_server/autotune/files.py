@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_tuner.settings import Settings
-from stablehand_tuner.state import TunerState
+from stablehand_tuner.contracts.settings import Settings
+from stablehand_tuner.lifecycle.state import TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

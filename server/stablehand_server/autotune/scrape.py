@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from stablehand_tuner.snapshot import IncompleteSnapshot, Snapshot
+from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -21,17 +21,17 @@ from stablehand_server.linux import procfs
 from stablehand_server.linux.cgroup import Cgroup
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
-from stablehand_tuner.observation import CounterReset, observe
+from stablehand_tuner.observe.observation import CounterReset, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.observation import Observation
+    from stablehand_tuner.observe.observation import Observation
+    from stablehand_tuner.observe.snapshot import Snapshot
     from stablehand_tuner.policy import Policy
-    from stablehand_tuner.settings import Settings
-    from stablehand_tuner.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 

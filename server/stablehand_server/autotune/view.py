@@ -6,9 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.observation import Observation
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.observe.observation import Observation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from gunicorn import util
 from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
 
 from stablehand_server.config import container_defaults
-from stablehand_tuner.metric_names import DEFAULT_METRICS_PORT
+from stablehand_tuner.contracts.metric_names import DEFAULT_METRICS_PORT
 
 if TYPE_CHECKING:
     import argparse

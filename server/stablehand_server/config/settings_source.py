@@ -12,7 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from stablehand_tuner.settings import InvalidSettings, Settings
+from stablehand_tuner.contracts.settings import InvalidSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,8 +15,8 @@ from stablehand_server.exporter import reading
 from stablehand_server.linux import cgroup
 from stablehand_server.measure import blocking_modules
 from stablehand_server.shared_memory import BUCKETS, COUNTERS, Cell, Server, State
-from stablehand_tuner import metric_names as names
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts import metric_names as names
+from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -26,7 +26,7 @@ from stablehand_server.master.supervisor import Supervisor
 from stablehand_server.master.switching import Switching
 from stablehand_server.measure.backlog import backlog
 from stablehand_server.shared_memory import Cell, Server
-from stablehand_tuner.settings import WORKERS, InvalidSettings
+from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings
 
 if TYPE_CHECKING:
     from stablehand_server.master.supervisor import Ending

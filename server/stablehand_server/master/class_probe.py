@@ -13,7 +13,7 @@ from gunicorn.config import Config
 
 from stablehand_server import workers
 from stablehand_server.shared_memory import Server
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from stablehand_server.shared_memory import Slots

@@ -13,7 +13,7 @@ from gunicorn.config import Config
 
 from stablehand_server.shared_memory import INDEXES
 from stablehand_server.workers import class_of, implementation
-from stablehand_tuner.settings import InvalidSettings, Settings, WorkerClass
+from stablehand_tuner.contracts.settings import InvalidSettings, Settings, WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

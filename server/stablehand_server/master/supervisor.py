@@ -19,7 +19,7 @@ from stablehand_server.master.termination import write_termination_message
 from stablehand_server.shared_memory import Cell, Server, Slots
 from stablehand_server.workers import class_of
 from stablehand_server.workers.common.base import Assignment
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stablehand_server.master.generation import Generation
-    from stablehand_tuner.settings import Settings
+    from stablehand_tuner.contracts.settings import Settings
 
 
 class Switching:

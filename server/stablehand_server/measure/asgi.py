@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.measure.wsgi import seconds_since_arrival, seconds_since_request_start
-from stablehand_tuner.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.shared_memory import Cell
-from stablehand_tuner.metric_names import DURATION_BUCKETS, STATUS_CODES
+from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS, STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

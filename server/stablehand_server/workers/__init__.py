@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.workers import SUPPORTED_WORKERS
 
 from stablehand_server.workers.common.base import MeasuredWorker
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from gunicorn.config import Config

@@ -5,7 +5,7 @@ import pytest
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import contestants, workloads
 from stablehand_bench.tuner.contestants import NotApplicable
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 WSGI, ASGI = workloads.BY_NAME["hello"], workloads.BY_NAME["asgi"]
 

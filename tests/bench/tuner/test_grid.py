@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from stablehand_bench.tuner import grid
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 8])

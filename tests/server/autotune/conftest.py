@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stablehand_tuner.metric_names import DURATION_BUCKETS
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
+from stablehand_tuner.contracts.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from stablehand_server.autotune import files
-from stablehand_tuner.settings import Settings
-from stablehand_tuner.state import TunerState
+from stablehand_tuner.contracts.settings import Settings
+from stablehand_tuner.lifecycle.state import TunerState
 
 
 def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from stablehand_server.autotune.policy import VARIABLE, WINDOWS, from_environment
+from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.policy import Mode, Policy, Windows
-from stablehand_tuner.settings import WorkerClass
 
 
 def test_without_a_policy_everything_may_be_tuned_with_windows_for_one_machine():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.contracts.settings import Settings
 
 pytestmark = pytest.mark.integration
 

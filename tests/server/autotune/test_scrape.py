@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from stablehand_server.autotune.scrape import ScrapeFailed, scrape
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.contracts.settings import Settings
 
 
 def test_a_scrape_is_a_snapshot_of_the_moment(fake, address):

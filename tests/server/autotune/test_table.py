@@ -8,10 +8,10 @@ from rich.console import Console
 from stablehand_server.autotune.scrape import scrape
 from stablehand_server.autotune.table import LiveTable, render
 from stablehand_server.autotune.view import View
+from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.observation import observe
+from stablehand_tuner.observe.observation import observe
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings
 
 
 def text(renderable):

@@ -8,9 +8,9 @@ import pytest
 
 from stablehand_server.autotune import files, policy, tuning
 from stablehand_server.autotune.scrape import ScrapeFailed, scrape
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action
 from stablehand_tuner.reasons import Reason
-from stablehand_tuner.settings import Settings, WorkerClass
 
 START = 1_800_000_000.0  # Unix time
 

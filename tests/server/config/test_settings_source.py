@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from stablehand_server.config.settings_source import SettingsSource
-from stablehand_tuner.settings import InvalidSettings, Settings
+from stablehand_tuner.contracts.settings import InvalidSettings, Settings
 
 GTHREAD = Settings("gthread", 2, 8)
 SYNC = Settings("sync", 4)

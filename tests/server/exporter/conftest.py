@@ -15,7 +15,7 @@ from stablehand_server.exporter.processes import Processes
 from stablehand_server.linux.cgroup import Cgroup
 from stablehand_server.linux.procfs import ProcessTimes
 from stablehand_server.shared_memory import Cell, Server, Slots, State
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from stablehand_server.shared_memory import Cell, Server, Slots, State
-from stablehand_tuner import metric_names as names
-from stablehand_tuner.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES, WORKER_STATES
-from stablehand_tuner.observation import observe
-from stablehand_tuner.settings import Settings
-from stablehand_tuner.snapshot import Snapshot
+from stablehand_tuner.contracts import metric_names as names
+from stablehand_tuner.contracts.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES, WORKER_STATES
+from stablehand_tuner.contracts.settings import Settings
+from stablehand_tuner.observe.observation import observe
+from stablehand_tuner.observe.snapshot import Snapshot
 
 
 def value(samples, name, **labels):

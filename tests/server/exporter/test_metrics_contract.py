@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from stablehand_dev.load import BackgroundLoad, Load
-from stablehand_tuner import metric_names as names
+from stablehand_tuner.contracts import metric_names as names
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ import pytest
 from stablehand_server import workers
 from stablehand_server.master import class_probe
 from stablehand_server.shared_memory import Server, Slots
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 
 def available():

@@ -8,7 +8,7 @@ import pytest
 from stablehand_server.linux.cgroup import Cgroup, Hierarchy
 from stablehand_server.master import exits
 from stablehand_server.shared_memory import Cell, Slots
-from stablehand_tuner.metric_names import EXIT_REASONS
+from stablehand_tuner.contracts.metric_names import EXIT_REASONS
 
 
 def worker(*, ready=True, retiring=False, aborted=False, reached_max_requests=False):

@@ -11,7 +11,7 @@ from gunicorn.workers.base import Worker
 from stablehand_server.master import generation as generations
 from stablehand_server.master.generation import Unusable
 from stablehand_server.workers.sync import SyncWorker
-from stablehand_tuner.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 
 LOG = logging.getLogger(__name__)
 GTHREAD = Settings("gthread", 2, 8, 500)

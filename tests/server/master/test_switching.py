@@ -7,7 +7,7 @@ from gunicorn.config import Config
 
 from stablehand_server.master import generation as generations
 from stablehand_server.master.switching import Switching
-from stablehand_tuner.settings import Settings
+from stablehand_tuner.contracts.settings import Settings
 
 LOG = logging.getLogger(__name__)
 GTHREAD = Settings("gthread", 2, 8, 500)

@@ -10,7 +10,7 @@ import pytest
 from stablehand_server.measure.asgi import SOCKET_KEY, InstrumentedASGIApp
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Slots
-from stablehand_tuner.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 
 class Measured:

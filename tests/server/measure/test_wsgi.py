@@ -11,7 +11,7 @@ from gunicorn.http.wsgi import FileWrapper
 
 from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder, seconds_queued
 from stablehand_server.shared_memory import Cell, Slots
-from stablehand_tuner.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 
 class Measured:

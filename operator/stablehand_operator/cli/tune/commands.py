@@ -43,9 +43,9 @@ def simulate(
     """Simulate an app under a policy, and show what is decided, why, and what comes of it."""
     from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
     from stablehand_operator.cli.tune.scenario import InvalidScenario, Scenario  # noqa: PLC0415 (the same)
-    from stablehand_tuner.simulator import generated as workloads  # noqa: PLC0415 (the same)
-    from stablehand_tuner.simulator import run as runs  # noqa: PLC0415 (the same)
-    from stablehand_tuner.simulator import survey as surveys  # noqa: PLC0415 (the same)
+    from stablehand_simulator import generated as workloads  # noqa: PLC0415 (the same)
+    from stablehand_simulator import run as runs  # noqa: PLC0415 (the same)
+    from stablehand_simulator import survey as surveys  # noqa: PLC0415 (the same)
 
     if (file is None) == (generated is None):
         raise _refused("either a file or --generated SEED is needed, and not both")
@@ -77,7 +77,7 @@ def survey(
 ) -> None:
     """Tune many random workloads by formulas, and show how near to the best they end, the worst ones first."""
     from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
-    from stablehand_tuner.simulator.survey import measure  # noqa: PLC0415 (the same)
+    from stablehand_simulator.survey import measure  # noqa: PLC0415 (the same)
 
     if processes == 1:
         measured = [measure(seed) for seed in range(workloads)]

@@ -10,7 +10,7 @@ import aiohttp
 
 from stablehand_operator.cli.tune import recording
 from stablehand_operator.scrape import LARGEST_BYTES, new_session
-from stablehand_tuner.snapshot import IncompleteSnapshot
+from stablehand_tuner.observe.snapshot import IncompleteSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

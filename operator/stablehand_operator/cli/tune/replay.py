@@ -9,18 +9,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from stablehand_tuner import aggregation
+from stablehand_simulator.run import Round, Run
 from stablehand_tuner.controller import step
-from stablehand_tuner.observation import CounterReset, Observation, observe
+from stablehand_tuner.lifecycle.state import TunerState
+from stablehand_tuner.observe import aggregation
+from stablehand_tuner.observe.observation import CounterReset, Observation, observe
 from stablehand_tuner.policy import Mode, Policy
-from stablehand_tuner.simulator.run import Round, Run
-from stablehand_tuner.state import TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stablehand_operator.cli.tune.recording import RecordedRound
-    from stablehand_tuner.snapshot import Snapshot
+    from stablehand_tuner.observe.snapshot import Snapshot
 
 
 def replay(policy: Policy, rounds: Iterable[RecordedRound]) -> Run:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from stablehand_simulator import grid, survey
 from stablehand_tuner.decision import Action
-from stablehand_tuner.simulator import grid, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stablehand_simulator.grid import Outcome
+    from stablehand_simulator.run import Round, Run
+    from stablehand_simulator.survey import Measured
+    from stablehand_simulator.workload import Workload
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.settings import Settings
-    from stablehand_tuner.simulator.grid import Outcome
-    from stablehand_tuner.simulator.run import Round, Run
-    from stablehand_tuner.simulator.survey import Measured
-    from stablehand_tuner.simulator.workload import Workload
 
 
 def news(run: Run) -> list[tuple[float, Decision]]:

@@ -11,10 +11,10 @@ from pydantic import Field, ValidationError, model_validator
 from stablehand_operator.kubernetes_types import Model
 from stablehand_operator.resource import DEFAULT_SETTINGS, SettingsSpec
 from stablehand_operator.tuning_spec import TuningSpec
+from stablehand_simulator import App, Balancer, Kind, Machine
+from stablehand_simulator.workload import Phase, Workload
+from stablehand_tuner.contracts.settings import InvalidSettings, WorkerClass
 from stablehand_tuner.policy import InvalidPolicy
-from stablehand_tuner.settings import InvalidSettings, WorkerClass
-from stablehand_tuner.simulator import App, Balancer, Kind, Machine
-from stablehand_tuner.simulator.workload import Phase, Workload
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,19 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from stablehand_operator.cli.tune.report import compared, news, of_survey
+from stablehand_simulator.survey import SECONDS, worst
 from stablehand_tuner.decision import Action
-from stablehand_tuner.simulator.survey import SECONDS, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
+    from stablehand_simulator.grid import Outcome
+    from stablehand_simulator.run import Round, Run
+    from stablehand_simulator.survey import Measured
+    from stablehand_simulator.workload import Workload
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.simulator.grid import Outcome
-    from stablehand_tuner.simulator.run import Round, Run
-    from stablehand_tuner.simulator.survey import Measured
-    from stablehand_tuner.simulator.workload import Workload
 
 _UNKNOWN = "–"
 _COLUMNS = ("s", "runs", "canary", "req/s", "p99", "in app", "waiting", "CPU", "cores", "decision")

@@ -19,7 +19,7 @@ from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder
 from stablehand_server.shared_memory import Cell, State
 from stablehand_server.workers.common.last_response import closing
-from stablehand_tuner.settings import WorkerClass
+from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from gunicorn.config import Config

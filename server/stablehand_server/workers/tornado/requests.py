@@ -15,7 +15,7 @@ from tornado.log import app_log
 from tornado.wsgi import WSGIContainer
 
 from stablehand_server.measure.wsgi import seconds_queued
-from stablehand_tuner.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,7 +15,7 @@ from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Slots
 from stablehand_server.workers.asgi.protocol import Connection
-from stablehand_tuner.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,183 @@
+"""How many requests per second flow through a pod's processes when so many are in flight.
+
+A process is a closed queueing network: its requests wait (a delay), and compute one at a time (a queue). Between the
+two ways in which requests can fall on processes, the truth is interpolated:
+
+- all slots are full: each process has the same number of requests, the machine repairman's model, where the
+  interpreter idles with the probability of Erlang's loss formula (as in `stablehand_tuner.observe.gil`);
+- few of many slots are full, and requests fall where they fall: mean value analysis in Schweitzer's approximation
+  (P. Schweitzer 1979; Lazowska et al., "Quantitative System Performance", 1984, 7.4), which is a quadratic equation
+  where all queues are alike.
+
+Both depend on means only: processor sharing and delays are insensitive to the distributions (Baskett, Chandy, Muntz
+and Palacios, JACM 22, 1975). Cores that are short slow everybody's computing down, until both sides agree on how much.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_simulator.app import EVENTED, App
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.observe.gil import erlang_b
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stablehand_simulator.app import Kind, Machine
+
+_BISECTIONS = 14
+_MANY = 200  # requests in a process, from which on the repairman's model is its limit for infinitely many
+_FEW = 16  # processes, up to which their number at work is summed over and not taken at its mean
+_UNDISTURBED = 0.999  # of a core: nearer to 1 than anything that is measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a request does in one class: seconds that hold the interpreter while computing and while not, and others."""
+
+    compute: float
+    held: float
+    unlocked: float
+    wait: float
+    compute_variance: float
+    wait_variance: float
+
+    @classmethod
+    def of(cls, app: App, worker_class: WorkerClass, neighbours: float = 0.0) -> Job:
+        """Return what a request of the app does under a class, beside so many others that compute in its process."""
+        (compute, compute_variance), (wait, wait_variance) = _moments(app.compute, app.wait, app.jitter, app.kinds)
+        unlocked, held = app.compute_unlocked, 0.0
+        if worker_class is WorkerClass.GTHREAD:
+            compute += app.thread_overhead * neighbours
+        if worker_class in EVENTED:
+            compute, unlocked = compute + unlocked, 0.0
+            if app.blocks_event_loop:
+                wait, held = 0.0, wait
+        return cls(compute, held, unlocked, wait, compute_variance, wait_variance)
+
+
+@functools.lru_cache(maxsize=256)
+def _moments(
+    compute: float, wait: float, jitter: float, kinds: tuple[Kind, ...]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    return App(compute, wait, jitter=jitter, kinds=kinds).moments()
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+    """Requests through the processes: how many per second, and how much of a core each that computes gets."""
+
+    rate: float
+    pace: float
+    wait: float
+
+
+def flow_of(job: Job, settings: Settings, machine: Machine, occupied: float, wait: float) -> Flow:
+    """Return the flow when so many requests hold slots, and each waits for so long."""
+
+    def pace_at(pace: float) -> float:
+        rate = _rate(job, settings, occupied, wait, pace)
+        return pace_of(job, settings, machine, rate=rate, pace=pace, most=occupied, population=occupied)
+
+    pace = settle(pace_at)
+    return Flow(_rate(job, settings, occupied, wait, pace), pace, wait)
+
+
+def flow_through_backend(job: Job, settings: Settings, machine: Machine, occupied: float, connections: float) -> Flow:
+    """Return the flow when requests stand in line for a connection: the wait is as long as lets them all through."""
+    if not job.wait:  # an event loop that is blocked while it waits: fewer of them are at the backend than it carries
+        return dataclasses.replace(
+            flow_of(job, settings, machine, occupied, 0.0), rate=connections / job.held if job.held else 0.0
+        )
+    shortest, longest = job.wait, job.wait + occupied * job.wait / connections
+    for _ in range(_BISECTIONS):
+        middle = (shortest + longest) / 2
+        if flow_of(job, settings, machine, occupied, middle).rate * job.wait > connections:
+            shortest = middle
+        else:
+            longest = middle
+    return flow_of(job, settings, machine, occupied, longest)
+
+
+def settle(pace_at: Callable[[float], float]) -> float:
+    """Return the pace at which the processes' demand for cores and what the cores give agree."""
+    if pace_at(1.0) >= _UNDISTURBED:
+        return 1.0
+    lowest, highest = 0.001, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (lowest + highest) / 2
+        if pace_at(middle) >= middle:
+            lowest = middle
+        else:
+            highest = middle
+    return (lowest + highest) / 2
+
+
+def _rate(job: Job, settings: Settings, occupied: float, wait: float, pace: float) -> float:
+    """Return the requests per second of a pod in which so many are in flight."""
+    holding = job.compute / pace + job.held
+    delay = wait + job.unlocked / pace
+    processes, each = settings.workers, occupied / settings.workers
+    if settings.slots_per_worker == 1 or each <= 0 or holding <= 0:
+        return occupied / (holding + delay) if holding + delay else 0.0
+    # R² + R (d - s - s (N - 1) ÷ P) - s d = 0, for the time R at the interpreter
+    linear = delay - holding - holding * max(0.0, occupied - 1) / processes
+    residence = (-linear + math.sqrt(linear**2 + 4 * holding * delay)) / 2
+    scattered = occupied / (delay + residence)
+    if occupied < 1:
+        return scattered
+    balanced = processes * _repairman(max(1.0, each), delay / holding) / holding * min(1.0, each)
+    full = (occupied / settings.slots) ** 2
+    return full * balanced + (1 - full) * scattered
+
+
+def _repairman(requests: float, delay: float) -> float:
+    """Return how busy an interpreter is among so many requests that are away for so many times their computing."""
+    if requests > _MANY:
+        return min(1.0, requests / (1 + delay))
+    lower = math.floor(requests)
+    busy = 1 - _erlang_b(lower, round(delay, 4))
+    if requests > lower:
+        busy += (requests - lower) * (_erlang_b(lower, round(delay, 4)) - _erlang_b(lower + 1, round(delay, 4)))
+    return busy
+
+
+_erlang_b = functools.lru_cache(maxsize=4096)(erlang_b)
+
+
+def pace_of(
+    job: Job,
+    settings: Settings,
+    machine: Machine,
+    *,
+    rate: float,
+    pace: float,
+    most: float,
+    population: float = math.inf,
+) -> float:
+    """Return what each that computes gets of a core when requests flow at this rate and computing is so slow.
+
+    `most` is how many requests can be in slots at once. `population` is how many there are in all, where they are
+    always the same: one of few finds fewer others than there are on average.
+    """
+    processes, count = settings.workers, machine.whole_cores
+    runnable = min(float(processes), rate * job.compute / pace) + rate * job.unlocked / pace
+    # so many others can be runnable at most, and so many are on average
+    others = min(processes - 1.0 + (most if job.unlocked else 0.0), max(0.0, most - 1))
+    met = min(others, runnable * max(0.0, 1 - 1 / population))
+    if others + 1 <= count:
+        share = 1.0
+    elif others > _FEW:
+        share = min(1.0, count / (1 + met))
+    else:
+        number = math.ceil(others)
+        each = met / number
+        share = sum(
+            math.comb(number, k) * each**k * (1 - each) ** (number - k) * min(1.0, count / (1 + k))
+            for k in range(number + 1)
+        )
+    return min(share, machine.cores / runnable) if machine.is_throttled and runnable else share

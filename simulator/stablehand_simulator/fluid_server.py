@@ -1,0 +1,175 @@
+"""One pod's server by formulas: requests flow through it, and it counts them as a server would."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_simulator import gamma
+from stablehand_simulator.exposition import Sample, ServerCounters, WorkerGauges, samples
+from stablehand_simulator.process import Counters
+from stablehand_simulator.steady import Steady
+from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.observe.snapshot import Snapshot, WorkerReading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stablehand_simulator.app import App, Machine
+
+
+class FluidServer:
+    """One pod's server, driven by its cluster; `counts` is what it counts, and says what it runs.
+
+    Args:
+        settings: what runs from the start.
+        machine: what the pod may use.
+    """
+
+    def __init__(self, settings: Settings, machine: Machine) -> None:
+        self.machine = machine
+        self.runs = settings
+        self.backlog = 0.0
+        self.was_overloaded = False
+        self.peak_memory_bytes = 0.0
+        self.now = 0.0
+        self.switched_at = math.inf
+        self.counts = ServerCounters(desired=settings, active=settings)
+        self._counters: dict[int, Counters] = {index: Counters() for index in range(settings.workers)}
+        self._state = Steady()
+        self._app_bytes = (0.0, 0.0)
+        self._template: Snapshot | None = None
+        self._template_of: tuple[object, ...] = ()
+
+    def apply(self, settings: Settings) -> None:
+        """Write the settings that the server should run; they serve once as many workers have booted, in turn."""
+        if settings == self.counts.desired:
+            return
+        self.counts.desired = settings
+        boots = settings.workers
+        if (settings.worker_class, settings.slots_per_worker) == (self.runs.worker_class, self.runs.slots_per_worker):
+            boots = 1 if settings.workers > self.runs.workers else 0
+        self.switched_at = self.now + self.machine.boot_seconds * (1 if self.machine.refuses(settings) else boots)
+        if not self.machine.refuses(settings):
+            self.counts.active = None
+
+    def switch(self) -> None:
+        """End the switch that is under way."""
+        self.switched_at = math.inf
+        counts = self.counts
+        if self.machine.refuses(counts.desired):
+            counts.rejected += 1
+            counts.desired = self.runs
+        else:
+            self.runs = counts.active = counts.desired
+            counts.generation += 1
+            for index in range(self.runs.workers):
+                self._counters.setdefault(index, Counters())
+
+    def serve(self, app: App, state: Steady, until: float, factor: float) -> None:
+        """Count what happens until then; `factor` is the noise of this stretch."""
+        seconds = until - self.now
+        self.now, self._state = until, state
+        self._app_bytes = (app.process_bytes, app.request_bytes)
+        if seconds <= 0:
+            return
+        workers, counts = self.runs.workers, self.counts
+        lost = self._kill(app, state, seconds)
+        done = state.throughput * seconds * factor
+        for index in range(workers):
+            each = self._counters[index]
+            each.requests += (done + lost) / workers
+            each.errors += done * state.errors / workers
+            each.lost += lost / workers
+            each.busy += state.inside * seconds * factor / workers
+            each.cpu += state.cores_used * seconds * factor / workers
+            each.run_delay += state.run_delay * seconds * factor / workers
+        counts.queue_seconds += state.queued * seconds
+        counts.throttled_seconds += state.throttled * seconds
+        below = 0.0
+        for place, bound in enumerate((*DURATION_BUCKETS, math.inf)):
+            up_to = 1.0
+            if not math.isinf(bound):
+                up_to = gamma.share_below(bound, state.inside_seconds, state.inside_deviation)
+            counts.durations.counts[place] += done * (up_to - below)
+            below = up_to
+
+    def _kill(self, app: App, state: Steady, seconds: float) -> float:
+        """Return the requests that are lost because workers are killed for their memory."""
+        surge = 1 if self.counts.active is None else 0
+        memory = (self.runs.workers + surge) * app.process_bytes + state.occupied * app.request_bytes
+        self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
+        if self.machine.memory_limit is None or memory <= self.machine.memory_limit:
+            return 0.0
+        killed = math.ceil(seconds / (self.machine.boot_seconds + 1))
+        self.counts.oom_exits += killed
+        return killed * state.occupied / self.runs.workers
+
+    def snapshot(self) -> Snapshot:
+        """Scrape the server; `Snapshot.from_samples` of `samples` is the same, and slow."""
+        counts = self.counts
+        template_of = (self.runs, counts.active, counts.desired, counts.rejected, counts.generation)
+        if self._template is None or template_of != self._template_of:
+            self._template = Snapshot.from_samples(self.samples(), self.now)
+            self._template_of = template_of
+            return self._template
+        gauges = self._gauges()
+        workers = {}
+        for index, each in self._counters.items():
+            lives = index < self.runs.workers
+            workers[index] = WorkerReading(
+                requests=each.requests,
+                errors=each.errors + each.lost,
+                busy_seconds=each.busy,
+                cpu_seconds=each.cpu,
+                run_delay_seconds=each.run_delay,
+                slots=gauges.slots if lives else 0.0,
+                busy_slots=gauges.busy_slots if lives else 0.0,
+                connections=gauges.connections if lives else 0.0,
+                lag_seconds=gauges.lag_seconds if lives else 0.0,
+                memory_bytes=(gauges.memory_bytes or None) if lives else None,
+            )
+        return dataclasses.replace(
+            self._template,
+            at=self.now,
+            workers=workers,
+            duration_buckets=tuple(counts.durations.cumulative()),
+            queue_seconds=counts.queue_seconds,
+            backlog=self._backlog(),
+            oom_exits=float(counts.oom_exits),
+            throttled_seconds=counts.throttled_seconds,
+        )
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the exposition of this moment, sample by sample."""
+        workers = self.runs.workers
+        living = dict.fromkeys(range(workers), self._gauges())
+        return samples(self.counts, self.machine, self._counters, living, ready=workers, backlog=self._backlog())
+
+    def _gauges(self) -> WorkerGauges:
+        state, workers = self._state, self.runs.workers
+        process, request = self._app_bytes
+        accepted = min(self._outside(), self._room_inside())
+        return WorkerGauges(
+            slots=self.runs.slots_per_worker,
+            busy_slots=state.inside / workers,
+            connections=(state.occupied + accepted) / workers,
+            lag_seconds=state.lag,
+            memory_bytes=process + request * state.occupied / workers,
+        )
+
+    def _outside(self) -> float:
+        """Return how many requests have no slot."""
+        if self.was_overloaded:
+            return self.backlog
+        return max(self.backlog, self._state.inside + self._state.queued - self._state.occupied)
+
+    def _room_inside(self) -> float:
+        if self.runs.worker_class is not WorkerClass.GTHREAD:
+            return 0.0
+        return self.runs.workers * max(0.0, self.runs.worker_connections - self.runs.threads)
+
+    def _backlog(self) -> float:
+        return max(0.0, self._outside() - self._room_inside())

@@ -1,0 +1,96 @@
+"""The best settings that never change: what the tuner is measured against.
+
+For a workload every setting of a grid is computed by the formulas of `steady`. Best is the highest rate of good
+answers; among those within 5 % of it, the lowest p99.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_simulator import steady
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.model.limits import MEMORY_SHARE, SURGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stablehand_simulator.steady import Steady
+    from stablehand_simulator.workload import Workload
+
+AS_GOOD = 0.95
+_THREADS = (1, 2, 4, 8, 16, 32, 64)
+_MOST_PROCESSES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What settings make of a workload: good answers per second of all pods, and the p99 of a client's wait."""
+
+    settings: Settings
+    goodput: float
+    p99: float
+    memory_bytes: float
+
+
+def outcome(workload: Workload, settings: Settings) -> Outcome:
+    """Return what the settings make of the workload, as it is at its start."""
+    state = _state(workload, settings)
+    memory = settings.workers * workload.app.process_bytes + state.occupied * workload.app.request_bytes
+    goodput = workload.pods * state.throughput * (1 - state.errors)
+    p99 = state.p99
+    if workload.rate and state.throughput < workload.rate / workload.pods * 0.99:
+        p99 = math.inf  # the queue grows for as long as the load lasts
+    return Outcome(settings, goodput, p99, memory)
+
+
+def best(workload: Workload) -> Outcome:
+    """Return the best of the grid that the policy, the machine and its memory allow; else what the start makes."""
+    outcomes = [outcome(workload, settings) for settings in candidates(workload)]
+    fitting = [each for each in outcomes if fits(workload, each)]
+    if not fitting:
+        return outcome(workload, workload.start)
+    highest = max(each.goodput for each in fitting)
+    return min(
+        (each for each in fitting if each.goodput >= AS_GOOD * highest), key=lambda each: (each.p99, -each.goodput)
+    )
+
+
+def fits(workload: Workload, made: Outcome) -> bool:
+    """Tell whether the memory holds what the settings take, by the rule that holds for the tuner as well."""
+    limit = workload.machine.memory_limit
+    return limit is None or made.memory_bytes + SURGE * workload.app.process_bytes <= MEMORY_SHARE * limit
+
+
+def candidates(workload: Workload) -> Iterator[Settings]:
+    """Yield the settings of the grid."""
+    policy, cores = workload.policy, workload.machine.whole_cores
+    highest = min(_MOST_PROCESSES, policy.workers_highest or _MOST_PROCESSES)
+    few = {1, 2, cores, 2 * cores, 4 * cores}
+    many = few | {2 * cores + 1, 8, 16, 32, 64}
+    for worker_class in policy.worker_classes:
+        if worker_class not in workload.machine.available_classes:
+            continue
+        if worker_class is WorkerClass.GEVENT and workload.machine.blocking_modules:
+            continue
+        for workers in sorted(many if worker_class is WorkerClass.SYNC else few):
+            if not policy.workers_lowest <= workers <= highest:
+                continue
+            if worker_class is WorkerClass.GTHREAD:
+                for threads in sorted({policy.threads.clamp(each) for each in _THREADS}):
+                    yield Settings(worker_class, workers, threads)
+            elif worker_class is WorkerClass.GEVENT:
+                yield Settings(worker_class, workers, 1, policy.worker_connections.highest)
+            else:
+                yield Settings(worker_class, workers)
+
+
+def _state(workload: Workload, settings: Settings) -> Steady:
+    connections = workload.backend_connections / workload.pods
+    if workload.rate:
+        rate = workload.rate / workload.pods
+        return steady.opened(workload.app, settings, workload.machine, rate, backend_connections=connections)
+    clients = workload.clients / workload.pods
+    return steady.closed(workload.app, settings, workload.machine, clients, connections)

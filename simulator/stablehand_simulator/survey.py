@@ -1,0 +1,113 @@
+"""How the tuner does on a random workload: what its properties are tested by, and its worst cases found by."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_simulator import generated, grid, run
+from stablehand_tuner.lifecycle.state import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stablehand_simulator.grid import Outcome
+    from stablehand_simulator.workload import Workload
+    from stablehand_tuner.contracts.settings import Settings
+
+SECONDS = 600.0
+"""How long a workload is tuned."""
+
+WORSE = 0.95
+"""Of the start's good answers: below, the end is worse than the beginning."""
+
+SLOWER = 1.5
+"""Times the start's p99: above, without more answers, the end is worse than the beginning."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What became of one workload.
+
+    `begun` are the changes that the tuner began, `settled_at` is when the last setting was written, seconds. `broken`
+    are settings that the policy forbids and that were written all the same.
+    """
+
+    seed: int
+    start: Outcome
+    end: Outcome
+    best: Outcome
+    begun: int
+    settled_at: float
+    oom_exits: int
+    broken: tuple[Settings, ...]
+    in_trial: bool
+
+    @property
+    def of_best(self) -> float:
+        """The end's good answers per second, as a share of the best's; above 1 where the grid has no better."""
+        return _ratio(self.end.goodput, self.best.goodput)
+
+    @property
+    def of_start(self) -> float:
+        """The end's good answers per second, as a share of the start's."""
+        return _ratio(self.end.goodput, self.start.goodput)
+
+    @property
+    def p99_of_start(self) -> float:
+        """The end's p99 in those of the start; 1 where neither ever ends."""
+        return _ratio(self.end.p99, self.start.p99)
+
+    @property
+    def p99_of_best(self) -> float:
+        """The end's p99 in those of the best; 1 where neither ever ends."""
+        return _ratio(self.end.p99, self.best.p99)
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the end is worse than the beginning."""
+        return self.of_start < WORSE or (self.p99_of_start > SLOWER and self.of_start < 1 / WORSE)
+
+
+def measure(seed: int, seconds: float = SECONDS) -> Measured:
+    """Tune the random workload of a seed, and compare its end with its start and with the best of the grid."""
+    return measure_workload(generated.workload(seed), seconds)
+
+
+def measure_changing(seed: int) -> Measured:
+    """Do the same with the workload of a seed whose app changes as it runs; compared is what it is in the end."""
+    return measure_workload(generated.changing(seed), generated.CHANGING_SECONDS)
+
+
+def measure_workload(workload: Workload, seconds: float) -> Measured:
+    """Tune a workload, and compare its end with its start and with the best of the grid."""
+    made = run.tune(workload, seconds)
+    now = workload.at(seconds)
+    return Measured(
+        seed=workload.seed,
+        start=grid.outcome(now, workload.start),
+        end=grid.outcome(now, made.settings or workload.start),
+        best=grid.best(now),
+        begun=len(made.changes),
+        settled_at=made.settled_at,
+        oom_exits=made.oom_exits,
+        broken=tuple(settings for _, settings in made.changes if not workload.policy.allows(settings)),
+        in_trial=made.state.phase is not Phase.WATCHING,
+    )
+
+
+def mean_of_best(measured: Sequence[Measured]) -> float:
+    """Return the geometric mean of how near the ends come to the best."""
+    return math.exp(sum(math.log(max(1e-3, each.of_best)) for each in measured) / len(measured))
+
+
+def worst(measured: Sequence[Measured], number: int = 10) -> list[Measured]:
+    """Return those that end farthest from the best."""
+    return sorted(measured, key=lambda each: each.of_best)[:number]
+
+
+def _ratio(one: float, other: float) -> float:
+    if one == other:
+        return 1.0  # also where both are infinite, or both nothing
+    return one / other if other else math.inf

@@ -1,0 +1,1 @@
+"""Did a change help or harm: comparisons and tests."""

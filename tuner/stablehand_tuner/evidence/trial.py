@@ -1,0 +1,201 @@
+"""Did it help? The time after a change against the time before it, on the same pods.
+
+A change stays unless it clearly harms: the model had its reasons, and load is never the same twice. So every test of
+harm asks for more than chance gives: a ratio that matters, and standard deviations of a Poisson process. But more
+slots that serve no more, while requests wait for slots, go back: whatever is short, it is not slots. What seems to cost
+a little is unclear: `doubt` has the settings before run again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.evidence import harm
+from stablehand_tuner.evidence.harm import MORE_ERRORS, Outcome
+from stablehand_tuner.observe import histogram
+from stablehand_tuner.policy import Objective
+from stablehand_tuner.reasons import Reason
+
+if TYPE_CHECKING:
+    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.observe.observation import Observation
+
+LOST_THROUGHPUT = 0.85
+LOST_BY_LESS = 0.92  # the same for a change to fewer slots: it promises no gain, so it may not cost anything
+UNCLEAR_LOSS = 0.93  # below this share of the speed before, a change has to prove itself against it once more
+SAME_DEMAND = 0.9
+DEVIATIONS = 3.0
+GAIN = 1.1
+LEAST_GAIN = 1.05
+QUEUED_SHARE = 0.25  # so many requests wait for each slot, and more slots have to show in the throughput
+ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: to lose requests costs more than to go back for nothing
+EARLY_LOST_THROUGHPUT = 0.5
+EARLY_REQUESTS = 50.0  # from which on errors end a trial before its time
+TAIL_REQUESTS = 200.0  # a p99 of fewer is the two slowest requests
+WORSE_TAIL = 1.5
+
+
+def early_harm(before: Observation, after: Observation, settings: Settings) -> Outcome | None:
+    """Return harm so clear that the trial need not last its time, else None."""
+    killed = harm.killed(after)
+    if killed is not None:
+        return killed
+    if after.requests >= EARLY_REQUESTS and _errors_rose(before, after):
+        return harm.errors(before, after)
+    blocked = harm.loop_blocked(before, after, settings, early=True)
+    if blocked is not None:
+        return blocked
+    if _throughput_fell(before, after, EARLY_LOST_THROUGHPUT):
+        return _slower(before, after)
+    return None
+
+
+def conclude(
+    before: Observation,
+    after: Observation,
+    settings: Settings,
+    *,
+    minimum: float,
+    objective: Objective = Objective.THROUGHPUT,
+    must_gain: bool = False,
+) -> Outcome | None:
+    """Judge a trial that lasted its time.
+
+    Args:
+        before: the window that led to the change.
+        after: the trial, of the same pods.
+        settings: what is on trial.
+        minimum: requests without which nothing is proven.
+        objective: under `latency` no throughput pays for a longer tail.
+        must_gain: whether a change that does no harm has to gain something as well.
+
+    Returns:
+        The outcome; None when there were too few requests to tell, so that the trial has to go on.
+    """
+    done = early_harm(before, after, settings) or _harm(before, after, settings, objective)
+    if done is not None:
+        return done
+    if after.requests < minimum:
+        return None
+    if _gained_nothing(before, after, settings):
+        return Outcome(
+            Reason.TRIAL_NO_GAIN,
+            f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, though "
+            f"{before.waiting:.0f} requests waited for a slot: slots are not what is short",
+        )
+    if must_gain and not _gained(before, after):
+        return Outcome(
+            Reason.TRIAL_NO_GAIN,
+            f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, and "
+            f"{_milliseconds(after.response_seconds)} for a request instead of "
+            f"{_milliseconds(before.response_seconds)}: no gain to speak of",
+        )
+    if response_worse(before, after, UNCLEAR_LOSS):
+        return Outcome(
+            Reason.TRIAL_UNCLEAR,
+            f"a request takes {_milliseconds(after.response_seconds)} with its wait for a slot instead of "
+            f"{_milliseconds(before.response_seconds)}, which may be the load's doing",
+        )
+    return Outcome(
+        Reason.TRIAL_PASSED,
+        f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
+        f"p99 {_milliseconds(after.p99_seconds)} instead of {_milliseconds(before.p99_seconds)} inside the app, "
+        f"{after.waiting:.0f} waiting for a slot instead of {before.waiting:.0f}",
+    )
+
+
+def _harm(before: Observation, after: Observation, settings: Settings, objective: Objective) -> Outcome | None:
+    full = harm.memory_full(after, settings) or harm.loop_blocked(before, after, settings, early=False)
+    if full is not None:
+        return full
+    was = before.settings_active
+    less = was is not None and settings.slots < was.slots
+    if _throughput_fell(before, after, LOST_BY_LESS if less else LOST_THROUGHPUT):
+        return _slower(before, after)
+    if tail_worse(before, after, objective):
+        return Outcome(
+            Reason.TRIAL_LATENCY,
+            f"p99 inside the app is {_milliseconds(after.p99_seconds)} instead of "
+            f"{_milliseconds(before.p99_seconds)}, and nothing was gained for it",
+        )
+    return None
+
+
+def _slower(before: Observation, after: Observation) -> Outcome:
+    return Outcome(
+        Reason.TRIAL_THROUGHPUT,
+        f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
+        f"at {after.demand:.0f} requests in flight or waiting instead of {before.demand:.0f}",
+    )
+
+
+def _errors_rose(before: Observation, after: Observation) -> bool:
+    if not after.requests or after.error_share - before.error_share < MORE_ERRORS:
+        return False
+    # two shares of counts, compared by their pooled standard deviation
+    requests = before.requests + after.requests
+    pooled = min(1.0, (before.errors + after.errors) / requests)
+    deviation = math.sqrt(pooled * (1 - pooled) * (1 / max(1.0, before.requests) + 1 / after.requests))
+    return after.error_share - before.error_share >= ERROR_DEVIATIONS * deviation
+
+
+def _throughput_fell(before: Observation, after: Observation, share: float) -> bool:
+    queued = after.waiting >= QUEUED_SHARE * after.slots
+    if after.demand < SAME_DEMAND * before.demand and not queued:
+        return False  # fewer requests came: nobody lost any
+    lost = before.requests_per_second - after.requests_per_second
+    deviation = math.sqrt(before.requests / before.seconds**2 + after.requests / after.seconds**2)
+    return after.requests_per_second < share * before.requests_per_second and lost > DEVIATIONS * deviation
+
+
+def _gained_nothing(before: Observation, after: Observation, settings: Settings) -> bool:
+    was = before.settings_active
+    if was is None or settings.slots <= was.slots or before.waiting < QUEUED_SHARE * was.slots * before.pods:
+        return False
+    same_demand = SAME_DEMAND * before.demand <= after.demand <= before.demand / SAME_DEMAND
+    return same_demand and after.requests_per_second < LEAST_GAIN * before.requests_per_second
+
+
+def _gained(before: Observation, after: Observation) -> bool:
+    """Tell whether more requests are served, in less time, or with less CPU for each, by what matters."""
+    if after.requests_per_second >= LEAST_GAIN * before.requests_per_second:
+        return True
+    if (after.response_seconds or 0.0) * LEAST_GAIN <= (before.response_seconds or 0.0):
+        return True
+    return (after.cpu_seconds_per_request or 0.0) * GAIN <= (before.cpu_seconds_per_request or 0.0)
+
+
+def tail_worse(before: Observation, after: Observation, objective: Objective = Objective.THROUGHPUT) -> bool:
+    """Tell whether the slowest requests became clearly slower, and nothing was gained for it.
+
+    The whole buckets have to lie apart: interpolation inside one knows nothing.
+    """
+    if min(before.requests, after.requests) < TAIL_REQUESTS:
+        return False
+    gained = after.requests_per_second >= GAIN * before.requests_per_second
+    if gained and objective is not Objective.LATENCY:
+        return False
+    was = histogram.quantile_bucket(before.duration_buckets, 0.99)
+    is_now = histogram.quantile_bucket(after.duration_buckets, 0.99)
+    if was is None or is_now is None or is_now[0] < WORSE_TAIL * was[1]:
+        return False
+    # what a client sees has the wait for a slot in it
+    return (after.response_seconds or 0.0) > SAME_DEMAND * (before.response_seconds or 0.0)
+
+
+def response_worse(before: Observation, after: Observation, share: float) -> bool:
+    """Tell whether requests take longer than before ÷ `share`, by more than chance, and not for a higher demand.
+
+    The response time (demand ÷ throughput) compares times of different load as far as they can be compared: more
+    requests at once take longer in any settings, so then nothing is said.
+    """
+    was, is_now = before.response_seconds, after.response_seconds
+    if not was or not is_now or after.demand > before.demand / SAME_DEMAND:
+        return False
+    chance = DEVIATIONS * math.sqrt(1 / before.requests + 1 / after.requests)
+    return is_now * share > was and math.log(is_now / was) > chance
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,1 @@
+"""From an observation to the settings that would suit it best."""

@@ -1,0 +1,49 @@
+"""How sure the model is of what it proposes, and what it would have to know to be surer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.model.compose import direction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.model.footprint import Footprint
+    from stablehand_tuner.model.proposal import Proposal
+    from stablehand_tuner.observe.load import Load
+    from stablehand_tuner.observe.observation import Observation
+
+SURE_ENOUGH = 0.1  # of the CPU share: beyond it, more requests are worth waiting for
+
+
+def shares(load: Load) -> tuple[float, float]:
+    """Return between which bounds the CPU share lies, as far as so many requests can tell."""
+    return max(0.001, load.share * (1 - load.relative_error)), min(1.0, load.share * (1 + load.relative_error))
+
+
+def doubt(proposal: Proposal, others: Sequence[Proposal], current: Settings) -> str:
+    """Return what else could be right within these bounds, if it leads elsewhere; otherwise nothing."""
+    towards = direction(proposal.settings, current)
+    for other in others:
+        if direction(other.settings, current) * towards < 0:
+            return f"{other.settings}"
+    return ""
+
+
+def needs(observation: Observation, load: Load, current: Settings, footprint: Footprint) -> tuple[str, ...]:
+    """Return what would have to be known to choose better, a sentence each."""
+    missing = []
+    if load.relative_error > SURE_ENOUGH:
+        wanted = (2 / SURE_ENOUGH) ** 2
+        missing.append(f"{wanted:.0f} requests in a window instead of {observation.requests:.0f}")
+    if observation.memory_limit_bytes is None:
+        missing.append("a memory limit: without one there is at most one process for each core")
+    elif observation.worker_memory_bytes is None:
+        missing.append("what a worker uses of the memory: the server does not tell")
+    elif footprint.request_bytes is None:
+        missing.append("what a request in flight adds to a worker's memory: so far their number hardly varied")
+    if load.worker_full and current.slots_per_worker > 1:
+        missing.append("what requests wait for: while a process fills its core, its lock and a database look alike")
+    return tuple(missing)

@@ -1,0 +1,220 @@
+"""What one pod shows → the settings that suit it best, and why.
+
+The model is Goetz's (Java Concurrency in Practice, 8.2): threads = cores × (1 + wait ÷ compute), with headroom on the
+waiting part because requests do not come in lockstep. What demand shows bounds it from above. `docs/tuner.md` explains
+it with measurements. Nothing here remembers or waits: `stability` says when not to act.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.contracts.settings import WorkerClass
+from stablehand_tuner.model import certainty, event_loop, shapes
+from stablehand_tuner.model.known import Known
+from stablehand_tuner.model.limits import below_ceiling, candidate_classes, process_bounds, within_memory
+from stablehand_tuner.model.proposal import Proposal
+from stablehand_tuner.model.shapes import Choice, demanded, slots_wanted
+from stablehand_tuner.observe.load import Load
+from stablehand_tuner.reasons import Reason
+
+if TYPE_CHECKING:
+    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.model.kinds import Kinds
+    from stablehand_tuner.observe.observation import Observation
+    from stablehand_tuner.policy import Policy
+
+COMPUTING = 0.75  # from this CPU share on, a second request in the same process only waits for the first
+COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: time stolen from the machine looks alike
+COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waits for the GIL pass for waiting
+CROWDED = 8.0  # requests in the app of one process: so many hide what each of them waits for
+COSTLY_SECONDS = 0.004  # of CPU, for a request
+NOTHING_KNOWN = Known()
+
+
+def propose(policy: Policy, observation: Observation, current: Settings, known: Known = NOTHING_KNOWN) -> Proposal:
+    """Return the settings that suit what was observed under the current ones.
+
+    Args:
+        policy: bounds, classes, and the objective.
+        observation: what was observed, of one pod or of several alike.
+        current: what they run.
+        known: what is known of the app from before.
+
+    Raises:
+        ValueError: when the observation has no requests.
+    """
+    load = recalled(Load.of(observation, current), observation, current, known.kinds)
+    choice = Choice(
+        policy,
+        observation,
+        current,
+        known,
+        load,
+        candidate_classes(policy, observation, known.banned, current),
+        process_bounds(policy, observation, current, load.whole_cores),
+    )
+    if (leaving := _leave_loop(choice)) is not None:
+        return leaving
+    proposal = _propose(choice)
+    if proposal.reason is Reason.SATURATED and (fewer := _fewer_slots(choice)) is not None:
+        return fewer
+    if proposal.settings == current and (cheaper := _cheaper_loop(choice)) is not None:
+        return cheaper
+    low, high = certainty.shares(load)
+    others = [
+        _propose(dataclasses.replace(choice, load=dataclasses.replace(load, share=share))) for share in (low, high)
+    ]
+    return dataclasses.replace(
+        proposal,
+        evidence={**proposal.evidence, "cpu_share_low": round(low, 4), "cpu_share_high": round(high, 4)},
+        doubt=certainty.doubt(proposal, others, current),
+        needs=certainty.needs(observation, load, current, known.footprint),
+    )
+
+
+def recalled(load: Load, observation: Observation, current: Settings, kinds: Kinds) -> Load:
+    """Return the load with the CPU share that such requests had before, where a full process hides what it is now."""
+    cost = observation.cpu_seconds_per_request
+    if not cost or not load.worker_full or current.slots_per_worker == 1:
+        return load
+    return dataclasses.replace(load, share=max(load.share, kinds.recall(cost) or 0.0))
+
+
+def _propose(choice: Choice) -> Proposal:
+    load, current = choice.load, choice.current
+    evidence = _evidence(choice)
+    if _computes(load, current):
+        settings = shapes.for_computing(choice)
+        reason, why = Reason.COMPUTE_BOUND, f"{load.share:.0%} of a request is computing on {load.cores:g} cores"
+        if load.worker_full and settings.slots > current.slots:
+            reason, why = Reason.MORE_PROCESSES, f"{why} and a worker fills its core"
+    elif load.pod_full or (load.worker_full and min(load.whole_cores, choice.processes.highest) <= current.workers):
+        return Proposal(current, Reason.SATURATED, _saturated(load), evidence)
+    elif load.worker_full:
+        settings = shapes.more_processes(choice)
+        reason = Reason.MORE_PROCESSES
+        why = f"a worker fills its core, and {load.cores_used:.1f} of {load.cores:g} cores are in use"
+    else:
+        settings = shapes.for_waiting(choice)
+        evidence["slots_wanted"] = slots_wanted(choice)
+        reason = Reason.WAITING_DOMINATES
+        why = (
+            f"{1 - load.share:.0%} of a request is waiting and {load.demand:.0f} requests are in flight "
+            f"or wait for a slot"
+        )
+    # requests that wait need slots, and processes only to hold them
+    least = 1 if reason is Reason.WAITING_DOMINATES else None
+    settings = _fitting(choice, settings, least_workers=least)
+    if reason is Reason.WAITING_DOMINATES and (loop := shapes.event_loop(choice, settings)) is not None:
+        message = f"{why}: {loop} may serve that with less than {current}, if the app can run on an event loop"
+        return Proposal(loop, Reason.EVENT_LOOP, message, evidence)
+    if settings.worker_class is not current.worker_class or (settings.slots, settings.workers) != (
+        current.slots,
+        current.workers,
+    ):
+        return Proposal(settings, reason, f"{why}: {settings} instead of {current}", evidence)
+    if load.pod_full:
+        return Proposal(current, Reason.SATURATED, _saturated(load), evidence)
+    if reason is Reason.WAITING_DOMINATES and settings.slots < slots_wanted(choice):
+        message = f"{why}, but the bounds, the allowed classes or the memory end at {current}"
+        return Proposal(current, Reason.AT_BOUND, message, evidence)
+    return Proposal(current, Reason.WELL_TUNED, f"{why}: {current} suits that", evidence)
+
+
+def _leave_loop(choice: Choice) -> Proposal | None:
+    """Return what serves the app without an event loop where something blocks the one that runs, else None."""
+    current, observation = choice.current, choice.observation
+    blocked = event_loop.blocked(None, observation, current, early=False)
+    others = tuple(each for each in choice.candidates if each is not current.worker_class)
+    if blocked is None or not others:
+        return None
+    choice = dataclasses.replace(choice, candidates=others)
+    shape, least = (shapes.for_computing, None) if _computes(choice.load, current) else (shapes.for_waiting, 1)
+    settings = _fitting(choice, shape(choice), least_workers=least)
+    evidence = {**_evidence(choice), "lag_seconds": round(observation.lag_seconds_mean, 4)}
+    return Proposal(settings, Reason.LOOP_BLOCKED, f"{blocked}: {settings} instead of {current}", evidence)
+
+
+def _fewer_slots(choice: Choice) -> Proposal | None:
+    """Return a few threads a core in place of many slots that keep the cores full, or None where that is no question.
+
+    So many requests in a full process hide how much each of them waits, and a trial of few is what tells; once, for
+    requests that cost as much. Cheap ones leave no queue that would be worth it.
+    """
+    load, current = choice.load, choice.current
+    cost = choice.observation.cpu_seconds_per_request
+    crowded = load.in_app > CROWDED * current.workers
+    if not cost or cost < COSTLY_SECONDS or not crowded or choice.known.kinds.recall(cost) is not None:
+        return None
+    settings = shapes.few_threads(choice)
+    if settings is None or settings.slots >= current.slots:
+        return None
+    message = (
+        f"{load.in_app:.0f} requests at once share {load.cores:g} full cores, {1000 * cost:.1f} ms of computing each: "
+        f"{settings} instead of {current} may serve as many, sooner"
+    )
+    return Proposal(settings, Reason.FEWER_SLOTS, message, _evidence(choice))
+
+
+def _cheaper_loop(choice: Choice) -> Proposal | None:
+    """Return an event loop where busy cores may do the same for less, else None."""
+    load, current = choice.load, choice.current
+    wanted = shapes.cheaper_loop(choice)
+    if wanted is None:
+        return None
+    settings = _fitting(choice, wanted)
+    if settings.worker_class is not wanted.worker_class:
+        return None  # memory does not hold so many requests at once
+    message = (
+        f"{load.cores_used:.1f} of {load.cores:g} cores are in use, {load.cores_awaited:.1f} more are waited for, and "
+        f"a request costs {1000 * load.cpu_seconds:.1f} ms, the server's own work and locks included: {settings} may "
+        f"serve more of them than {current}"
+    )
+    return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(choice))
+
+
+def _fitting(choice: Choice, wanted: Settings, *, least_workers: int | None = None) -> Settings:
+    """Return the wanted settings as far as memory holds them, by default with all their processes."""
+    fitting = within_memory(
+        choice.policy,
+        choice.observation,
+        choice.current,
+        wanted=wanted,
+        in_use=demanded(choice),
+        footprint=choice.known.footprint,
+        least_workers=least_workers or wanted.workers,
+        class_of_few=WorkerClass.GTHREAD if WorkerClass.GTHREAD in choice.candidates else None,
+    )
+    return below_ceiling(choice.policy, choice.current, fitting, choice.known.memory_ceiling)
+
+
+def _computes(load: Load, current: Settings) -> bool:
+    if current.worker_class is WorkerClass.SYNC and current.workers == load.whole_cores:
+        return load.share >= COMPUTING_STAYS
+    return load.share >= COMPUTING or (load.worker_full and load.share >= COMPUTING_WHEN_FULL)
+
+
+def _saturated(load: Load) -> str:
+    return (
+        f"{load.cores_used:.1f} of {load.cores:g} cores are in use and {load.demand:.0f} requests are in flight or "
+        "wait for a slot: more concurrency would only add waiting; more replicas or a higher CPU limit would help"
+    )
+
+
+def _evidence(choice: Choice) -> dict[str, float]:
+    observation, load = choice.observation, choice.load
+    return {
+        "requests_per_second": round(observation.requests_per_second, 3),
+        "mean_seconds": round(observation.mean_seconds or 0.0, 6),
+        "cpu_seconds_per_request": round(observation.cpu_seconds_per_request or 0.0, 6),
+        "cpu_share": round(load.share, 4),
+        "in_app": round(load.in_app, 2),
+        "waiting": round(load.waiting, 2),
+        "peak_demand": round(load.peak_demand, 2),
+        "cores": round(load.cores, 3),
+        "cores_used": round(load.cores_used, 3),
+        "cores_awaited": round(load.cores_awaited, 3),
+        "busiest_worker_cores": round(observation.busiest_worker_cores, 3),
+    }

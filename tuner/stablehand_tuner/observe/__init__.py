@@ -1,0 +1,1 @@
+"""From scrapes to observations: what happened on a pod between two moments."""

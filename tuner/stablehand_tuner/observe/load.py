@@ -1,0 +1,77 @@
+"""The load of the mean pod: what the model reads of an observation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.observe.gil import share_without_gil_wait
+
+if TYPE_CHECKING:
+    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.observe.observation import Observation
+
+FULL_WORKER = 0.85  # cores burnt by one process, which can use one
+FULL_POD = 0.9
+FULL_THROTTLED = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """One pod's mean of an observation over several: what the model reads; counts, cores, seconds."""
+
+    share: float
+    cores: float
+    cores_used: float
+    in_app: float
+    waiting: float
+    demand: float
+    peak_demand: float
+    connections: float
+    worker_full: bool
+    pod_full: bool
+    relative_error: float = 0.0
+    cores_per_process: float = 1.0
+    cpu_seconds: float = math.inf  # of a request
+    cores_awaited: float = 0.0  # threads that could run, but wait for a core: neighbours have it, or their own kind
+
+    @property
+    def whole_cores(self) -> int:
+        """Processes that are needed to compute on all cores at once."""
+        return max(1, math.ceil(self.cores / min(self.cores_per_process, max(1.0, self.cores)) - 0.01))
+
+    @classmethod
+    def of(cls, observation: Observation, current: Settings) -> Load:
+        """Return the load of the mean pod under its current settings.
+
+        Raises:
+            ValueError: when nothing was requested: then there is no load to speak of.
+        """
+        apparent = observation.cpu_share
+        if apparent is None:
+            raise ValueError("an observation without requests shows no load")
+        pods = observation.pods
+        cores = observation.cores / pods
+        processes = pods * current.workers
+        share = apparent
+        if observation.cores_per_process <= 1:
+            in_process, burnt = observation.in_app / processes, observation.cores_used / processes
+            share = max(apparent, share_without_gil_wait(in_process, burnt))
+        cores_used = observation.cores_used / pods
+        return cls(
+            share=max(0.001, share),
+            cores=cores,
+            cores_used=cores_used,
+            in_app=observation.in_app / pods,
+            waiting=observation.waiting / pods,
+            demand=observation.demand / pods,
+            peak_demand=observation.peak_demand / pods,
+            connections=observation.connections / pods,
+            worker_full=observation.busiest_worker_cores >= FULL_WORKER * min(observation.cores_per_process, cores),
+            relative_error=observation.relative_error,
+            cores_per_process=observation.cores_per_process,
+            cpu_seconds=observation.cpu_seconds_per_request or math.inf,
+            cores_awaited=observation.cores_awaited / pods,
+            pod_full=cores_used >= FULL_POD * cores or observation.throttled_share >= FULL_THROTTLED,
+        )
