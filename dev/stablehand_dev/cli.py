@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "local": "stablehand_dev.demo.local_cli",
     "load": "stablehand_dev.load.cli",
     "dashboard": "stablehand_dev.dashboard.cli",
+    "architecture": "stablehand_dev.architecture.cli",
 }
 
 
@@ -46,7 +47,7 @@ app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, pr
 
 @app.callback()
 def _tools() -> None:
-    """Tools of Stablehand's repository: a cluster, images, the demonstration, the dashboard."""
+    """Tools of Stablehand's repository: cluster, images, demonstration, dashboard, the drawing of the packages."""
 
 
 def main() -> None:

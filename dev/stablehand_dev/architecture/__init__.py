@@ -1,0 +1,1 @@
+"""The drawing of the packages in docs/architecture.md, generated from what the code imports."""
