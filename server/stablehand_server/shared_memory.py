@@ -80,8 +80,9 @@ class Cell(enum.IntEnum):
     LAG_SECONDS = 11
     BLOCKING_MODULES = 12  # bitmap over blocking_modules.MODULES
     REACHED_MAX_REQUESTS = 13
+    REQUESTS_UNKNOWN = 14  # 1 where the class serves them by code of its own, in which nobody counts
     # counters: the worker's
-    REQUESTS = 14
+    REQUESTS = 15
     DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
     DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
     QUEUE_BUCKETS = DURATION_SECONDS + 1

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stablehand_dev.load import BackgroundLoad, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 APPS = Path(__file__).parent / "apps"
 COUNTER_SUFFIXES = ("_total", "_bucket", "_sum", "_count")
@@ -103,11 +103,13 @@ class RunningServer:
         """Return what it has logged."""
         return self._log_file.read_text(errors="replace")
 
-    def get(self, path: str = "/", *, port: int | None = None) -> tuple[int, str]:
+    def get(
+        self, path: str = "/", *, port: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
         """Return status and body of one request, by default to the app."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

@@ -83,9 +83,10 @@ class ServerCollector(Collector):
         for index, records in by_index.items():
             counters = _sums(mapping, index, records)
             worker = str(index)
-            for place, code in enumerate(names.STATUS_CODES, _REQUESTS):
-                requests.add_metric([worker, code], counters[place])
-            busy.add_metric([worker], counters[_DURATION_SECONDS])
+            if not _unknown(records, counters):
+                for place, code in enumerate(names.STATUS_CODES, _REQUESTS):
+                    requests.add_metric([worker, code], counters[place])
+                busy.add_metric([worker], counters[_DURATION_SECONDS])
             delay.add_metric([worker], counters[_RUN_DELAY_SECONDS])
             living = [processes[age] for cells in records if (age := int(cells[Cell.AGE])) in processes]
             user = counters[_CPU_USER_SECONDS] + sum(each.user_seconds for each in living)
@@ -130,11 +131,12 @@ def _worker_gauges(
     for index, records in by_index.items():
         labels = [str(index)]
         # an old and a new process share an index while one retires: both have clients, the newest ready one speaks
-        busy.add_metric(labels, sum(cells[Cell.BUSY] for cells in records))
-        connections.add_metric(labels, sum(cells[Cell.CONNECTIONS] for cells in records))
         speaker = max(records, key=lambda cells: (cells[Cell.STATE] == State.READY, cells[Cell.AGE]), default=None)
-        slots.add_metric(labels, 0.0 if speaker is None else speaker[Cell.SLOTS])
-        lag.add_metric(labels, 0.0 if speaker is None else speaker[Cell.LAG_SECONDS])
+        if not any(cells[Cell.REQUESTS_UNKNOWN] for cells in records):
+            busy.add_metric(labels, sum(cells[Cell.BUSY] for cells in records))
+            connections.add_metric(labels, sum(cells[Cell.CONNECTIONS] for cells in records))
+            slots.add_metric(labels, 0.0 if speaker is None else speaker[Cell.SLOTS])
+            lag.add_metric(labels, 0.0 if speaker is None else speaker[Cell.LAG_SECONDS])
         if speaker is None:
             continue  # between two processes there is no class and no memory
         info.add_metric([*labels, _class_name(speaker[Cell.WORKER_CLASS]) or _CUSTOM_CLASS], 1)
@@ -156,8 +158,9 @@ def _server_families(mapping: reading.Reading) -> Iterable[Family]:
     yield _fixed_counter(names.WORKER_EXITS, names.EXIT_REASONS, server[Server.EXITS :])
     counted = (cells[COUNTERS.start : COUNTERS.stop] for cells in mapping.records)
     whole = [sum(column) for column in zip(_NO_COUNTS, *mapping.totals.values(), *counted, strict=True)]
-    yield _histogram(names.REQUEST_DURATION_SECONDS, whole, Cell.DURATION_BUCKETS, Cell.DURATION_SECONDS)
-    yield _histogram(names.REQUEST_QUEUE_SECONDS, whole, Cell.QUEUE_BUCKETS, Cell.QUEUE_SECONDS)
+    if not _unknown(mapping.records, whole):
+        yield _histogram(names.REQUEST_DURATION_SECONDS, whole, Cell.DURATION_BUCKETS, Cell.DURATION_SECONDS)
+        yield _histogram(names.REQUEST_QUEUE_SECONDS, whole, Cell.QUEUE_BUCKETS, Cell.QUEUE_SECONDS)
     yield _gauge(names.LISTEN_BACKLOG, server[Server.BACKLOG])
     yield _gauge(names.LISTEN_BACKLOG_LIMIT, server[Server.BACKLOG_LIMIT])
     modules = _gauge(names.BLOCKING_MODULE_INFO)
@@ -205,6 +208,12 @@ def _sums(mapping: reading.Reading, index: int, records: Sequence[list[float]]) 
     rows = [cells[COUNTERS.start : COUNTERS.stop] for cells in records]
     rows.append(mapping.totals.get(index) or _NO_COUNTS)
     return rows[0] if len(rows) == 1 else [sum(column) for column in zip(*rows, strict=True)]
+
+
+def _unknown(records: Sequence[list[float]], counters: Sequence[float]) -> bool:
+    """Tell whether nobody counts the requests: zero would say that there are none. What was counted once stays."""
+    counted = any(counters[_REQUESTS:_RUN_DELAY_SECONDS])
+    return not counted and any(cells[Cell.REQUESTS_UNKNOWN] for cells in records)
 
 
 def _class_name(place: float) -> str | None:

@@ -58,12 +58,17 @@ def began(identifier: str, method: str | None, uri: str | None) -> None:
     _serving.set(Request(identifier, time.monotonic(), method, uri))
 
 
+def identify(environ: dict[str, Any]) -> None:
+    """Give a WSGI request an id, which the app finds in the environ's HTTP_X_REQUEST_ID, and note that it begins."""
+    environ[REQUEST_ID] = identifier = request_id(environ.get(REQUEST_ID))
+    began(identifier, environ.get("REQUEST_METHOD"), environ.get("RAW_URI"))
+
+
 def identified(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the WSGI app with an id for each request, which the app finds in the environ's HTTP_X_REQUEST_ID."""
+    """Return the WSGI app with an id for each request."""
 
     def with_id(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        environ[REQUEST_ID] = identifier = request_id(environ.get(REQUEST_ID))
-        began(identifier, environ.get("REQUEST_METHOD"), environ.get("RAW_URI"))
+        identify(environ)
         return app(environ, start_response)
 
     return with_id

@@ -1,4 +1,4 @@
-"""Measure every request by wrapping the app callable: the one seam that all worker classes share.
+"""Measure a WSGI app's requests by wrapping its callable, where a server of others' calls it: Tornado's, the bridge.
 
 A request is inside the app from the call until its response has been sent and closed: for so long it holds a slot.
 All of this runs once a request, within a few microseconds: hence one object a request, and plain integers and bound
@@ -201,7 +201,7 @@ class _MeasuredResponse:
         """Record the end, once, however often it is called."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            recorder.leave(monotonic() - self._started, _CODE_OF_DIGIT.get(str(self._status)[:1], _ERROR))
+            recorder.leave(monotonic() - self._started, code_of_status(self._status))
 
     def finish_failed(self) -> None:
         """Record that the app raised."""
@@ -218,6 +218,11 @@ def _finishing(response: _MeasuredResponse, close: Callable[[], None] | None) ->
             response.finish()
 
     return close_and_finish
+
+
+def code_of_status(status: Any) -> int:
+    """Return the place in STATUS_CODES of a WSGI status such as "200 OK"; what is no status is an error."""
+    return _CODE_OF_DIGIT.get(str(status)[:1], _ERROR)
 
 
 def seconds_queued(environ: dict[str, Any]) -> float | None:

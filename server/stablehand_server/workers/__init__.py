@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.workers import SUPPORTED_WORKERS
 
 from stablehand_server.workers.common.base import MeasuredWorker
+from stablehand_server.workers.others import measured_class
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _KNOWN = {
 def implementation(config: Config) -> type[Any]:
     """Return the class that runs what the configuration's worker_class says.
 
-    A class of the user's own is measured, and retires as gunicorn lets it.
+    A class of the user's own is measured as far as it goes without touching the app, and retires as gunicorn lets it.
 
     Raises:
         Exception: whatever the import of the class raises, mostly RuntimeError.
@@ -47,7 +48,7 @@ def implementation(config: Config) -> type[Any]:
     known = _KNOWN.get(f"{chosen.__module__}.{chosen.__qualname__}")  # the class itself, or an entry point's name
     if known is not None:
         return _ours(known)
-    return type(chosen.__name__, (MeasuredWorker, chosen), {"serves_asgi": True})
+    return measured_class(chosen)
 
 
 def class_of(config: Config) -> WorkerClass | None:

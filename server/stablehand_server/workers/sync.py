@@ -16,8 +16,9 @@ from gunicorn import http, sock
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import sync
 
-from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
+from stablehand_server.workers.common.wsgi import WSGIWorker
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +42,7 @@ class _Silent(NamedTuple):
     deadline: float
 
 
-class SyncWorker(MeasuredWorker, sync.SyncWorker):
+class SyncWorker(WSGIWorker, sync.SyncWorker):
     """Waits on a selector for whichever connection has a request, serves it, and closes the connection.
 
     gunicorn's loop reads from a connection as soon as it is accepted, and stands still until the client speaks, and

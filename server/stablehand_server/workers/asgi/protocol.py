@@ -64,7 +64,7 @@ class Connection(Patience, ASGIProtocol):
     def __init__(self, worker: ASGIWorker) -> None:
         Patience.__init__(self)
         ASGIProtocol.__init__(self, worker)
-        self._recorder = worker.recorder
+        self._recorder = worker.http1_recorder
         self._serves_http1 = False  # and nothing has taken the connection over
         self._held = False  # a request waits until fewer of the app's calls are left
         self._ending = False  # it closes once none is left
@@ -311,7 +311,7 @@ class Connection(Patience, ASGIProtocol):
 
     def _take_over(self, serving: Coroutine[Any, Any, None]) -> None:
         self._serves_http1 = False
-        self.app = self.worker.asgi
+        self.app = self.worker.measured_app
         self._task = self.worker.loop.create_task(self._owned(serving))
 
     async def _owned(self, serving: Coroutine[Any, Any, None]) -> None:

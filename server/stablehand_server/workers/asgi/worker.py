@@ -55,9 +55,11 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._tls: ssl.SSLContext | None = None
         self._make_transport: Any = None
         self._bridge: Bridge | None = None
-        # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge.
+        # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge. What
+        # takes a connection over calls an app that measures itself. `asgi` and `wsgi` are the user's app as it is.
         self.http1_app: Any = None
-        self.recorder: UnlockedRecorder | None = None
+        self.measured_app: Any = None
+        self.http1_recorder: UnlockedRecorder | None = None
         # gunicorn's connections close when they see it reached, announced or not: they must not.
         self.request_limit, self.max_requests = self.max_requests, sys.maxsize
 
@@ -94,19 +96,23 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     # Loading ----------------------------------------------------------------------------------------------------------
 
     def load_wsgi(self) -> None:
-        """Load the app, measure it, and put the bridge before a WSGI app."""
+        """Load the app, and put the bridge before a WSGI app, which hooks find where the other classes have it."""
         super().load_wsgi()
-        interface = interface_of(self.asgi)
-        if interface is Interface.WSGI:
+        if interface_of(self.asgi) is Interface.WSGI:
             from stablehand_server.workers.asgi.bridge import Bridge  # noqa: PLC0415 (ASGI apps need no a2wsgi)
 
-            self._bridge = Bridge(self.measured(self.asgi), self.cfg.threads, self._accept_again)
-            self.asgi = self.http1_app = self._bridge
+            self.wsgi = self.asgi
+            self._bridge = Bridge(self.measured_wsgi(), self.cfg.threads, self._accept_again)
             self._publish_slots()
-        else:
-            self.http1_app = single_callable(self.asgi) if interface is Interface.ASGI2 else self.asgi
-            self.recorder = UnlockedRecorder(self._cells)
-            self.asgi = InstrumentedASGIApp(self.http1_app, self.recorder)
+
+    def _take_up_app(self) -> None:
+        """Serve the app from now on: `asgi` as the hooks of the boot have left it."""
+        if self._bridge is not None:
+            self.http1_app = self.measured_app = self._bridge
+            return
+        self.http1_app = single_callable(self.asgi) if interface_of(self.asgi) is Interface.ASGI2 else self.asgi
+        self.http1_recorder = UnlockedRecorder(self._cells)
+        self.measured_app = InstrumentedASGIApp(self.http1_app, self.http1_recorder)
 
     def grow(self, threads: int, worker_connections: int) -> None:
         """Take more connections, and give the bridge more threads."""
@@ -132,6 +138,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
 
     def run(self) -> None:
         """Serve until told to retire; then give every connection its last request."""
+        self._take_up_app()
         try:
             self.loop.run_until_complete(self._serve())
         finally:
@@ -161,7 +168,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     async def _start_lifespan(self) -> None:
         if self.cfg.asgi_lifespan == "off" or self._bridge is not None:
             return
-        lifespan = LifespanManager(self.asgi, self.log, self.state)
+        lifespan = LifespanManager(self.http1_app, self.log, self.state)
         try:
             await lifespan.startup()
         except Exception as error:  # the app's own code

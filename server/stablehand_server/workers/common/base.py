@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import math
 import signal
 import sys
 import time
@@ -15,15 +16,16 @@ from gunicorn.workers.base import Worker
 
 from stablehand_server.measure import access_log, blocking_modules
 from stablehand_server.measure.app_interface import Interface, interface_of
-from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder
 from stablehand_server.shared_memory import Cell, State
-from stablehand_server.workers.common.last_response import closing
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gunicorn.config import Config
 
+    from stablehand_server.measure.requests import RequestMeter
     from stablehand_server.shared_memory import Record
 
 # How long a retiring worker keeps an idle connection open for a request that its client may be sending already.
@@ -57,23 +59,26 @@ class Assignment:
 class MeasuredWorker(Worker):
     """A mixin that goes before one of gunicorn's worker classes."""
 
-    max_requests: int  # gunicorn's own attribute, which has no type there
+    max_requests: int  # gunicorn's own attributes, which have no types there
+    wsgi: Any
     # Which of threads and worker_connections this class takes up while it serves, when they have become more.
     grows_in_place: ClassVar[frozenset[str]] = frozenset()
+    # Whether the class counts its requests in `nr`, so that the master learns of max_requests before the worker ends.
+    announces_max_requests: ClassVar[bool] = True
     # Whether requests run in several threads: counting them then takes a lock.
     threaded: ClassVar[bool] = True
-    # Whether gunicorn's own attribute `wsgi` may be an ASGI app: classes of the user's own, like uvicorn's, do so.
-    serves_asgi: ClassVar[bool] = False
+    meter: RequestMeter | None = None  # of a class whose requests gunicorn's own code serves
 
     def __init__(self, *args: Any, assignment: Assignment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.assignment = assignment
         self._cells = assignment.record.cells
         self._draining = False
-        self._keeping: Any = None  # the app, while some of its responses close their connections
         # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
         # Here the worker says that it has served enough, and goes on until the master tells it to retire.
-        self._requests_to_serve, self.max_requests = self.max_requests, sys.maxsize
+        self._requests_to_serve = self.max_requests
+        if self.announces_max_requests:
+            self.max_requests = sys.maxsize
         self._next_look = 0.0
         self._next_module_check = 0.0
         # What the master notes of its worker.
@@ -116,30 +121,29 @@ class MeasuredWorker(Worker):
             signal.signal(number, _leave_to_the_master)
             signal.siginterrupt(number, False)
 
-    def load_wsgi(self) -> None:
-        """Load the app, and measure it."""
-        super().load_wsgi()
-        app = getattr(self, "wsgi", None)  # an ASGI worker has none
-        if app is not None:
-            self.wsgi = self.measured(app)
-
-    def measured(self, app: Any) -> Any:
-        """Return the app with its measurement around it.
+    def refuse_asgi(self) -> None:
+        """Refuse an app that gunicorn's WSGI code cannot call.
 
         Raises:
-            AppImportError: when it is an ASGI app, which the class cannot serve.
+            AppImportError: when it is an ASGI app.
         """
-        if interface_of(app) is not Interface.WSGI:
-            if self.serves_asgi:
-                return InstrumentedASGIApp(app, UnlockedRecorder(self._cells))
+        if interface_of(self.wsgi) is not Interface.WSGI:
             raise AppImportError(
                 f"the app is an ASGI app, which worker class {self.cfg.worker_class_str} cannot serve: use asgi"
             )
-        if self.cfg.access_log_json:
-            app = access_log.identified(app)
-        already_handled = getattr(self, "is_already_handled", lambda _: False)
-        recorder = (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
-        return InstrumentedApp(app, recorder, already_handled)
+
+    def measured_wsgi(self) -> Callable[..., Any]:
+        """Return a callable for servers that are not gunicorn's: it calls what `wsgi` is at that time, and measures."""
+
+        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            return self.wsgi(environ, start_response)
+
+        called = access_log.identified(app) if self.cfg.access_log_json else app
+        return InstrumentedApp(called, self.recorder())
+
+    def recorder(self) -> UnlockedRecorder:
+        """Return a new recorder of requests, as the class needs it."""
+        return (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
 
     def notify(self) -> None:
         """Beat, grow or drain if the master says so, and look now and then which modules the app has loaded."""
@@ -168,21 +172,13 @@ class MeasuredWorker(Worker):
 
         A class whose responses are not gunicorn's of WSGI has a way of its own.
         """
-        app = getattr(self, "wsgi", None)
-        if app is not None:
-            self.wsgi = closing(app)
+        if self.meter is not None:
+            self.meter.to_close = math.inf
 
     def give_up(self, connections: int) -> None:
         """Make as many of the next responses their connection's last; 0 where none should go, as nearly always."""
-        app = getattr(self, "wsgi", None)
-        if app is None:
-            return
-        if self._keeping is not None:
-            app = self.wsgi = self._keeping
-            self._keeping = None
-        if connections:
-            self._keeping = app
-            self.wsgi = closing(app, connections)
+        if self.meter is not None:
+            self.meter.to_close = float(connections)
 
     def _grow_if_wanted(self) -> None:
         wanted = {name: int(self._cells[_GROWING[name]]) for name in self.grows_in_place}

@@ -19,10 +19,10 @@ from stablehand_server.workers.common.base import (
     FIRST_REQUEST_SECONDS,
     HEADER_SECONDS,
     LAG_TICK_SECONDS,
-    MeasuredWorker,
 )
 from stablehand_server.workers.common.half_closed import HalfClosed
 from stablehand_server.workers.common.watched_client import WatchedClient
+from stablehand_server.workers.common.wsgi import WSGIWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ _TURN_SECONDS = 0.001
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
-class GreenWorker(MeasuredWorker, AsyncWorker):
+class GreenWorker(WSGIWorker, AsyncWorker):
     """Serves each connection in a green thread; a subclass knows how its library makes, switches and ends them."""
 
     threaded: ClassVar[bool] = False

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.workers import gthread
 
-from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
+from stablehand_server.workers.common.wsgi import WSGIWorker
 from stablehand_server.workers.gthread import overdue
 from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
 
@@ -29,7 +30,7 @@ _PAUSE_AFTER_ERROR_SECONDS = 0.5
 _HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
 
 
-class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
+class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
     """Threads that serve requests and, one at a time, wait for them; the main thread keeps the time.
 
     gunicorn's loop accepts connections in the main thread, hands each request to a thread and gets the connection back:
@@ -41,6 +42,7 @@ class ThreadWorker(MeasuredWorker, gthread.ThreadWorker):
     """
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
+    request_position: ClassVar[int] = 0
     alive: bool
     _crew: LeaderFollowers  # from run() on, and so in all that its loop calls
     _lingering: LingeringCloses

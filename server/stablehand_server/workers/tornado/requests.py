@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tornado.httputil import HTTPConnection, HTTPServerRequest, RequestStartLine
-    from tornado.web import Application
 
     from stablehand_server.measure.wsgi import UnlockedRecorder
 
@@ -120,7 +119,7 @@ class InlineContainer(WSGIContainer):
 class MeasuredApplication(HTTPServerConnectionDelegate):
     """An application of Tornado's own, each of whose requests is counted and timed."""
 
-    def __init__(self, application: Application, recorder: UnlockedRecorder) -> None:
+    def __init__(self, application: HTTPServerConnectionDelegate, recorder: UnlockedRecorder) -> None:
         self._application = application
         self._recorder = recorder
 

@@ -13,8 +13,10 @@ from typing import Any
 
 from gunicorn.sock import ssl_context
 from gunicorn.workers import gtornado
+from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import Application
+from tornado.wsgi import WSGIContainer
 
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell
@@ -35,13 +37,16 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
         """Load the app with the loop that will run it at hand, as Tornado's own applications expect."""
         asyncio.set_event_loop(asyncio.new_event_loop())
         super().load_wsgi()
+        if not isinstance(self.wsgi, Application | WSGIContainer):
+            self.refuse_asgi()
 
-    def measured(self, app: Any) -> Any:
-        """Measure a WSGI app where it is called, and one of Tornado's own by its requests."""
-        if not isinstance(app, Application):
-            return InlineContainer(super().measured(app))
+    def _served(self) -> Any:
+        """Return what the server calls: a WSGI app measured where it is called, anything else by its requests."""
+        if not isinstance(self.wsgi, Application | WSGIContainer):
+            return InlineContainer(self.measured_wsgi())
+        own = self.wsgi if isinstance(self.wsgi, Application) else HTTPServer(self.wsgi)
         self._cells[Cell.SLOTS] = float(self.cfg.worker_connections)
-        return MeasuredApplication(app, UnlockedRecorder(self._cells))
+        return MeasuredApplication(own, UnlockedRecorder(self._cells))
 
     def run(self) -> None:
         """Serve until told to retire; then give every connection its last request."""
@@ -56,7 +61,7 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
     async def _serve(self) -> None:
         keepalive = float(self.cfg.keepalive)
         server = Server(
-            self.wsgi, no_keep_alive=keepalive <= 0, ssl_options=ssl_context(self.cfg) if self.cfg.is_ssl else None
+            self._served(), no_keep_alive=keepalive <= 0, ssl_options=ssl_context(self.cfg) if self.cfg.is_ssl else None
         )
         self._server = server
         server.begin(self.sockets, self.cfg.worker_connections, self._request_begins, alone=self.cfg.workers == 1)

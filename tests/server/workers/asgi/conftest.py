@@ -34,9 +34,10 @@ class Worker:
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.copy_context()
         self.cells = Slots().allocate(index=0, age=1, worker_class=0, slots=1).cells
-        self.recorder = UnlockedRecorder(self.cells)
+        self.http1_recorder = UnlockedRecorder(self.cells)
         self.http1_app = app
-        self.asgi = InstrumentedASGIApp(app, self.recorder)
+        self.asgi = app
+        self.measured_app = InstrumentedASGIApp(app, self.http1_recorder)
         self.state: dict[str, Any] = {}
         self.nr = self.nr_conns = 0
         self.alive = True

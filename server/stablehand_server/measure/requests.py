@@ -1,0 +1,117 @@
+"""Measure the requests of gunicorn's WSGI workers between the building of the environ and the end of `handle_request`.
+
+Nothing stands around the app: `worker.wsgi` is the app itself for everyone who looks at it, and what a hook puts in its
+place is called and measured.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.http import wsgi
+
+from stablehand_server.measure import access_log
+from stablehand_server.measure.wsgi import code_of_status, seconds_queued
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from stablehand_server.measure.wsgi import UnlockedRecorder
+
+_ERROR = STATUS_CODES.index("error")
+_TAKEN_OVER = STATUS_CODES.index("1xx")
+# gunicorn's own function, however often a worker of this process has put its measurement in front of it.
+_create = wsgi.create
+
+
+class RequestMeter:
+    """Measures every request that a worker passes through `begin` and `end`.
+
+    Attributes:
+        to_close: how many of the next responses say `Connection: close`; infinity where all do. Two threads that count
+            at once close one more, which harms nobody.
+    """
+
+    def __init__(self, recorder: UnlockedRecorder, *, identified: bool) -> None:
+        """Create a meter.
+
+        Args:
+            recorder: which takes what is measured.
+            identified: whether each request gets an id for the access log, which the app finds in its environ.
+        """
+        self._recorder = recorder
+        self._enter = recorder.enter
+        self._identified = identified
+        self.to_close = 0.0
+
+    def install(self) -> None:
+        """Let gunicorn's workers of this process call `create`: a worker's process has one worker."""
+        wsgi.create = self.create
+
+    def create(  # noqa: PLR0917 (gunicorn's)
+        self,
+        req: Any,
+        sock: Any,
+        client: Any,
+        server: Any,
+        cfg: Any,
+        response_class: Any = None,
+        response_args: tuple[Any, ...] = (),
+    ) -> tuple[Any, dict[str, Any]]:
+        """Build response and environ as gunicorn does; the app is called next, so the request is inside it from now.
+
+        The parameters have gunicorn's names: a worker class may pass them by these.
+        """
+        response, environ = _create(req, sock, client, server, cfg, response_class, response_args)
+        if self.to_close > 0.0:
+            self.to_close -= 1.0
+            response.force_close()
+        if self._identified:
+            access_log.identify(environ)
+        measurement = getattr(req, "stablehand_measurement", None)
+        if measurement is not None:
+            self._enter(seconds_queued(environ))
+            measurement += (monotonic(), response)
+        return response, environ
+
+    def begin(self, request: Any) -> list[Any]:
+        """Return the measurement of a request, empty until the request is inside the app."""
+        measurement: list[Any] = []
+        request.stablehand_measurement = measurement
+        return measurement
+
+    def end(self, measurement: list[Any], served: Any) -> None:
+        """Record that a request is over; `served` is what `handle_request` has returned or raised."""
+        if measurement:
+            started, response = measurement
+            if response.status is None or isinstance(served, BaseException):
+                code = _code_of_unusual(served, response)
+            else:
+                code = code_of_status(response.status)
+            self._recorder.leave(monotonic() - started, code)
+
+
+def _code_of_unusual(served: Any, response: Any) -> int:
+    """Return the place in STATUS_CODES of a request whose `handle_request` raised, or that has no status.
+
+    gunicorn raises StopIteration where the connection closes after a complete response, and also, while it handles the
+    app's own exception, where a response that has begun cannot be completed. An app raises it before it has started a
+    response, or returns a marker at which gunicorn returns False, when it has taken over the connection: websockets do.
+    """
+    if served is False or (isinstance(served, StopIteration) and served.__context__ is None):
+        return _TAKEN_OVER if response.status is None else code_of_status(response.status)
+    if isinstance(served, OSError) and _came_from_the_connection(served.__traceback__):
+        return code_of_status(response.status)  # the client left, which is no failure of the app's
+    return _ERROR
+
+
+def _came_from_the_connection(traceback: TracebackType | None) -> bool:
+    """Tell whether an OSError was raised while gunicorn sent to the client or read from it, not by the app itself."""
+    while traceback is not None:
+        owner = traceback.tb_frame.f_locals.get("self")
+        if type(owner).__module__.startswith("gunicorn.http") and not isinstance(owner, wsgi.FileWrapper):
+            return True
+        traceback = traceback.tb_next
+    return False

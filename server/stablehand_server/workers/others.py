@@ -1,0 +1,101 @@
+"""Worker classes of others: each gets the app as it is, and serves it as under gunicorn.
+
+What can be measured without touching the app is: memory, CPU time, and, where gunicorn's own code serves the requests,
+these too. Where it does not, nothing tells how many requests there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.sync import SyncWorker
+
+from stablehand_server.shared_memory import Cell
+from stablehand_server.workers.common.base import MeasuredWorker
+from stablehand_server.workers.common.wsgi import WSGIWorker
+
+if TYPE_CHECKING:
+    from gunicorn.config import Config
+
+
+class OthersWorker(MeasuredWorker):
+    """A mixin that goes before a class that serves its requests by code of its own."""
+
+    announces_max_requests: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cells[Cell.REQUESTS_UNKNOWN] = 1.0
+
+
+class OthersWSGIWorker(WSGIWorker):
+    """A mixin that goes before a class that leaves its requests to the code of gunicorn's sync or gevent."""
+
+    is_gunicorns: ClassVar[bool] = False
+    _connections = 0
+
+    def handle(self, *arguments: Any, **named: Any) -> Any:
+        """Serve one connection as gunicorn does, and count it."""
+        self._connections += 1
+        self.note_connections(self._connections)
+        try:
+            return super().handle(*arguments, **named)
+        finally:
+            self._connections -= 1
+            self.note_connections(self._connections)
+
+
+class OthersThreadWorker(WSGIWorker):
+    """A mixin that goes before a class that leaves its requests to the code of gthread."""
+
+    is_gunicorns: ClassVar[bool] = False
+    request_position: ClassVar[int] = 0
+    nr_conns: int  # gunicorn's own, which has no type there
+
+    @classmethod
+    def slots(cls, config: Config) -> int:
+        """Return the number of threads."""
+        return int(config.threads)
+
+    def notify(self) -> None:
+        """Beat, and publish how many connections gunicorn has counted."""
+        super().notify()
+        self.note_connections(self.nr_conns)
+
+
+class PyWSGIWorker(MeasuredWorker):
+    """A mixin that goes before gunicorn's own `gevent_pywsgi`, whose requests gevent's server serves."""
+
+    announces_max_requests: ClassVar[bool] = False
+    server_class: Any
+    threaded: ClassVar[bool] = False
+
+    def run(self) -> None:
+        """Serve as gunicorn does, with a callable around the app that measures."""
+        server_class = self.server_class
+
+        def serve(listener: Any, application: Any, **options: Any) -> Any:
+            del application  # it is `wsgi`, and what a hook puts there later counts
+            return server_class(listener, application=self.measured_wsgi(), **options)
+
+        self.server_class = serve
+        super().run()
+
+
+def measured_class(chosen: type[Any]) -> type[Any]:
+    """Return a worker class of others with what this server must know of its workers."""
+    return type(chosen.__name__, (_mixin(chosen), chosen), {"__module__": chosen.__module__})
+
+
+def _mixin(chosen: type[Any]) -> type[MeasuredWorker]:
+    if chosen.__module__ == "gunicorn.workers.ggevent" and chosen.__name__ == "GeventPyWSGIWorker":
+        return PyWSGIWorker
+    if getattr(chosen, "server_class", None) is not None:  # gevent's server serves in gunicorn's stead
+        return OthersWorker
+    if issubclass(chosen, ThreadWorker):
+        return OthersThreadWorker
+    if issubclass(chosen, SyncWorker | AsyncWorker):
+        return OthersWSGIWorker
+    return OthersWorker
