@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv fmt lint test test-fast test-integration test-e2e gunicorn-suite soak demo local cluster \
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e gunicorn-suite conformance soak demo local cluster \
 	cluster-down bench bench-quick bench-server bench-server-quick images tools generate pins hooks changelog clean
 
 BIN := .venv/bin
@@ -56,6 +56,9 @@ test-e2e: tools ## Runs the tests on a real cluster of their own, or on an empty
 
 gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)
 	$(PYTEST) tests/gunicorn_suite
+
+conformance: venv ## Compares with gunicorn, case by case and class by class, into docs/conformance.md; two minutes, as root
+	PYTHONPATH=tests/server $(BIN)/python -m conformance --page
 
 soak: tools ## Runs the tests that take long, and leaves what they measured in docs/soak/
 	$(PYTEST) -m soak

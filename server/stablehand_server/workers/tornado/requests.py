@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from tornado import version
 from tornado.httputil import (
     HTTPHeaders,
     HTTPMessageDelegate,
@@ -103,6 +104,8 @@ class InlineContainer(WSGIContainer):
             body = b""
         elif "Content-Length" not in headers:
             headers["Content-Length"] = str(len(body))
+        if "Server" not in headers:
+            headers["Server"] = f"TornadoServer/{version}"
         return ResponseStartLine("HTTP/1.1", int(code), reason), headers, body
 
     def environ(self, request: HTTPServerRequest) -> dict[str, Any]:
