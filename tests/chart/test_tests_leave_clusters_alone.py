@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from stablehand_dev.cluster import ClusterInUseError, cluster_for_tests, tenancy
 from stablehand_dev.cluster.choice import Wish
@@ -83,10 +82,10 @@ def test_a_definition_applied_by_hand_is_a_reason_to_refuse(cluster, api_server,
     assert uid(api_server)
 
 
-def test_an_operator_without_helm_and_without_a_definition_is_a_reason_to_refuse(cluster, api_server, chart):
-    rendered = cluster.helm("template", "stablehand", str(chart), "--namespace", "default")
-    (deployment,) = (each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Deployment")
-    api_server.kubectl("create", "-f", "-", stdin=deployment)
+def test_an_operator_without_helm_and_without_a_definition_is_a_reason_to_refuse(cluster, api_server, render):
+    deployment = render().one("Deployment")
+    deployment["metadata"].pop("namespace", None)
+    api_server.kubectl("create", "--namespace=default", "-f", "-", stdin=deployment)
     try:
         with pytest.raises(ClusterInUseError, match=r"operators \(default/stablehand\)"):
             begin(cluster)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import socket
 import time
@@ -110,9 +111,14 @@ async def page(_: web.Request) -> web.Response:
     return web.Response(text="<html></html>", content_type="text/html")
 
 
+@functools.cache
+def packed() -> bytes:
+    """Return 50 MB in 50 kB; to pack them takes longer than a scrape may."""
+    return gzip.compress(b"\n" * 50_000_000)
+
+
 async def bomb(_: web.Request) -> web.Response:
-    body = gzip.compress(b"\n" * 50_000_000)
-    return web.Response(body=body, headers={"Content-Type": "text/plain", "Content-Encoding": "gzip"})
+    return web.Response(body=packed(), headers={"Content-Type": "text/plain", "Content-Encoding": "gzip"})
 
 
 @pytest.mark.parametrize(
@@ -121,9 +127,10 @@ async def bomb(_: web.Request) -> web.Response:
 async def test_what_is_no_metrics_page_is_not_followed_read_or_unpacked(session, start_pod, respond, reason):
     pod = await start_pod()
     pod.respond = respond
+    packed()
 
     with pytest.raises(ScrapeFailed) as failed:
-        await scrape(session, pod.url, timeout=2, at=0)
+        await scrape(session, pod.url, timeout=10, at=0)
 
     assert failed.value.reason == reason
 
