@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv fmt lint test test-fast test-integration test-e2e gunicorn-suite conformance soak demo local cluster \
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e test-pythons gunicorn-suite conformance soak demo \
+	local cluster \
 	cluster-down bench bench-quick bench-server bench-server-quick images tools generate pins hooks changelog clean
 
 BIN := .venv/bin
@@ -40,7 +41,8 @@ lint: venv ## Checks style, types, the layers, and that generated files are up t
 	$(BIN)/lint-imports
 	scripts/check-addresses
 
-test: lint test-fast test-integration test-e2e ## Runs every check and every test; 30 minutes at most once caches are warm
+test: lint test-fast test-integration test-e2e ## Runs every check and every test; 40 minutes at most once caches are warm
+	scripts/test-pythons 3.10 3.14
 
 tools: venv ## Builds the programs that tests need (Kubernetes, Helm, etcd, Prometheus), once
 	@$(BIN)/stablehand-dev cluster tools > /dev/null
@@ -53,6 +55,9 @@ test-integration: tools ## Runs the tests with real servers under load and a rea
 
 test-e2e: tools ## Runs the tests on a real cluster of their own, or on an empty one that you name
 	$(PYTEST) -m "e2e and not soak"
+
+test-pythons: venv ## Runs the fast tests and live switches on every supported Python that is found (make test: 3.10, 3.14)
+	scripts/test-pythons $(ARGS)
 
 gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)
 	$(PYTEST) tests/gunicorn_suite

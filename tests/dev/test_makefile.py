@@ -15,3 +15,15 @@ def test_the_programs_that_tests_need_are_built_before_a_test_with_a_time_limit_
 
     tools, tests = planned.stdout.find("cluster tools"), planned.stdout.find("pytest -m")
     assert 0 <= tools < tests, planned.stdout
+
+
+def test_a_python_that_is_not_found_is_said_and_is_no_failure():
+    done = subprocess.run(
+        [REPOSITORY / "scripts" / "test-pythons", "3.1"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "not found: 3.1;" in done.stdout
+
+
+def test_the_oldest_and_the_newest_python_are_part_of_every_check():
+    planned = subprocess.run(["make", "--dry-run", "test"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "scripts/test-pythons 3.10 3.14" in planned.stdout
