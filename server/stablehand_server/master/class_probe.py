@@ -18,7 +18,7 @@ from stablehand_tuner.contracts.settings import WorkerClass
 if TYPE_CHECKING:
     from stablehand_server.shared_memory import Slots
 
-# What only a worker imports. Not a2wsgi, the bridge for WSGI apps: ASGI apps need none.
+# What only a worker imports.
 _IMPORTED_LATER = {WorkerClass.EVENTLET: ("eventlet",)}
 
 

@@ -1,82 +1,203 @@
-"""A WSGI app under the asgi worker: a2wsgi runs it in a pool of threads, and here is what a2wsgi leaves open."""
+"""A WSGI app under the asgi class: it runs in a pool of threads, and is given what gunicorn's gthread gives it.
+
+The environ, the body and the response are gunicorn's own. Over HTTP/1 the response goes to the client's connection as
+its bytes, by an `Outlet`; over HTTP/2 and uWSGI's protocol, which gunicorn offers to ASGI apps alone, as an ASGI app's.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import sys
+import contextlib
+import errno
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from a2wsgi.wsgi import WSGIMiddleware, WSGIResponder
+from gunicorn.http import wsgi
+from gunicorn.http.body import Body
+from gunicorn.http.errors import NoMoreData
 
 from stablehand_server.measure.asgi import SOCKET_KEY
+from stablehand_server.workers.asgi.bridged_body import AwaitedBody
+from stablehand_server.workers.asgi.bridged_request import BridgedRequest
+from stablehand_server.workers.asgi.message_response import MessageOutlet, MessageResponse
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
-_CHUNKS_UNDER_WAY = 10  # of one response, between the app's thread and the loop
+_CLIENT_HAS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
-class ClientGoneError(ConnectionError):
-    """Raised in the app's thread when its response has no reader any more."""
+class Call:
+    """One request of a WSGI app: what its thread needs, and who is told in the loop that it has ended.
+
+    `make_request` is called in the thread, and may raise what gunicorn's WSGI workers refuse; `ended` with whether the
+    connection can be kept.
+    """
+
+    __slots__ = ("began", "client", "ended", "is_last", "make_request", "outlet", "request", "response", "server")
+
+    def __init__(
+        self,
+        *,
+        make_request: Callable[[], BridgedRequest],
+        outlet: Any,
+        client: Any,
+        server: Any,
+        is_last: bool,
+        ended: Callable[[bool], None],
+        response: tuple[type[Any] | None, tuple[Any, ...]] = (None, ()),
+    ) -> None:
+        self.make_request = make_request
+        self.outlet = outlet
+        self.client = client
+        self.server = server
+        self.is_last = is_last
+        self.ended = ended
+        self.response = response
+        self.request: BridgedRequest | None = None
+        self.began: float | None = None  # on time.monotonic()'s clock, as soon as a thread has it
 
 
-class Bridge(WSGIMiddleware):
-    """A WSGI app as an ASGI app, that serves as many requests at once as it has threads."""
+class Bridge:
+    """Serves as many requests at once as it has threads."""
 
-    def __init__(self, app: Callable[..., Any], threads: int, thread_freed: Callable[[], None]) -> None:
-        super().__init__(_with_gunicorns_environ(app), workers=threads)
-        self._threads = threads
-        self._requests = 0
-        self._thread_freed = thread_freed
+    def __init__(self, app: Callable[..., Any], worker: Any) -> None:
+        self._app = app
+        self._worker = worker
+        self._threads: int = worker.cfg.threads
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="wsgi")
+        self.calls: dict[Call, None] = {}  # in the order in which they came; the loop's own
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one request in a thread; refuse a websocket."""
-        if scope["type"] == "http":
-            self._requests += 1
-            try:
-                await _Responder(self.app, self.executor, _CHUNKS_UNDER_WAY)(scope, receive, send)
-            finally:
-                self._requests -= 1
-                self._thread_freed()
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
+    def serve(self, call: Call) -> None:
+        """Serve a request in a thread, as soon as one is free."""
+        self.calls[call] = None
+        self._pool.submit(self._serve, call)
 
     @property
     def is_full(self) -> bool:
         """Whether the next request would wait for a thread."""
-        return self._requests >= self._threads
+        return len(self.calls) >= self._threads
 
     def grow(self, threads: int) -> None:
         """Let the pool start more threads."""
         self._threads = threads
-        self.executor._max_workers = threads  # noqa: SLF001 (a pool starts threads up to it, on demand; no public way)
-
-
-class _Responder(WSGIResponder):
-    """Frees the app's thread when the request is over: nobody would take the next chunk from it."""
-
-    _over = False
+        self._pool._max_workers = threads  # noqa: SLF001 (a pool starts threads up to it, on demand; no public way)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request as an ASGI app does, for HTTP/2 and uWSGI's protocol."""
+        if scope["type"] != "http":
+            raise ValueError(f"a WSGI app knows no {scope['type']}")
+        loop = self._worker.loop
+        over: asyncio.Future[bool] = loop.create_future()
+        number = 1 if scope["http_version"] == "2" else 0
+
+        def make_request() -> BridgedRequest:
+            major, _, minor = scope["http_version"].partition(".")
+            uri = scope["raw_path"].decode("latin-1")
+            if scope["query_string"]:
+                uri += "?" + scope["query_string"].decode("latin-1")
+            return BridgedRequest(
+                self._worker.cfg,
+                method=scope["method"],
+                uri=uri,
+                version=(int(major), int(minor or 0)),
+                scheme=scope["scheme"],
+                peer=scope["client"],
+                headers=[(name.decode("latin-1").upper(), value.decode("latin-1")) for name, value in scope["headers"]],
+                body=Body(AwaitedBody(receive, loop)),
+                number=number,
+            )
+
+        def ended(_keep: bool) -> None:  # noqa: FBT001 (a callback)
+            if not over.done():
+                over.set_result(True)
+
+        self.serve(
+            Call(
+                make_request=make_request,
+                outlet=MessageOutlet(scope.pop(SOCKET_KEY, None), send, loop),
+                client=scope["client"] or "",
+                server=scope["server"] or "",
+                is_last=False,
+                ended=ended,
+                response=(MessageResponse, (send, loop)),
+            )
+        )
+        await over
+
+    # In a thread ------------------------------------------------------------------------------------------------------
+
+    def _serve(self, call: Call) -> None:
+        call.began = time.monotonic()
+        keep = False
         try:
-            await super().__call__(scope, receive, send)
+            keep = self._handle(call)
         finally:
-            self._over = True
-            while not self.send_queue.empty():  # a thread may be waiting for room
-                self.send_queue.get_nowait()
+            with contextlib.suppress(RuntimeError):  # the loop has ended: the worker did not wait any longer
+                self._worker.loop.call_soon_threadsafe(self._ended, call, keep)
 
-    def send(self, message: Any) -> None:
-        if self._over:
-            raise ClientGoneError("the client has closed the connection")
-        asyncio.run_coroutine_threadsafe(self.send_queue.put(message), loop=self.loop).result()
+    def _ended(self, call: Call, keep: bool) -> None:  # noqa: FBT001 (a callback)
+        del self.calls[call]
+        call.ended(keep)
+        self._worker.thread_freed()
 
+    def _handle(self, call: Call) -> bool:
+        log = self._worker.log
+        try:
+            call.request = call.make_request()
+            return self._handle_request(call, call.request)
+        except NoMoreData as error:
+            log.debug("Ignored premature client disconnection. %s", error)
+        except StopIteration as error:
+            log.debug("Closing connection. %s", error)
+        except OSError as error:
+            if error.errno in _CLIENT_HAS_GONE:
+                log.debug("The client has gone: %s", error)
+            else:
+                log.exception("Socket error processing request.")
+        except BaseException as error:  # noqa: BLE001 (a SystemExit of the app: the client gets an answer, the thread stays)
+            self._worker.handle_error(call.request, call.outlet, call.client, error)
+        return False
 
-def _with_gunicorns_environ(app: Callable[..., Any]) -> Callable[..., Any]:
-    def called(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        scope = environ["asgi.scope"]
-        environ["gunicorn.socket"] = scope.pop(SOCKET_KEY, None)
-        environ["wsgi.errors"] = sys.stderr
-        environ["wsgi.input_terminated"] = True  # reading to the end is safe, with or without a length
-        return app(environ, start_response)
-
-    return called
+    def _handle_request(self, call: Call, request: BridgedRequest) -> bool:
+        worker = self._worker
+        cfg, log = worker.cfg, worker.log
+        environ: dict[str, Any] = {}
+        response: Any = None
+        try:
+            cfg.pre_request(worker, request)
+            started = datetime.now()  # noqa: DTZ005 (for a difference, which gunicorn's log wants)
+            response_class, arguments = call.response
+            response, environ = wsgi.create(
+                request, call.outlet, call.client, call.server, cfg, response_class, arguments
+            )
+            environ["wsgi.multithread"] = True
+            if call.is_last or worker.is_leaving or not cfg.keepalive:
+                response.force_close()
+            body = self._app(environ, response.start_response)
+            try:
+                if isinstance(body, environ["wsgi.file_wrapper"]):
+                    response.write_file(body)
+                else:
+                    for item in body:
+                        response.write(item)
+                response.close()
+            finally:
+                log.access(response, request, environ, datetime.now() - started)  # noqa: DTZ005 (as above)
+                if hasattr(body, "close"):
+                    body.close()
+            return not response.should_close()
+        except OSError:
+            raise
+        except (Exception, SystemExit):
+            if response is not None and response.headers_sent:
+                log.exception("Error handling request")  # an answer would be taken for the rest of this one
+                return False
+            raise
+        finally:
+            try:
+                cfg.post_request(worker, request, environ, response)
+            except Exception:  # the user's own code
+                log.exception("Exception in post_request hook")

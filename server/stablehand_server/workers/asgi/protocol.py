@@ -9,61 +9,63 @@ even where the response's headers had promised to keep it: the client's next req
 lost. Here only what the headers announced counts. So `worker.alive` stays true for HTTP/1 until the worker's end, and
 `_will_close`, which writes the headers, asks whether it retires.
 
-What takes a connection over, HTTP/2, uWSGI's protocol or a websocket, is gunicorn's own again.
+What takes a connection over, HTTP/2, uWSGI's protocol or a websocket, is nearly gunicorn's own again: see `Takeover`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.asgi.protocol import _MAX_FINISHING_APP_CALLS, ASGIProtocol
 from gunicorn.http2 import negotiation
 
-from stablehand_server.measure.asgi import SOCKET_KEY
+from stablehand_server.workers.asgi.bridged_exchange import BridgedExchange
+from stablehand_server.workers.asgi.bridging import Bridging
+from stablehand_server.workers.asgi.discarded import Discarded
 from stablehand_server.workers.asgi.exchange import Exchange
 from stablehand_server.workers.asgi.parser import RequestParser
+from stablehand_server.workers.asgi.scopes import Scopes
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
 from stablehand_server.workers.common.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    import asyncio
+    from collections.abc import Callable
 
+    from stablehand_server.workers.asgi.bridge import Bridge
     from stablehand_server.workers.asgi.worker import ASGIWorker
 
 
-class _Versions(dict[tuple[int, int], str]):
-    """The text of each version, made once."""
-
-    def __missing__(self, version: tuple[int, int]) -> str:
-        self[version] = text = f"{version[0]}.{version[1]}"
-        return text
-
-
-_VERSIONS = _Versions()
+_DISCARD_SECONDS = 5.0  # for what is left of a body; gunicorn's threads take so long too
 _BYTES_BEHIND_IN_C = 65536  # that gunicorn_h1c keeps behind the end of a request; it loses what is more
 
 
-class Connection(Patience, ASGIProtocol):
+class Connection(Patience, Bridging, Scopes):
     """One client connection."""
 
-    worker: Any  # the ASGIWorker, or what HTTP/2 sees of it
     transport: Any
 
     # gunicorn's own attributes, which have no types there
-    app: Any
     _closed: bool
     _scope_addresses: tuple[Any, Any, Any, Any] | None
     _current_request: Any
-    _body_receiver: Any
-    _callback_parser: Any
-    _task: asyncio.Task[None] | None
+    _leaving: asyncio.Task[None]
     _finishing_calls: dict[asyncio.Task[None], Any]
+    _is_ssl: bool
+    _max_buffer_size: int
+    _reading_paused: bool
+    cfg: Any
+    req_count: int
 
-    def __init__(self, worker: ASGIWorker) -> None:
+    def __init__(self, worker: ASGIWorker, accepted: tuple[Any, Any] | None = None) -> None:
+        """Take the worker, and the client's address and the listener's name as the listener tells them."""
         Patience.__init__(self)
         ASGIProtocol.__init__(self, worker)
+        self._accepted = accepted
+        self._bridge = worker.bridge
+        self._outlet = None
+        self._is_handed_over = False
         self._recorder = worker.http1_recorder
         self._serves_http1 = False  # and nothing has taken the connection over
         self._held = False  # a request waits until fewer of the app's calls are left
@@ -83,6 +85,8 @@ class Connection(Patience, ASGIProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room for another connection."""
         self.wait_no_more()
+        if self._outlet is not None:
+            self._outlet.hang_up()
         super().connection_lost(exc)
         if self._finishing_calls and (self._task is None or self._task.done()):
             # gunicorn's task of the connection would be there still; with it those would be cancelled.
@@ -93,6 +97,18 @@ class Connection(Patience, ASGIProtocol):
         """Close the connection unless it serves a request, or has one to read."""
         if self.idle and not self.data_waits():
             self._close_transport()
+
+    def take_leave(self) -> None:
+        """Tell the app that its client has left, and a websocket's client that the server ends.
+
+        A response that the app ends now still ends by the rules.
+        """
+        if self._websocket is not None:
+            self._leaving = self.worker.loop.create_task(self._websocket.take_leave())
+        elif self._serves_http1 and self._bridge is None:
+            for receiver in (self._body_receiver, *self._finishing_calls.values()):
+                if receiver is not None:
+                    receiver.signal_disconnect()
 
     def give_up(self) -> None:
         """Close the connection."""
@@ -142,6 +158,8 @@ class Connection(Patience, ASGIProtocol):
         What comes behind the end of a request waits until that is answered, and goes to the parser after all that came
         before it: in any other order a part of a body would be taken for a request.
         """
+        if self._lingers:
+            return
         if not self._serves_http1:
             super().data_received(data)
         elif self._behind or (self._current_request is not None and self._callback_parser.is_complete):
@@ -201,7 +219,7 @@ class Connection(Patience, ASGIProtocol):
             if self._h2c_upgrade_settings is not None:
                 self._take_over(self._handle_h2c_upgrade(request))
                 return
-            if self._is_websocket_upgrade(request):
+            if self._bridge is None and self._is_websocket_upgrade(request):
                 self._take_over(self._handle_websocket(request, self._sockname, self._peername))
                 return
         if len(self._finishing_calls) >= _MAX_FINISHING_APP_CALLS:
@@ -210,9 +228,21 @@ class Connection(Patience, ASGIProtocol):
             self._begin()
 
     def _begin(self) -> None:
+        if self._bridge is not None:
+            self._begin_bridged(self._bridge)
+            return
         exchange = Exchange(self, self._body_receiver, self._recorder)
         served = exchange.serve(self._current_request, self._sockname, self._peername)
-        exchange.task = self._task = self.worker.loop.create_task(served)
+        # In a context of the worker's, not in that of an app's call which has just ended, and made the parser go on.
+        exchange.task = self._task = self.worker.context.run(self.worker.loop.create_task, served)
+
+    def _begin_bridged(self, bridge: Bridge) -> None:
+        exchange = BridgedExchange(self, bridge)
+        self._body_receiver, self._outlet = exchange.receiver, exchange.outlet
+        client, server = self._accepted or (self._peername, self._sockname)
+        exchange.begin(
+            self._current_request, client, server, getattr(self._callback_parser, "proxy_protocol_info", None)
+        )
 
     def response_complete(self, exchange: Exchange, keep_alive: bool) -> bool:  # noqa: FBT001 (gunicorn's answer)
         """Read the next request, although the app may still be running; tell whether that could be done.
@@ -227,18 +257,26 @@ class Connection(Patience, ASGIProtocol):
         self._read_next()
         return True
 
-    def exchange_ended(self, exchange: Exchange, keep_alive: bool) -> None:  # noqa: FBT001 (gunicorn's answer)
+    def exchange_ended(self, exchange: Exchange | BridgedExchange, keep_alive: bool) -> None:  # noqa: FBT001 (gunicorn's answer)
         """Go on after the app's call has returned."""
+        self._outlet = None
+        keep_alive = keep_alive and not self._closed and not self._is_handed_over
         if exchange.task_is_finishing:
             del self._finishing_calls[exchange.task]
             if self._held:
                 self._held = False
                 if not self._closed:
                     self._begin()
-        elif keep_alive and exchange.receiver._complete:  # noqa: SLF001 (whatever follows would be taken for a request)
+        elif keep_alive and exchange.receiver._complete:  # noqa: SLF001 (by gunicorn's name)
             self._read_next()
+        elif keep_alive and not self._hears_no_more and self._serves_http1 and self._rest_will_come():
+            self._discard_rest()
+            return
         else:
             self._ending = True
+        self._await_next()
+
+    def _await_next(self) -> None:
         if self._finishing_calls:
             return
         if self._ending:
@@ -248,6 +286,28 @@ class Connection(Patience, ASGIProtocol):
                 self.await_headers()
             else:
                 self.await_request(self._keepalive)
+
+    def _rest_will_come(self) -> bool:
+        """Tell whether the client sends the body, which it may leave out when it expected to be asked for it."""
+        return not self._current_request._expect_100_continue  # noqa: SLF001 (gunicorn's own request)
+
+    def _discard_rest(self) -> None:
+        """Read what the app has left of the request's body: whatever follows it is the next request."""
+        self._body_receiver = Discarded(self._rest_discarded)
+        self._resume_reading()
+        self.worker.loop.call_later(_DISCARD_SECONDS, self._give_up_discarding, self._body_receiver)
+
+    def _rest_discarded(self) -> None:
+        self.worker.loop.call_soon(self._go_on_after_rest)  # not from within the parser
+
+    def _go_on_after_rest(self) -> None:
+        if not self._closed:
+            self._read_next()
+            self._await_next()
+
+    def _give_up_discarding(self, discarded: Discarded) -> None:
+        if self._body_receiver is discarded and not discarded._complete:  # noqa: SLF001 (by gunicorn's name)
+            self._close_transport()
 
     def _read_next(self) -> None:
         parser = self._callback_parser
@@ -259,10 +319,20 @@ class Connection(Patience, ASGIProtocol):
         self._current_request = None
         self._body_receiver = None
         self._has_begun = False
-        if self._behind:  # not from within the app's call
+        self.status = 0
+        if self._hears_no_more and not self._behind:
+            self._ending = True
+        elif self._behind:  # not from within the app's call
             self.worker.loop.call_soon(self._parse_what_waited)
         else:
             self._resume_reading()
+
+    def _leave_http1(self) -> bytes:
+        parser, self._callback_parser = self._callback_parser, None
+        self._serves_http1 = False
+        behind = parser.remaining() + bytes(self._behind)
+        self._behind.clear()
+        return bytes(behind)
 
     def _parse_what_waited(self) -> None:
         if self._closed:
@@ -281,66 +351,6 @@ class Connection(Patience, ASGIProtocol):
         self.status = status
         super()._send_response_start(status, headers, request, close)
 
-    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
-        known = self._scope_addresses
-        if known is None or known[0] is not sockname or known[1] is not peername:
-            scope: dict[str, Any] = super()._build_http_scope(
-                request, sockname, peername
-            )  # and it knows them from then on
-        else:  # the same (a test compares them), without what a connection's later requests need not ask again
-            scope = {
-                "type": "http",
-                "asgi": {"version": "3.0", "spec_version": "2.4"},
-                "http_version": _VERSIONS[request.version],
-                "method": request.method,
-                "scheme": request.scheme,
-                "path": request.path,
-                "raw_path": request.raw_path,
-                "query_string": request.query.encode("latin-1"),
-                "root_path": self._root_path,
-                "headers": request.headers_bytes.copy(),
-                "server": known[2],
-                "client": known[3],
-                "state": self.worker.state.copy(),
-            }
-        if self._recorder is None:
-            scope[SOCKET_KEY] = self.client
-        return scope
-
-    # What takes a connection over -------------------------------------------------------------------------------------
-
-    def _take_over(self, serving: Coroutine[Any, Any, None]) -> None:
-        self._serves_http1 = False
-        self.app = self.worker.measured_app
-        self._task = self.worker.loop.create_task(self._owned(serving))
-
-    async def _owned(self, serving: Coroutine[Any, Any, None]) -> None:
-        is_cancelled = False
-        try:
-            await serving
-        except asyncio.CancelledError:
-            is_cancelled = True
-        except Exception:  # whatever it is, it ends this connection alone
-            self.log.exception("Error handling connection")
-        finally:
-            await self._finish_app_calls(is_cancelled)
-            self._close_transport()
-
-    def _build_websocket_scope(self, request: Any, sockname: Any, peername: Any) -> dict[str, Any]:
-        scope: dict[str, Any] = super()._build_websocket_scope(request, sockname, peername)
-        scope[SOCKET_KEY] = self.client
-        if self.client.family == socket.AF_UNIX:
-            scope["server"], scope["client"] = (sockname, None), None
-        return scope
-
-    async def _handle_http2_connection(self, transport: Any, ssl_object: Any, upgrade: Any = None) -> None:
-        self.worker = _AsItIs(self.worker)
-        await super()._handle_http2_connection(transport, ssl_object, upgrade)
-
-    async def _handle_connection_uwsgi(self, peername: Any, sockname: Any) -> None:
-        self.worker = _AsItIs(self.worker)
-        await super()._handle_connection_uwsgi(peername, sockname)
-
 
 class _Begin:
     """What gunicorn's parser takes for the event that wakes a connection's task."""
@@ -349,20 +359,3 @@ class _Begin:
 
     def __init__(self, begin: Callable[[], None]) -> None:
         self.set = begin
-
-
-class _AsItIs:
-    """The worker, for HTTP/2, which announces a close in its own way, and for uWSGI, which has none."""
-
-    def __init__(self, worker: ASGIWorker) -> None:
-        self.__dict__["_worker"] = worker
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "alive":
-            return not self._worker.retiring
-        if name == "max_requests":
-            return self._worker.request_limit
-        return getattr(self._worker, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._worker, name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import errno
 import os
 import sys
@@ -17,6 +18,7 @@ from stablehand_server.measure.app_interface import Interface, interface_of, sin
 from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell
+from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.protocol import Connection
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, MeasuredWorker
 
@@ -25,9 +27,8 @@ if TYPE_CHECKING:
 
     from gunicorn.config import Config
 
-    from stablehand_server.workers.asgi.bridge import Bridge
-
 _SECONDS_BETWEEN_BEATS = 1.0
+_TAKING_LEAVE_SECONDS = 1.0  # less than the master waits beyond the grace
 _SECONDS_WITHOUT_DESCRIPTORS = 1.0  # before the next try to accept, when there was none left
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
@@ -47,6 +48,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.retiring = False
         self._at_its_end = False
+        self._drains = False
         self._to_give_up = 0
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
@@ -54,12 +56,13 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._listening: set[Any] = set()
         self._tls: ssl.SSLContext | None = None
         self._make_transport: Any = None
-        self._bridge: Bridge | None = None
+        self.bridge: Bridge | None = None
         # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge. What
         # takes a connection over calls an app that measures itself. `asgi` and `wsgi` are the user's app as it is.
         self.http1_app: Any = None
         self.measured_app: Any = None
         self.http1_recorder: UnlockedRecorder | None = None
+        self.context = contextvars.Context()  # of each request's task, and of whatever it begins with
         # gunicorn's connections close when they see it reached, announced or not: they must not.
         self.request_limit, self.max_requests = self.max_requests, sys.maxsize
 
@@ -91,7 +94,16 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         if self.nr + 1 >= self.request_limit and not self.retiring:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        return self.retiring
+        return self.is_leaving
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether connections should go elsewhere, although they may still be served."""
+        return self.retiring or self._drains
+
+    def drain(self) -> None:
+        """Make every response from now on its connection's last."""
+        self._drains = True
 
     # Loading ----------------------------------------------------------------------------------------------------------
 
@@ -99,16 +111,14 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         """Load the app, and put the bridge before a WSGI app, which hooks find where the other classes have it."""
         super().load_wsgi()
         if interface_of(self.asgi) is Interface.WSGI:
-            from stablehand_server.workers.asgi.bridge import Bridge  # noqa: PLC0415 (ASGI apps need no a2wsgi)
-
             self.wsgi = self.asgi
-            self._bridge = Bridge(self.measured_wsgi(), self.cfg.threads, self._accept_again)
+            self.bridge = Bridge(self.measured_wsgi(), self)
             self._publish_slots()
 
     def _take_up_app(self) -> None:
         """Serve the app from now on: `asgi` as the hooks of the boot have left it."""
-        if self._bridge is not None:
-            self.http1_app = self.measured_app = self._bridge
+        if self.bridge is not None:
+            self.http1_app = self.measured_app = self.bridge
             return
         self.http1_app = single_callable(self.asgi) if interface_of(self.asgi) is Interface.ASGI2 else self.asgi
         self.http1_recorder = UnlockedRecorder(self._cells)
@@ -117,8 +127,8 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     def grow(self, threads: int, worker_connections: int) -> None:
         """Take more connections, and give the bridge more threads."""
         self.worker_connections = worker_connections
-        if self._bridge is not None:
-            self._bridge.grow(threads)
+        if self.bridge is not None:
+            self.bridge.grow(threads)
         self._accept_again()
 
     def give_up(self, connections: int) -> None:
@@ -131,7 +141,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._publish_slots()
 
     def _publish_slots(self) -> None:
-        serves = self.worker_connections if self._bridge is None else min(self.cfg.threads, self.worker_connections)
+        serves = self.worker_connections if self.bridge is None else min(self.cfg.threads, self.worker_connections)
         self._cells[Cell.SLOTS] = float(serves)
 
     # Serving ----------------------------------------------------------------------------------------------------------
@@ -147,6 +157,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             self._cleanup()
 
     async def _serve(self) -> None:
+        self.context = contextvars.copy_context()
         await self._start_lifespan()
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         if self._tls is None:
@@ -166,7 +177,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
                 self.log.exception("ASGI lifespan shutdown error")
 
     async def _start_lifespan(self) -> None:
-        if self.cfg.asgi_lifespan == "off" or self._bridge is not None:
+        if self.cfg.asgi_lifespan == "off" or self.bridge is not None:
             return
         lifespan = LifespanManager(self.http1_app, self.log, self.state)
         try:
@@ -207,12 +218,25 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             if now >= last_call:
                 for connection in tuple(self.connections):
                     connection.close_if_idle()
-            return self._quick_shutdown or now >= deadline or not (self.nr_conns or self._handshakes)
+            return self._quick_shutdown or now >= deadline or not self._has_work()
 
         await self._tick_until(ended)
-        self._at_its_end = True
-        if self.nr_conns and not self._quick_shutdown:
+        if self._has_work() and not self._quick_shutdown:
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+            await self._take_leave()
+        self._at_its_end = True
+
+    async def _take_leave(self) -> None:
+        """Close what is left as its protocol has it, and give the app a little time to end it."""
+        for connection in tuple(self.connections):
+            connection.take_leave()
+        until = self.loop.time() + _TAKING_LEAVE_SECONDS
+        await self._tick_until(lambda: self._quick_shutdown or self.loop.time() >= until or not self._has_work())
+
+    def _has_work(self) -> bool:
+        if self.nr_conns or self._handshakes:
+            return True
+        return self.bridge is not None and bool(self.bridge.calls)
 
     # Accepting --------------------------------------------------------------------------------------------------------
     # asyncio's own server knows no limit, takes all that wait at once, away from the siblings, and shortens the shared
@@ -223,8 +247,12 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self.connections.discard(connection)
         self._accept_again()
 
+    def thread_freed(self) -> None:
+        """Accept another connection, now that a WSGI app's thread is free."""
+        self._accept_again()
+
     def _is_full(self) -> bool:
-        if self._bridge is not None and self._bridge.is_full and self.cfg.workers > 1:
+        if self.bridge is not None and self.bridge.is_full and self.cfg.workers > 1:
             return True  # a sibling may have a thread free
         return len(self.connections) + len(self._handshakes) >= self.worker_connections
 
@@ -234,7 +262,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         for listener in self.sockets:
             if listener not in self._listening:
                 self._listening.add(listener)
-                self.loop.add_reader(listener.fileno(), self._accept, listener)
+                self.context.run(self.loop.add_reader, listener.fileno(), self._accept, listener)
 
     def _stop_accepting(self) -> None:
         for listener in self._listening:
@@ -258,17 +286,17 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
                 self.loop.call_later(_SECONDS_WITHOUT_DESCRIPTORS, self._accept_again)
                 return
             if self._make_transport is None:
-                task = self.loop.create_task(self._connect(client))
+                task = self.loop.create_task(self._connect(client, (address, listener.getsockname())))
                 self._handshakes.add(task)
                 continue
             client.setblocking(False)
-            connection = Connection(self)
+            connection = Connection(self, (address, listener.getsockname()))
             self.connections.add(connection)  # at once: it counts against the limit
             self._make_transport(client, connection, extra={"peername": address})
 
-    async def _connect(self, client: Any) -> None:
+    async def _connect(self, client: Any, accepted: tuple[Any, Any]) -> None:
         try:
-            await self.loop.connect_accepted_socket(lambda: Connection(self), client, ssl=self._tls)
+            await self.loop.connect_accepted_socket(lambda: Connection(self, accepted), client, ssl=self._tls)
         except OSError as error:  # a handshake that failed, too
             self.log.debug("A connection ended before its first request: %s", error)
             client.close()

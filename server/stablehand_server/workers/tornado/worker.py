@@ -85,6 +85,11 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
         if self._server is not None:
             self._server.announce_closes()
 
+    def drain(self) -> None:
+        """Make every response from now on its connection's last."""
+        if self._server is not None:
+            self._server.announce_closes()
+
     def give_up(self, connections: int) -> None:
         """Keep them: Tornado writes its headers itself, and its server says it of all connections or of none."""
 

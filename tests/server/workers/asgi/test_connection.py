@@ -367,3 +367,63 @@ async def test_a_retiring_worker_closes_an_idle_connection_and_none_whose_reques
     begun.send(b"Host: x\r\n\r\n")
     assert (await begun.response())[1] == b"/b"
     assert await idle.rest() == b""
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+async def test_a_request_inherits_no_context_of_the_one_before_it(connect, pipelined):
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def app(scope, receive, send):
+        body = variable.get().encode()
+        variable.set("set by another request")
+        await respond(send, body)
+
+    client = await connect(app)
+    client.send(GET * 3 if pipelined else GET)
+    for number in range(3):
+        if not pipelined and number:
+            client.send(GET)
+        assert (await client.response())[1] == b"unset"
+
+
+async def test_the_next_request_is_served_after_a_body_that_the_app_has_left(connect):
+    client = await connect(echo_path)
+    client.send(request("/left", body=b"z" * 50)[:-20])
+    assert (await client.response())[1] == b"/left"
+    client.send(b"z" * 20 + request("/next"))
+    assert (await client.response())[1] == b"/next"
+
+
+async def test_what_follows_a_request_whose_body_was_not_asked_for_is_never_taken_for_that_body(connect):
+    client = await connect(echo_path)
+    client.send(request("/left", "Expect: 100-continue", "Content-Length: 50"))
+    assert (await client.response())[1] == b"/left"
+    client.send(request("/next"))
+    assert await client.rest() == b""
+
+
+async def test_a_body_that_turns_out_malformed_writes_nothing_into_the_response_that_has_begun(connect):
+    begun = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"part", "more_body": True})
+        begun.set()
+        while (await receive()).get("more_body"):
+            pass
+
+    client = await connect(app)
+    client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await begun.wait()
+    client.send(b"nonsense\r\n")
+    assert (await client.rest()).endswith(b"part\r\n")
+
+
+@pytest.mark.parametrize("setting", ["fast", "auto"])
+async def test_the_parser_in_c_serves_where_it_is_installed(connect, parsers, setting):
+    with parsers[setting]():
+        client = await connect(echo_path, http_parser=setting)
+        for path in ("/a", "/b"):
+            client.send(request(path, body=b"0123456789"))
+            assert (await client.response())[1] == path.encode()
+    assert type(client.connection._callback_parser).__name__ == "ParserInC"

@@ -1,0 +1,66 @@
+"""A request that the asgi class has parsed, as gunicorn's WSGI workers know requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.http.errors import InvalidRequestLine
+from gunicorn.http.message import Request
+from gunicorn.util import split_request_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gunicorn.config import Config
+    from gunicorn.http.body import Body
+
+
+class BridgedRequest(Request):
+    """What gunicorn's `create` and the hooks of users are given."""
+
+    def __init__(
+        self,
+        cfg: Config,
+        *,
+        method: str,
+        uri: str,
+        version: tuple[int, int],
+        scheme: str,
+        peer: Any,
+        headers: Iterable[tuple[str, str]],
+        body: Body,
+        number: int,
+        proxy: dict[str, Any] | None = None,
+    ) -> None:
+        """Take what a parser has found; `headers` with their names in upper case, `proxy` of the PROXY protocol.
+
+        Raises:
+            Exception: one of gunicorn's, for what its WSGI workers refuse.
+        """
+        # Not super().__init__: that parses.
+        self.cfg = cfg
+        self.unreader = None
+        self.method = method.upper() if cfg.casefold_http_method else method
+        self.uri = uri
+        try:
+            parts = split_request_uri(uri)
+        except ValueError as error:
+            raise InvalidRequestLine(uri) from error
+        self.path, self.query, self.fragment = parts.path or "", parts.query or "", parts.fragment or ""
+        self.version = version
+        self.scheme = scheme
+        self.peer_addr = self.remote_addr = peer
+        self.body = body
+        self.trailers: list[tuple[str, str]] = []
+        self.req_number = number
+        self.proxy_protocol_info = proxy
+        self.must_close = False
+        self.headers: list[tuple[str, str]] = []
+        scheme_headers, forwarder_headers = self._peer_trusted_for_forwarded()
+        scheme_state, seen = [False], set[str]()
+        for name, value in headers:
+            kept = self._apply_header_policy(name, value, scheme_state, seen, scheme_headers, forwarder_headers)
+            if kept is not None:
+                self.headers.append(kept)
+            if name == "TRANSFER-ENCODING" and value.strip().lower() != "chunked":
+                self.must_close = True  # a coding that nobody has undone

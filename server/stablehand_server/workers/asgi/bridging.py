@@ -1,0 +1,63 @@
+"""What a connection does in the loop for the thread of a WSGI app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stablehand_server.workers.asgi.closing import Closing
+
+
+class Bridging(Closing):
+    """A connection, as the thread's `Outlet` and its exchange see it."""
+
+    cfg: Any
+    req_count: int
+    _is_handed_over: bool
+    _max_buffer_size: int
+    _reading_paused: bool
+
+    @property
+    def request(self) -> Any:
+        """The request that is served, as the parser has it."""
+        return self._current_request
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the client speaks TLS."""
+        return self._is_ssl
+
+    @property
+    def is_reading_paused(self) -> bool:
+        """Whether too much waits to be read by the app."""
+        return self._reading_paused
+
+    @property
+    def half_full(self) -> int:
+        """How many bytes may wait when reading goes on."""
+        return self._max_buffer_size // 2
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether the client has more to take than is good."""
+        return bool(self._flow_control.write_paused)
+
+    def resume_if_not_full(self) -> None:
+        """Read on, unless the app still has much to read."""
+        if not self._closed and not self._is_handed_over:
+            self._maybe_resume_reading()
+
+    def write_pieces(self, pieces: list[Any]) -> None:
+        """Write to the client, unless it has gone."""
+        if not self._closed:
+            self._safe_write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def resume_writing(self) -> None:
+        """Let the app go on."""
+        super().resume_writing()
+        if self._outlet is not None:
+            self._outlet.written()
+
+    def hand_over(self) -> None:
+        """Read no more from the socket, which the app does from now on; the connection closes after its request."""
+        self._is_handed_over = True
+        self._pause_reading()

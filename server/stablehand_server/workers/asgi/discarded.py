@@ -1,0 +1,30 @@
+"""What takes the place of the receiver of a body that the app has left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Discarded:
+    """Receives a body that nobody reads."""
+
+    buffered = 0
+    expect_continue = False
+
+    def __init__(self, on_complete: Callable[[], None]) -> None:
+        self._on_complete = on_complete
+        self._complete = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Forget it."""
+
+    def set_complete(self) -> None:
+        """Note that the next request follows."""
+        self._complete = True
+        self._on_complete()
+
+    def signal_disconnect(self) -> None:
+        """Take note of nothing: nobody waits."""

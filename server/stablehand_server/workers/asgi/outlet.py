@@ -1,0 +1,159 @@
+"""The client's socket as a WSGI app's thread sees it: what is sent goes through the loop, and not ahead of the client.
+
+The thread waits while the client has more to take than a few pieces: a response of any length is never in memory as a
+whole, and a client that has gone is noticed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+    from stablehand_server.workers.asgi.protocol import Connection
+
+_BYTES_AHEAD = 64 * 1024  # that a thread may be ahead of its client, beside what the transport takes
+_PIECE_BYTES = 256 * 1024
+_AS_GOOD_AS_FOR_EVER = 10 * 365 * 86400.0  # seconds
+
+
+class Outlet:
+    """Sends in an app's thread; each of the loop's methods says so."""
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._loop = loop
+        self._room = threading.Condition()
+        self._pieces: list[bytes | memoryview] = []
+        self._unsent = 0  # bytes that the client's transport has not taken, those in `_pieces` too
+        self._in_transport = 0
+        self._is_scheduled = False
+        self._is_gone = False
+        self.has_sent = False  # anything
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the socket in all that is no input or output: its options, names and number."""
+        return getattr(self._connection.client, name)
+
+    # In the app's thread ----------------------------------------------------------------------------------------------
+
+    def sendall(self, data: Any, _flags: int = 0) -> None:
+        """Send; return when the client has taken most of it.
+
+        Raises:
+            BrokenPipeError: when the client has gone.
+        """
+        whole = data if isinstance(data, bytes) else bytes(data)
+        if len(whole) <= _PIECE_BYTES:
+            self._send_piece(whole)
+        else:
+            view = memoryview(whole)
+            for place in range(0, len(whole), _PIECE_BYTES):
+                self._send_piece(view[place : place + _PIECE_BYTES])
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send all of it, and return how much that was."""
+        self.sendall(data, flags)
+        return len(data)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a part of a file, by its number, and return how much that was."""
+        sent = 0
+        while count is None or sent < count:
+            wanted = _PIECE_BYTES if count is None else min(_PIECE_BYTES, count - sent)
+            piece = os.pread(file.fileno(), wanted, offset + sent)
+            if not piece:
+                break
+            self._send_piece(piece)
+            sent += len(piece)
+        return sent
+
+    def gettimeout(self) -> None:
+        """Say that it blocks."""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Leave it as it is: who sends waits for the client."""
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 (a socket's)
+        """Leave it as it is, as above."""
+
+    def dup(self) -> socket.socket:
+        """Return the socket for an app that speaks another protocol on it, a websocket's for example; see `hand_over`.
+
+        Raises:
+            NotImplementedError: for TLS, as of a TLS socket.
+            BrokenPipeError: when the client has gone.
+        """
+        if self._connection.is_tls:
+            raise NotImplementedError("a TLS socket cannot be duplicated")
+        done = threading.Event()
+
+        def hand_over() -> None:
+            self._connection.hand_over()
+            done.set()
+
+        self._call(hand_over)
+        done.wait()
+        with self._room:
+            while self._unsent and not self._is_gone:
+                self._room.wait()
+            if self._is_gone:
+                raise _gone()
+        own: socket.socket = self._connection.client.dup()
+        # With a time limit it blocks although the descriptor does not, which is also the loop's.
+        own.settimeout(_AS_GOOD_AS_FOR_EVER)
+        return own
+
+    def _send_piece(self, piece: bytes | memoryview) -> None:
+        with self._room:
+            while self._unsent > _BYTES_AHEAD and not self._is_gone:
+                self._room.wait()
+            if self._is_gone:
+                raise _gone()
+            self._pieces.append(piece)
+            self._unsent += len(piece)
+            self.has_sent = True
+            if self._is_scheduled:
+                return
+            self._is_scheduled = True
+        self._call(self._flush)
+
+    def _call(self, function: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError as error:  # the loop has ended, and the worker ends
+            raise _gone() from error
+
+    # In the loop ------------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        with self._room:
+            pieces, self._pieces = self._pieces, []
+            self._is_scheduled = False
+            self._in_transport = self._unsent
+        connection = self._connection
+        connection.write_pieces(pieces)
+        if not connection.is_write_paused:
+            self.written()
+
+    def written(self) -> None:
+        """Let the thread go on: the transport has taken what it was given."""
+        with self._room:
+            self._unsent -= self._in_transport
+            self._in_transport = 0
+            self._room.notify_all()
+
+    def hang_up(self) -> None:
+        """Let the thread know that the client has gone."""
+        with self._room:
+            self._is_gone = True
+            self._room.notify_all()
+
+
+def _gone() -> BrokenPipeError:
+    return BrokenPipeError(errno.EPIPE, "the client has closed the connection")
