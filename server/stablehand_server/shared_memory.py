@@ -4,7 +4,8 @@ The master makes one anonymous mapping before it forks anything, so every proces
 none of it outlives the server. It holds 8-byte floats (whole numbers are exact up to 2**53), each of which has exactly
 one writer:
 
-- the server's cells (`Server`): the master, and once each the throwaway child that probes the worker classes;
+- the server's cells (`Server`): the master, and once each the throwaway child that probes the worker classes and a
+  worker that wants the metrics' port;
 - the totals of each worker index (the counters of `Cell`): the master;
 - a record for each living worker process (`Cell`): the master for who it is, the worker for what it does, the exporter
   for what it reads of it in /proc.
@@ -56,7 +57,9 @@ class Server(enum.IntEnum):
     DESIRED = 7  # class, workers, threads, worker_connections
     ACTIVE = DESIRED + 4
     REFUSED = ACTIVE + 4  # 1 while the newest settings are refused, or were rolled back
-    SWITCHES = REFUSED + 1
+    YIELDING_PORT = REFUSED + 1  # of the metrics, where nobody has asked for it; 0: no port has to give way
+    PORT_WANTED = YIELDING_PORT + 1  # a worker says 1: its app wants that port, and waits; the master says 0
+    SWITCHES = PORT_WANTED + 1
     EXITS = SWITCHES + len(SWITCH_OUTCOMES)
     END = EXITS + len(EXIT_REASONS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 import sys
 
 from stablehand_bench.apps import forks
@@ -38,7 +39,8 @@ def main() -> None:
         each.cells[Cell.PID] = forks.fork(functools.partial(_serve_and_stay, each))
         each.cells[Cell.STATE] = State.READY
     master = os.getpid()
-    forks.fork(lambda: exporter.run(slots, ("127.0.0.1", port), master))
+    listener = socket.create_server(("127.0.0.1", port), backlog=64)
+    forks.fork(lambda: exporter.run(slots, listener, master))
     forks.until_interrupted()
 
 

@@ -39,6 +39,15 @@ def replace(path: Path, text: str) -> None:
         raise
 
 
+def can_be_replaced(path: Path) -> bool:
+    """Tell whether this process may write the file: `replace` makes a new one in its folder."""
+    try:
+        folder = next(each for each in path.absolute().parents if each.exists())
+    except PermissionError:  # not even to be looked at
+        return False
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def read_state(path: Path | None) -> TunerState:
     """Return what the tuner knew when it ended; a damaged file is said, and then the tuner begins anew."""
     if path is None:

@@ -200,7 +200,14 @@ class Log:
 
 
 def run(
-    address: tuple[str, int], settings_path: Path, state_path: Path | None, policy: Policy, *, app: str, parent_pid: int
+    address: tuple[str, int],
+    settings_path: Path,
+    state_path: Path | None,
+    policy: Policy,
+    *,
+    app: str,
+    parent_pid: int,
+    become: Callable[[], None] = lambda: None,
 ) -> None:
     """Tune until the parent has changed: the main of a child process of the master.
 
@@ -211,15 +218,24 @@ def run(
         policy: what the tuner may do.
         app: what identifies the app.
         parent_pid: the master's process id.
+        become: makes this process what it should be, a user with few rights, as soon as its modules are imported: that
+            user may not be able to read them.
     """
     # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
     from stablehand_server.autotune.scrape import ScrapeFailed, scrape  # noqa: PLC0415
 
+    reporter = _reporter()
+    become()
     # A service manager signals the whole group: the end of the master is ours, and nothing that it has to report.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(_NICENESS)
     _log_to_stderr()
-    reporter = _reporter()
+    for path in (settings_path, state_path):
+        if path is not None and not files.can_be_replaced(path):
+            user = f"user {os.geteuid()}, group {os.getegid()}"
+            logger.error(
+                "%s cannot be written (by %s): name one in a folder where it can, or nothing is tuned", path, user
+            )
     # Read once, before there are many workers: a limit that went up and down with the neighbours would never be calm.
     memory = procfs.available_bytes()
     tuning = Tuning(

@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import config as gunicorn_config
-from gunicorn import util
 from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
 
-from stablehand_server.config import container_defaults
-from stablehand_tuner.contracts.metric_names import DEFAULT_METRICS_PORT
+from stablehand_server.config import container_defaults, metrics_address
+from stablehand_server.config.metrics_address import Address
 
 if TYPE_CHECKING:
     import argparse
 
 SECTION = "Stablehand"
-_OFF = frozenset({"", "none", "off"})
-_HIGHEST_PORT = 65535
 
 
 def validate_paths(value: Any) -> list[str]:
@@ -34,23 +31,15 @@ def validate_paths(value: Any) -> list[str]:
     raise TypeError(f"a path or a list of paths is needed, not {value!r}")
 
 
-def validate_address(value: Any) -> tuple[str, int] | None:
+def validate_address(value: Any) -> Address | None:
     """Return host and port, or None for "none" and "off".
 
     Raises:
         ValueError: when it is no address of TCP.
     """
-    if value is None or (isinstance(value, str) and value.strip().lower() in _OFF):
-        return None
-    if isinstance(value, tuple):
+    if value is None or isinstance(value, Address):
         return value
-    try:
-        host, port = util.parse_address(value, default_port=str(DEFAULT_METRICS_PORT))
-        if not 0 < port <= _HIGHEST_PORT:
-            raise ValueError(f"no port: {port}")  # noqa: TRY301 (told below like all else that is no address)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{value!r} is no address: HOST:PORT is needed, or none") from error
-    return host or "0.0.0.0", port
+    return metrics_address.parse(":".join(map(str, value)) if isinstance(value, tuple | list) else str(value))
 
 
 def number_of_workers(value: Any) -> int:
@@ -95,11 +84,12 @@ class MetricsBind(_InOwnSection, Setting):  # noqa: D101
     cli = ("--metrics-bind",)
     meta = "ADDRESS"
     validator = validate_address
-    default = f"0.0.0.0:{DEFAULT_METRICS_PORT}"
+    default = metrics_address.DEFAULT
     desc = """\
         Where /metrics, /readyz and /healthz are served; "none" switches them off.
 
-        A process of its own answers there, so busy workers never delay a probe or a scrape.
+        A process of its own answers there, so busy workers never delay a probe or a scrape. By default it is port 9464,
+        or the next free one: of every address in a container, of loopback elsewhere.
         """
 
 

@@ -31,28 +31,24 @@ class MetricsServer(ThreadingHTTPServer):
 
     So a client that says nothing, or reads nothing, never keeps a probe from its answer.
 
-    Raises:
-        OSError: when the address cannot be listened on.
+    Args:
+        listener: a socket that listens; it is closed with the server.
+        slots: the shared mapping.
+        collector: what a scrape is answered with.
     """
 
     daemon_threads = True
-    request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], slots: Slots, collector: Collector) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
+    def __init__(self, listener: socket.socket, slots: Slots, collector: Collector) -> None:
         self.slots = slots
         self.collector = collector
         self._open: dict[socket.socket, None] = {}  # in the order of their coming
         self._lock = threading.Lock()
-        super().__init__((address[0].strip("[]"), address[1]), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without asking a name server for this host's name, as the base class would."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]  # of TCP: text, number
+        address = listener.getsockname()
+        super().__init__(address[:2], _Handler, bind_and_activate=False)
+        self.socket.close()  # the base class has made one of its own
+        self.socket = listener
+        self.server_name, self.server_port = address[:2]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection in a thread of its own."""

@@ -18,10 +18,11 @@ from gunicorn.errors import HaltServer
 from stablehand_server.config import reload
 from stablehand_server.config.reload import Footing
 from stablehand_server.config.settings_source import Reading, SettingsSource
-from stablehand_server.master import generation, lifecycle, listeners, sidecars
+from stablehand_server.master import generation, lifecycle, listeners
 from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
 from stablehand_server.master.rolling_plan import Phase, Plan, plan
+from stablehand_server.master.sidecars import Sidecars
 from stablehand_server.master.supervisor import Supervisor
 from stablehand_server.master.switching import Switching
 from stablehand_server.measure.backlog import backlog
@@ -54,7 +55,8 @@ class LiveArbiter(Supervisor):
 
     def start(self) -> None:
         """Choose the first generation, listen, and start what runs beside the workers."""
-        files = sidecars.settings_files(self.cfg)
+        self._sidecars = beside = Sidecars(self.log, self.slots, self._close_listeners)
+        files = beside.settings_files(self.cfg)
         self._source = SettingsSource(files)
         try:
             self._switching = Switching(generation.from_configuration(self.app.cfg, 1, self.log))
@@ -64,19 +66,11 @@ class LiveArbiter(Supervisor):
         self.write_settings(Server.DESIRED, target)
         self.worker_class, self.cfg = target.worker_class, target.config
         self.note_wanted(target.workers)
-        upgrading = "GUNICORN_PID" in os.environ  # SIGUSR2: the former master still has the port of the metrics
-        self._children = sidecars.beside_workers(
-            self.cfg,
-            self.log,
-            self.slots,
-            files,
-            self._close_listeners,
-            app=f"{self.cfg.chdir} {self.app.app_uri}",
-            port_is_free=not upgrading,
-        )
+        beside.begin(self.cfg, files, _name_of(self.app))
         inheritance = listeners.Inheritance.from_environment(os.environ)
         os.environ.pop(listeners.MADE_VARIABLE, None)
         super().start()
+        beside.begin_by_default()
         self.handed_over = inheritance.handed_over(self.LISTENERS, self.cfg, systemd=self.systemd)
         self._footing = self._serving_footing = Footing(
             self.app.cfg, self.app.app_uri, self.app.callable, tuple(self.LISTENERS)
@@ -125,6 +119,11 @@ class LiveArbiter(Supervisor):
             wanted = generation.from_configuration(reloaded.cfg, self._switching.next_number, self.log)
             others = self.foreign_listeners()
             sockets = listeners.rebound(self.LISTENERS, self.app.cfg, reloaded.cfg, self.log, others=others)
+            try:
+                self._follow(reloaded)
+            except BaseException:
+                listeners.close(set(sockets).difference(self.LISTENERS, others))
+                raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a configuration file does)
             self._refuse(f"the configuration cannot be reloaded: {generation.fault_in_words(error)}")
             return
@@ -140,10 +139,27 @@ class LiveArbiter(Supervisor):
         except Exception:  # a hook of the user's: no reason to stop serving
             self.log.exception("Part of the reload failed")
         util._setproctitle(f"master [{self.proc_name}]")  # noqa: SLF001 (gunicorn's own module, as its arbiter does)
-        if self._valid_reading is not None:
-            wanted = self._candidate(self._valid_reading, number=wanted.number) or wanted
+        reading = self._valid_reading
+        if reading is None and (fresh := self._source.poll()) is not None:  # of other files, as a rule
+            reading = self._newest_reading = fresh
+        if reading is not None:
+            wanted = self._candidate(reading, number=wanted.number) or wanted
         self._paused = False
         self._switch_to(wanted, anew=True)
+
+    def _follow(self, app: Any) -> None:
+        """Let what is beside the workers follow an application's configuration, and watch the files that it names.
+
+        Raises:
+            RuntimeError: when that cannot be; nothing has changed then.
+        """
+        if self._sidecars is None:
+            return
+        files = self._sidecars.settings_files(app.cfg)
+        self._sidecars.reload(app.cfg, files, _name_of(app))
+        if files != self._source.paths:
+            self._source = SettingsSource(files)
+            self._newest_reading = self._valid_reading = None
 
     def _note_first_heartbeats(self) -> None:
         for pid, worker in self.WORKERS.items():
@@ -257,6 +273,10 @@ class LiveArbiter(Supervisor):
         if self._footing is not self._serving_footing:  # a reload: all that it has changed goes back too
             reload.stand_on(self, self._serving_footing)
             self._note_footing(self._serving_footing, self._serving_footing)
+            try:
+                self._follow(self.app)
+            except RuntimeError as error:
+                self.log.error("Part of the former configuration is lost: %s", error)  # noqa: TRY400 (no bug of ours)
         self._memory.forget()
         self.cfg, self.worker_class = serving.config, serving.worker_class
         self.note_wanted(serving.workers)
@@ -313,3 +333,8 @@ class LiveArbiter(Supervisor):
     def _close_listeners(self) -> None:
         for listener in (*self.LISTENERS, *self.foreign_listeners()):
             listener.close()
+
+
+def _name_of(app: Any) -> str:
+    """Return what the tuner knows an app by."""
+    return f"{app.cfg.chdir} {app.app_uri}"

@@ -25,8 +25,17 @@ class ChildProcess:
     runs in it. `main` itself ends when its parent has changed.
     """
 
-    def __init__(self, name: str, main: Callable[[], None], log: Any, *, supervised: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        main: Callable[[], None],
+        log: Any,
+        *,
+        supervised: bool = True,
+        fork: Callable[[], int] | None = None,
+    ) -> None:
         self.name = name
+        self._fork = fork
         self.pid = 0
         self._main = main
         self._log = log
@@ -41,7 +50,7 @@ class ChildProcess:
         if self.pid or self._ended or not self._pause.over(now):
             return
         try:
-            pid = os.fork()
+            pid = (self._fork or os.fork)()
         except OSError as error:  # no process or no memory for one: what serves goes on
             self._pause.failed(now)
             self._log.error("The %s cannot be started (%s); trying again", self.name, error)
@@ -79,6 +88,14 @@ class ChildProcess:
     def stop(self) -> None:
         """End the child for good, and wait for it."""
         self._ended = True
+        self._kill()
+
+    def restart(self) -> None:
+        """End the child, and wait for it; the next `ensure` starts it again."""
+        self._kill()
+        self._pause.reset()
+
+    def _kill(self) -> None:
         if not self.pid:
             return
         try:

@@ -1,97 +1,248 @@
-"""What runs beside the workers: the exporter, the tuner of --autotune, and a probe of the worker classes."""
+"""What runs beside the workers: the exporter, the tuner of --autotune, and a probe of the worker classes.
+
+Each of them does its work as the user and group of the workers. A reload may change what they do, and where.
+"""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
-import socket
-import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.master import class_probe
+from gunicorn import util
+
+from stablehand_server.config.metrics_address import Address, DefaultAddress
+from stablehand_server.linux import privileges
+from stablehand_server.master import class_probe, metrics_socket, private_folder
+from stablehand_server.master.backoff import GrowingPause
 from stablehand_server.master.child_process import ChildProcess
+from stablehand_server.master.metrics_socket import MetricsSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gunicorn.config import Config
 
     from stablehand_server.shared_memory import Slots
+    from stablehand_tuner.policy import Policy
+
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between two tries to get the metrics' port
 
 
-def settings_files(config: Config) -> tuple[str, ...]:
-    """Return the settings files to watch; --autotune needs one to write, and gets a private one if none is named."""
-    files = tuple(config.settings_file)
-    if config.autotune and not files:
-        return (str(Path(tempfile.mkdtemp(prefix="stablehand-")) / "settings.json"),)
-    return files
+class Sidecars:
+    """The processes beside the workers, and the socket of the metrics.
 
-
-def beside_workers(
-    config: Config,
-    log: Any,
-    slots: Slots,
-    files: tuple[str, ...],
-    close_listeners: Callable[[], None],
-    *,
-    app: str,
-    port_is_free: bool = True,
-) -> list[ChildProcess]:
-    """Return the children to start, none of them started yet.
-
-    `close_listeners` closes what a fork has left open in the child of the server's listeners: a child that kept them
-    would hold the port after the master's end. `app` is what the tuner knows the app by. `port_is_free`: the metrics'
-    port should be; it is not while another master is being replaced by this one.
-
-    Raises:
-        RuntimeError: when the metrics' port is taken, or --autotune has no metrics to go by.
+    Args:
+        log: gunicorn's logger.
+        slots: the shared memory.
+        close_listeners: closes what a fork has left open in the child of the server's listeners: a child that kept
+            them would hold the port after the master's end.
     """
 
-    def child(name: str, main: Callable[[], None], *, supervised: bool = True) -> ChildProcess:
-        def without_listeners() -> None:
-            close_listeners()
+    def __init__(self, log: Any, slots: Slots, close_listeners: Callable[[], None]) -> None:
+        self.metrics = MetricsSocket(slots, log, self._end_exporter)
+        self._log = log
+        self._slots = slots
+        self._close_listeners = close_listeners
+        self._master = os.getpid()
+        self._config: Config
+        self._app = ""
+        self._files: tuple[str, ...] = ()
+        self._folder: Path | None = None
+        self._policy: Policy
+        self._wanted: Address | None = None  # an address that is not listened at yet
+        self._pause = GrowingPause(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        self._probe = self._child("probe", self._look_for_classes, supervised=False)
+        self._exporter = self._child("exporter", self._export, fork=self._fork_with_socket)
+        self._tuner = self._child("tuner", self._tune)
+
+    def settings_files(self, config: Config) -> tuple[str, ...]:
+        """Return the settings files to watch: --autotune needs one, and gets a private one if none is named.
+
+        Raises:
+            RuntimeError: where there is no place for it.
+        """
+        files = tuple(config.settings_file)
+        if config.autotune and not files:
+            if self._folder is None:
+                self._folder = private_folder.made(config.uid, config.gid)
+            return (str(self._folder / "settings.json"),)
+        return files
+
+    def begin(self, config: Config, files: tuple[str, ...], app: str) -> None:
+        """Prepare for the start, before anything listens: an address that was asked for is bound now.
+
+        Args:
+            config: the configuration.
+            files: the settings files, of which the tuner writes the last.
+            app: what the tuner knows the app by.
+
+        Raises:
+            RuntimeError: when the metrics' port is taken, or --autotune cannot work; with a sentence.
+        """
+        self._follow(config, files, app)
+        self._wanted = address = config.metrics_bind
+        if address is None or self._inherited(address) or isinstance(address, DefaultAddress):
+            return
+        try:
+            self.metrics.open(address)
+            self._wanted = None
+        except OSError as error:
+            if "GUNICORN_PID" not in os.environ:  # else a former master has the port until it ends
+                raise RuntimeError(metrics_socket.in_words(address, error)) from error
+
+    def begin_by_default(self) -> None:
+        """Bind the address that nobody has asked for, now that all others have what they want.
+
+        Raises:
+            RuntimeError: when there is none, and --autotune needs the metrics.
+        """
+        address = self._wanted
+        if address is None or not isinstance(address, DefaultAddress) or "GUNICORN_PID" in os.environ:
+            return
+        self._wanted = None
+        try:
+            self.metrics.open(address)
+        except OSError as error:
+            if self._config.autotune:
+                raise RuntimeError(metrics_socket.in_words(address, error)) from error
+            self._log.warning("Serving without metrics: %s", metrics_socket.in_words(address, error))
+            return
+        bound = self.metrics.bound
+        if bound is not None and bound.port != address.port:
+            self._log.warning("Port %s is taken: the metrics are at port %s", address.port, bound.port)
+
+    def reload(self, config: Config, files: tuple[str, ...], app: str) -> None:
+        """Follow another configuration: the metrics move, and the tuner begins or ends as it says.
+
+        Raises:
+            RuntimeError: when that cannot be; nothing has changed then.
+        """
+        _refuse_tuner_without_metrics(config)
+        try:
+            self.metrics.move(config.metrics_bind)
+        except OSError as error:
+            raise RuntimeError(metrics_socket.in_words(config.metrics_bind, error)) from error
+        self._wanted = None
+        before = self._tuners_view()
+        self._follow(config, files, app)
+        if before != self._tuners_view():
+            self._tuner.restart()
+
+    def ensure(self) -> None:
+        """Start what should run and doesn't, and let the metrics' port go if the app wants it."""
+        self.metrics.give_way_if_asked()
+        self._listen_at_last()
+        self._probe.ensure()
+        if self.metrics.socket is not None:
+            self._exporter.ensure()
+            if self._config.autotune:
+                self._tuner.ensure()
+
+    def reaped(self, pid: int, status: int) -> bool:
+        """Tell whether the process that ended was one of these; if so, note it."""
+        return any(child.reaped(pid, status) for child in (self._probe, self._exporter, self._tuner))
+
+    @contextlib.contextmanager
+    def handed_over(self, environment: dict[str, str]) -> Iterator[None]:
+        """Let the second master that is forked meanwhile have the metrics' socket; its environment says so."""
+        if self.metrics.socket is not None:
+            environment[metrics_socket.VARIABLE] = str(self.metrics.socket.fileno())
+        try:
+            with self.metrics.kept(over_exec=True):
+                yield
+        finally:
+            environment.pop(metrics_socket.VARIABLE, None)
+
+    def stop(self) -> None:
+        """End all of them for good."""
+        for child in (self._probe, self._tuner, self._exporter):
+            child.stop()
+        self.metrics.close()
+
+    def _follow(self, config: Config, files: tuple[str, ...], app: str) -> None:
+        _refuse_tuner_without_metrics(config)
+        if config.autotune:
+            from stablehand_server.autotune import policy  # noqa: PLC0415 (only --autotune pays for it)
+
+            self._policy = policy.from_environment()
+        self._config, self._files, self._app = config, files, app
+
+    def _tuners_view(self) -> tuple[Any, ...]:
+        config = self._config
+        return bool(config.autotune), self._files[-1:], config.autotune_state, self._app, self.metrics.bound
+
+    def _inherited(self, address: Address) -> bool:
+        """Take the socket of the master before this one (SIGUSR2), and tell whether it does."""
+        descriptor = os.environ.pop(metrics_socket.VARIABLE, "")
+        if not descriptor.isdecimal() or "GUNICORN_PID" not in os.environ:
+            return False
+        if not self.metrics.adopt(int(descriptor), address):
+            return False
+        self._wanted = None
+        return True
+
+    def _listen_at_last(self) -> None:
+        """Take the port that the master before this one had, which handed no socket over."""
+        now, address = time.monotonic(), self._wanted
+        if address is None or not self._pause.over(now):
+            return
+        try:
+            self.metrics.open(address)
+            self._wanted = None
+        except OSError as error:
+            if not self._pause.failures:
+                self._log.error("%s; trying again", metrics_socket.in_words(address, error))
+            self._pause.failed(now)
+
+    def _child(self, name: str, main: Callable[[], None], **options: Any) -> ChildProcess:
+        def run() -> None:
+            self._close_listeners()
+            # Not the master's title, which the child has inherited: who looks for masters would find two.
+            util._setproctitle(f"{name} [{self._config.proc_name}]")  # noqa: SLF001 (gunicorn's own module)
             main()
 
-        return ChildProcess(name, without_listeners, log, supervised=supervised)
+        return ChildProcess(name, run, self._log, **options)
 
-    found = [child("probe", functools.partial(class_probe.probe, slots), supervised=False)]
-    address = config.metrics_bind
-    if address is None:
-        if config.autotune:
-            raise RuntimeError("--autotune reads the server's metrics: give --metrics-bind an address, not none")
-        return found
-    if port_is_free:
-        _refuse_taken(address)
-    found.append(child("exporter", functools.partial(_export, slots, address, os.getpid())))
-    if config.autotune:
-        found.append(child("tuner", _tuner(config, address, Path(files[-1]), app)))
-    return found
+    def _become_workers_user(self) -> None:
+        privileges.drop(self._config)
+
+    def _look_for_classes(self) -> None:
+        self._become_workers_user()
+        class_probe.probe(self._slots)
+
+    def _fork_with_socket(self) -> int:
+        with self.metrics.kept():
+            return os.fork()
+
+    def _end_exporter(self) -> None:
+        self._exporter.restart()
+
+    def _export(self) -> None:
+        from stablehand_server.exporter import main  # noqa: PLC0415 (prometheus-client stays out of the master)
+
+        if self.metrics.socket is not None:  # as it always is where the exporter is started
+            main.run(self._slots, self.metrics.socket, self._master, self._become_workers_user)
+
+    def _tune(self) -> None:
+        from stablehand_server.autotune import tuning  # noqa: PLC0415 (only --autotune pays for it)
+
+        bound, state = self.metrics.bound, self._config.autotune_state
+        if bound is None:  # the tuner is only started where there are metrics
+            return
+        tuning.run(
+            metrics_socket.to_connect_to(bound),
+            Path(self._files[-1]),
+            Path(state) if state else None,
+            self._policy,
+            app=self._app,
+            parent_pid=self._master,
+            become=self._become_workers_user,
+        )
 
 
-def _export(slots: Slots, address: tuple[str, int], parent: int) -> None:
-    from stablehand_server.exporter import main as exporter  # noqa: PLC0415 (prometheus-client stays out of the master)
-
-    exporter.run(slots, address, parent)
-
-
-def _tuner(config: Config, address: tuple[str, int], settings_file: Path, app: str) -> functools.partial[None]:
-    from stablehand_server.autotune import policy, tuning  # noqa: PLC0415 (only --autotune pays for them)
-
-    state = Path(config.autotune_state) if config.autotune_state else None
-    allowed = policy.from_environment()
-    return functools.partial(tuning.run, address, settings_file, state, allowed, app=app, parent_pid=os.getpid())
-
-
-def _refuse_taken(address: tuple[str, Any]) -> None:
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise RuntimeError(
-                f"the metrics cannot be served at {host}:{port} ({error.strerror}): "
-                "choose another address with --metrics-bind, or none"
-            ) from error
+def _refuse_tuner_without_metrics(config: Config) -> None:
+    if config.autotune and config.metrics_bind is None:
+        raise RuntimeError("--autotune reads the server's metrics: give --metrics-bind an address, not none")

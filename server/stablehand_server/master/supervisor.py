@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -24,8 +25,8 @@ from stablehand_tuner.contracts.settings import WorkerClass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stablehand_server.master.child_process import ChildProcess
     from stablehand_server.master.generation import Generation
+    from stablehand_server.master.sidecars import Sidecars
     from stablehand_server.master.switching import Switching
     from stablehand_server.workers.common.base import MeasuredWorker
 
@@ -63,7 +64,7 @@ class Supervisor(Arbiter):
         self._respawning = GrowingPause(_SHORTEST_RESPAWN_SECONDS, _LONGEST_RESPAWN_SECONDS)
         cgroup = Cgroup.of_this_process()
         self._out_of_memory = exits.OutOfMemoryKills(cgroup)
-        self._children: list[ChildProcess] = []
+        self._sidecars: Sidecars | None = None  # before the start
         self.handed_over: list[Any] = []  # listeners that this server has not made: others may listen on them too
         self._dirty_pause = GrowingPause(_SHORTEST_RESPAWN_SECONDS, _LONGEST_RESPAWN_SECONDS)
         self._stopping = False
@@ -169,7 +170,7 @@ class Supervisor(Arbiter):
                 out_of_memory -= reason == "oom"
                 self.slots.count_exit(reason)
                 self._take_leave(worker, status, reason, (usage.ru_utime, usage.ru_stime))
-            elif not any(child.reaped(pid, status) for child in self._children):
+            elif self._sidecars is None or not self._sidecars.reaped(pid, status):
                 self.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
 
     def reexec(self) -> None:
@@ -180,8 +181,10 @@ class Supervisor(Arbiter):
         made = [str(each.fileno()) for each in self.LISTENERS if each not in self.handed_over]
         environment = self.cfg.env_orig  # what the second master gets
         environment[listeners.MADE_VARIABLE] = ",".join(made)
+        metrics = contextlib.nullcontext() if self._sidecars is None else self._sidecars.handed_over(environment)
         try:
-            super().reexec()
+            with metrics:
+                super().reexec()
         except Exception as error:
             if os.getpid() != self.pid:
                 self.log.exception("A second master cannot be started")
@@ -217,8 +220,8 @@ class Supervisor(Arbiter):
         # gunicorn removes the files of all Unix sockets that it closes.
         self.LISTENERS = [each for each in self.LISTENERS if each not in self.handed_over]
         super().stop(graceful)
-        for child in self._children:
-            child.stop()
+        if self._sidecars is not None:
+            self._sidecars.stop()
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
         """Stop and exit; Kubernetes is told why."""
@@ -228,9 +231,8 @@ class Supervisor(Arbiter):
 
     def ensure_children(self) -> None:
         """Start what should run beside the workers and doesn't; after SIGUSR2 only when the former master has gone."""
-        if self.master_pid == 0:
-            for child in self._children:
-                child.ensure()
+        if self.master_pid == 0 and self._sidecars is not None:
+            self._sidecars.ensure()
 
     def write_settings(self, start: Server, generation: Generation) -> None:
         """Publish a generation's settings in the cells from `start` on."""

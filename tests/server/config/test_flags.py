@@ -32,7 +32,8 @@ def test_help_has_a_section_of_its_own_with_every_flag():
     assert "--workers" not in section
 
 
-def test_defaults_suit_a_container(application):
+def test_defaults_suit_a_container(application, monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     config = application().cfg
 
     assert config.settings_file == []
@@ -51,21 +52,12 @@ def test_settings_files_keep_their_order(application):
     assert application("--settings-file", "a", "--settings-file", "b").cfg.settings_file == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("127.0.0.1:9000", ("127.0.0.1", 9000)),
-        ("127.0.0.1", ("127.0.0.1", 9464)),
-        ("[::1]:9000", ("::1", 9000)),
-        (":9000", ("0.0.0.0", 9000)),
-        ("none", None),
-        ("off", None),
-        ("OFF", None),
-        ("", None),
-    ],
-)
-def test_the_metrics_address_is_host_and_port_or_nothing(value, address):
-    assert flags.validate_address(value) == address
+def test_a_configuration_file_may_give_the_metrics_address_as_text_number_or_pair():
+    for value in ("127.0.0.1:9000", ("127.0.0.1", 9000), ["127.0.0.1", 9000]):
+        assert flags.validate_address(value) == ("127.0.0.1", 9000)
+    assert flags.validate_address(9000).port == 9000
+    assert flags.validate_address(None) is None
+    assert flags.validate_address("none") is None
 
 
 @pytest.mark.parametrize(

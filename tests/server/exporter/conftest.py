@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -124,7 +125,7 @@ def scrape(collector):
 
 @pytest.fixture
 def server(slots, collector) -> Iterator[MetricsServer]:
-    with MetricsServer(("127.0.0.1", 0), slots, collector) as made:
+    with MetricsServer(socket.create_server(("127.0.0.1", 0)), slots, collector) as made:
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
 
+from stablehand_server.linux import privileges
 from stablehand_server.measure import access_log, blocking_modules
 from stablehand_server.measure.app_interface import Interface, interface_of
 from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder
@@ -73,6 +74,7 @@ class MeasuredWorker(Worker):
         super().__init__(*args, **kwargs)
         self.assignment = assignment
         self._cells = assignment.record.cells
+        self._drops_privileges = False
         self._draining = False
         # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
         # Here the worker says that it has served enough, and goes on until the master tells it to retire.
@@ -97,6 +99,7 @@ class MeasuredWorker(Worker):
         """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
         # A collection writes into every object that it looks at. Those of the master stay shared with it if none does.
         gc.freeze()
+        self._drops_privileges = privileges.drops(self.cfg)
         for listener in self.assignment.foreign_listeners:
             listener.close()
         access_log.in_worker(self.log, self.assignment.index, self._class_name())
@@ -117,6 +120,8 @@ class MeasuredWorker(Worker):
         starts do not inherit it.
         """
         super().init_signals()
+        if self._drops_privileges and self.cfg.metrics_bind is not None:  # done since init_process began
+            privileges.let_own_user_look()
         for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, _leave_to_the_master)
             signal.siginterrupt(number, False)
