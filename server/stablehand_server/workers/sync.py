@@ -16,6 +16,7 @@ from gunicorn import http, sock
 from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import sync
 
+from stablehand_server.config import remembered
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.wsgi import WSGIWorker
@@ -53,6 +54,7 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
 
     def run(self) -> None:
         """Serve until told to retire; then serve the connections that were accepted already, and go."""
+        remembered.remember(self.cfg)
         self._selector = selectors.DefaultSelector()
         self._lingering = LingeringCloses(self._selector)
         self._silent: dict[socket.socket, _Silent] = {}  # in the order of their deadlines

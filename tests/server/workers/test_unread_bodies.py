@@ -25,7 +25,7 @@ async def asgi(scope, receive, send):
 """
 BLOCK = b"z" * 100_000
 GREEN = ["gevent", "eventlet"]
-CLASSES = [*GREEN, "tornado"]
+CLASSES = ["sync", "gthread", *GREEN, "tornado"]  # asgi resets such a client, as gunicorn does
 LATER = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

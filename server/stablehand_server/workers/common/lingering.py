@@ -14,18 +14,24 @@ import time
 from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
+from stablehand_server.workers.common import arrived
+
 if TYPE_CHECKING:
     import socket
 
-_LINGER_SECONDS = 2.0
-_LONGEST_DRAIN_BYTES = 64 * 1024
+_LINGER_SECONDS = 2.0  # of silence
+_LONGEST_SECONDS = 30.0  # for a client that goes on sending
+_LONGEST_DRAIN_BYTES = 1 << 30
+_READ_BYTES = 64 * 1024
 
 
 class _Lingering:
-    __slots__ = ("deadline", "drained")
+    __slots__ = ("deadline", "drained", "ends")
 
     def __init__(self) -> None:
-        self.deadline = time.monotonic() + _LINGER_SECONDS
+        now = time.monotonic()
+        self.deadline = now + _LINGER_SECONDS
+        self.ends = now + _LONGEST_SECONDS
         self.drained = 0
 
 
@@ -64,21 +70,32 @@ class LingeringCloses:
         for client, lingering in list(self._lingering.items()):
             if lingering.deadline > now:
                 return
-            self._close(client)
+            if arrived.bytes_waiting(client.fileno()):
+                self._wait_on(client, lingering)  # nobody has had the time to read it
+            else:
+                self._close(client)
 
     def _drain(self, client: socket.socket) -> None:
         lingering = self._lingering.get(client)
         if lingering is None:
             return  # another thread has just closed it
         try:
-            received = len(client.recv(_LONGEST_DRAIN_BYTES))
+            received = len(client.recv(_READ_BYTES))
         except BlockingIOError:
             return
         except OSError:
             received = 0
         lingering.drained += received
-        if received == 0 or lingering.drained > _LONGEST_DRAIN_BYTES:
+        if received == 0 or lingering.drained > _LONGEST_DRAIN_BYTES or time.monotonic() > lingering.ends:
             self._close(client)
+        else:
+            self._wait_on(client, lingering)
+
+    def _wait_on(self, client: socket.socket, lingering: _Lingering) -> None:
+        if self._lingering.pop(client, None) is None:
+            return  # another thread has just closed it
+        lingering.deadline = time.monotonic() + _LINGER_SECONDS
+        self._lingering[client] = lingering  # now the last one
 
     def _close(self, client: socket.socket) -> None:
         if self._lingering.pop(client, None) is None:

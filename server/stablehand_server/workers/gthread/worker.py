@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.workers import gthread
 
+from stablehand_server.config import remembered
+from stablehand_server.workers.common import unread_body
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.wsgi import WSGIWorker
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
 _LONGEST_WAIT_SECONDS = 1.0
+_LONGEST_KEPT_BYTES = 64 * 1024 - 1  # of an unread body: gunicorn discards no more for the sake of a kept connection
 _PAUSE_AFTER_ERROR_SECONDS = 0.5
 _HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
 
@@ -59,6 +62,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         self._in_flight: dict[gthread.TConn, float] = {}  # since when it is in a thread's hands
         self._ready: deque[gthread.TConn] = deque()  # whose request waits for a thread
         self._lingering = LingeringCloses(self.poller)
+        remembered.remember(self.cfg)
         self._overdue = overdue.OverdueRequests(float(self.cfg.timeout), self.log)
         self._accept_again_at = 0.0
         self._next_lag_tick = time.monotonic() + LAG_TICK_SECONDS
@@ -218,6 +222,12 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
             return  # it never came to be registered
 
     # Any thread -------------------------------------------------------------------------------------------------------
+
+    def handle_request(self, req: Any, conn: gthread.TConn) -> Any:
+        """Serve one request; the response keeps the connection only if the rest of the body will be discarded."""
+        if unread_body.is_left(req):
+            unread_body.promise_only_what_holds(req, _LONGEST_KEPT_BYTES)
+        return super().handle_request(req, conn)
 
     def _serve(self, connection: gthread.TConn) -> None:
         try:
