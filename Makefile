@@ -2,9 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv fmt lint test test-fast test-integration test-e2e test-pythons gunicorn-suite conformance soak demo \
-	local cluster \
-	cluster-down bench bench-quick bench-server bench-server-quick images tools generate pins hooks changelog clean
+.PHONY: help venv fmt lint test test-fast test-integration test-e2e test-pythons gunicorn-suite conformance soak \
+	demo local cluster cluster-down bench bench-quick bench-server bench-server-quick images tools generate pins hooks \
+	changelog release clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -94,6 +94,9 @@ hooks: venv ## Installs the pre-commit hooks
 
 changelog: venv ## Shows the changelog of the next release from its fragments in changes/
 	$(BIN)/towncrier build --draft --version next
+
+release: venv ## Writes a version everywhere and the changelog from its fragments: make release VERSION=0.2.0
+	@$(BIN)/stablehand-dev release "$${VERSION:?say which: make release VERSION=0.2.0}"
 
 clean: ## Removes what was made here: .venv and the caches of tools
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

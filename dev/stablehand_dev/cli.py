@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "load": "stablehand_dev.load.cli",
     "dashboard": "stablehand_dev.dashboard.cli",
     "architecture": "stablehand_dev.architecture.cli",
+    "release": "stablehand_dev.release",
 }
 
 
