@@ -32,7 +32,7 @@ _REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
 Status = Literal["True", "False", "Unknown"]
 
 
-class Verdict(NamedTuple):
+class Finding(NamedTuple):
     """What a condition says, without when it began to say so."""
 
     status: Status
@@ -40,23 +40,23 @@ class Verdict(NamedTuple):
     message: str
 
 
-def ready(wanted: int, deployment: Mapping[str, Any] | None, pods: Sequence[Pod], problem: Failure | None) -> Verdict:
+def ready(wanted: int, deployment: Mapping[str, Any] | None, pods: Sequence[Pod], problem: Failure | None) -> Finding:
     """Tell whether all pods of the present template serve, and if not, what keeps them from it."""
     if problem is not None:
-        return Verdict("False", problem.reason, problem.message)
+        return Finding("False", problem.reason, problem.message)
     if deployment is None:
-        return Verdict("Unknown", "Starting", "the Deployment is not there yet")
+        return Finding("Unknown", "Starting", "the Deployment is not there yet")
     status = deployment.get("status") or {}
     current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
     serving = min(status.get("readyReplicas", 0), status.get("updatedReplicas", 0)) if current else 0
     if current and serving >= wanted and status.get("replicas", 0) == wanted:
         if wanted == 0:
-            return Verdict("True", "ScaledToZero", "no pods are wanted")
-        return Verdict("True", "PodsReady", f"{serving} of {wanted} pods are ready")
+            return Finding("True", "ScaledToZero", "no pods are wanted")
+        return Finding("True", "PodsReady", f"{serving} of {wanted} pods are ready")
     failure = _what_fails(status, pods)
     if failure is not None:
-        return Verdict("False", failure.reason, failure.message)
-    return Verdict("False", "PodsStarting", f"{min(serving, wanted)} of {wanted} pods are ready")
+        return Finding("False", failure.reason, failure.message)
+    return Finding("False", "PodsStarting", f"{min(serving, wanted)} of {wanted} pods are ready")
 
 
 def _what_fails(deployed: Mapping[str, Any], pods: Sequence[Pod]) -> Failure | None:
@@ -79,7 +79,7 @@ def settings_accepted(
     *,
     canary: Canary | None,
     refusing: Collection[str],
-) -> Verdict:
+) -> Finding:
     """Tell whether the servers run what they should.
 
     `refusing` names the pods that say of themselves that they refuse their newest settings. A refusal stays visible for
@@ -90,62 +90,62 @@ def settings_accepted(
     if refusal is not None:
         return refusal
     if not measured:
-        return _as_before(previous) or Verdict("Unknown", "NotMeasured", "no pod could be asked yet")
+        return _as_before(previous) or Finding("Unknown", "NotMeasured", "no pod could be asked yet")
     own = {} if canary is None else {canary.pod: canary.settings}
     differing = sorted(pod for pod, each in measured.items() if each.settings_active != own.get(pod, desired))
     if previous is not None and previous.status == "False":
         age = (now - _moment(previous.last_transition_time)).total_seconds()
         if differing or age < REFUSAL_SHOWN_SECONDS:
-            return Verdict("False", previous.reason, previous.message)
+            return Finding("False", previous.reason, previous.message)
     if differing:
-        return Verdict("Unknown", "Applying", f"{len(differing)} of {len(measured)} pods do not run {desired} yet")
+        return Finding("Unknown", "Applying", f"{len(differing)} of {len(measured)} pods do not run {desired} yet")
     aside = f"pod {canary.pod} runs {canary.settings} as a canary; " if canary is not None else ""
-    return Verdict("True", "Active", f"{aside}every {'other ' if aside else ''}pod runs {desired}")
+    return Finding("True", "Active", f"{aside}every {'other ' if aside else ''}pod runs {desired}")
 
 
 def _refusal(
     measured: Mapping[str, Observation], decision: Decision | None, refusing: Collection[str]
-) -> Verdict | None:
+) -> Finding | None:
     """Return what the tuner, or else a server, says of settings that are refused just now."""
     if decision is not None and decision.reason in _REFUSALS:
-        return Verdict("False", decision.reason.value, decision.message)
+        return Finding("False", decision.reason.value, decision.message)
     for pod, each in measured.items():
         if each.switches_rejected or each.switches_rolled_back:
             how = "refused" if each.switches_rejected else "could not start with"
             now_running = each.settings_active or "what it ran before"
             message = f"pod {pod} {how} its settings and runs {now_running}; see its log"
-            return Verdict("False", Reason.SERVER_REFUSED.value, message)
+            return Finding("False", Reason.SERVER_REFUSED.value, message)
     if refusing:
         message = f"pod {min(refusing)} refuses its newest settings, or could not start with them; see its log"
-        return Verdict("False", Reason.SERVER_REFUSED.value, message)
+        return Finding("False", Reason.SERVER_REFUSED.value, message)
     return None
 
 
-def tuning(mode: Mode, decision: Decision | None, previous: Condition | None, *, serving: bool) -> Verdict:
+def tuning(mode: Mode, decision: Decision | None, previous: Condition | None, *, serving: bool) -> Finding:
     """Tell whether the tuner is at work, and what it last decided; `serving` is whether any pod serves."""
     if mode is Mode.OFF:
-        return Verdict("False", Reason.MODE_OFF.value, Reason.MODE_OFF.meaning)
+        return Finding("False", Reason.MODE_OFF.value, Reason.MODE_OFF.meaning)
     if serving and decision is not None and decision.reason is Reason.NO_PODS:
         # Decided before they were ready, or after one scrape of them: two are needed to compare.
-        return Verdict("True", "Starting", "the pods serve, and are being looked at")
+        return Finding("True", "Starting", "the pods serve, and are being looked at")
     if decision is None:
-        return _as_before(previous) or Verdict("True", "Starting", "nothing was decided yet")
-    return Verdict("True", decision.reason.value, decision.message)
+        return _as_before(previous) or Finding("True", "Starting", "nothing was decided yet")
+    return Finding("True", decision.reason.value, decision.message)
 
 
 def with_condition(
-    conditions: Sequence[Condition], kind: str, verdict: Verdict, generation: int, now: dt.datetime
+    conditions: Sequence[Condition], kind: str, finding: Finding, generation: int, now: dt.datetime
 ) -> list[Condition]:
     """Return the conditions with this one renewed; its time moves only when its status does."""
     previous = find(conditions, kind)
-    since = previous.last_transition_time if previous and previous.status == verdict.status else timestamp(now)
+    since = previous.last_transition_time if previous and previous.status == finding.status else timestamp(now)
     renewed = Condition(
         type=kind,
-        status=verdict.status,
+        status=finding.status,
         observed_generation=generation,
         last_transition_time=since,
-        reason=verdict.reason,
-        message=verdict.message,
+        reason=finding.reason,
+        message=finding.message,
     )
     return sorted([*(each for each in conditions if each.type != kind), renewed], key=lambda each: each.type)
 
@@ -155,8 +155,8 @@ def find(conditions: Sequence[Condition], kind: str) -> Condition | None:
     return next((each for each in conditions if each.type == kind), None)
 
 
-def _as_before(previous: Condition | None) -> Verdict | None:
-    return None if previous is None else Verdict(previous.status, previous.reason, previous.message)
+def _as_before(previous: Condition | None) -> Finding | None:
+    return None if previous is None else Finding(previous.status, previous.reason, previous.message)
 
 
 def _moment(text: str) -> dt.datetime:

@@ -52,7 +52,7 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
     app = sight.app
     deployed = (sight.deployment or {}).get("status") or {}
     measured = [each for each in sight.observations.values() if each is not None]
-    verdicts = {
+    findings = {
         conditions.READY: conditions.ready(app.spec.replicas, sight.deployment, sight.pods, sight.problem),
         conditions.SETTINGS_ACCEPTED: conditions.settings_accepted(
             conditions.find(previous.conditions, conditions.SETTINGS_ACCEPTED),
@@ -71,10 +71,10 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
         ),
     }
     renewed = previous.conditions
-    for kind, verdict in verdicts.items():
-        renewed = conditions.with_condition(renewed, kind, verdict, app.generation, now)
+    for kind, finding in findings.items():
+        renewed = conditions.with_condition(renewed, kind, finding, app.generation, now)
     # What keeps the app from serving is more urgent than why its settings are as they are.
-    telling = verdicts[conditions.READY if verdicts[conditions.READY].status != "True" else conditions.TUNING]
+    telling = findings[conditions.READY if findings[conditions.READY].status != "True" else conditions.TUNING]
     # What the columns and `settings` tell is the app's; the canary has a field of its own.
     others = [each for pod, each in sight.observations.items() if each is not None and not _is_canary(sight, pod)]
     active = _agreed(each.settings_active for each in others) if others else read(previous.settings.active)
@@ -103,12 +103,12 @@ def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIApp
 
 def with_problem(status: WSGIAppStatus, problem: Failure, generation: int, now: dt.datetime) -> WSGIAppStatus:
     """Return the status with a problem that keeps the operator from doing anything about the app."""
-    verdict = conditions.Verdict("False", problem.reason, problem.message)
+    finding = conditions.Finding("False", problem.reason, problem.message)
     return status.model_copy(
         update={
             "reason": problem.reason,
             "message": problem.message,
-            "conditions": conditions.with_condition(status.conditions, conditions.READY, verdict, generation, now),
+            "conditions": conditions.with_condition(status.conditions, conditions.READY, finding, generation, now),
         }
     )
 

@@ -8,7 +8,7 @@ import random
 
 from stablehand_simulator import grid, steady
 from stablehand_simulator.app import App, Machine
-from stablehand_simulator.workload import Phase, Workload
+from stablehand_simulator.workload import LoadPhase, Workload
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.policy import Policy
 
@@ -63,7 +63,7 @@ def changing(seed: int) -> Workload:
         dataclasses.replace(made.app, compute=_between(chance, 0.0005, 0.002), wait=_between(chance, 0.03, 0.5)),
         dataclasses.replace(made.app, compute=_between(chance, 0.002, 0.01), wait=_between(chance, 0.01, 0.1)),
     )
-    phases = [Phase(at, app=chance.choice(apps)) for at in _every(PHASE_SECONDS, CHANGING_SECONDS)]
+    phases = [LoadPhase(at, app=chance.choice(apps)) for at in _every(PHASE_SECONDS, CHANGING_SECONDS)]
     clients = max(1, round(made.pods * _between(chance, 4, 100)))
     return dataclasses.replace(made, app=chance.choice(apps), clients=clients, rate=0.0, phases=tuple(phases))
 
@@ -143,7 +143,7 @@ def _policy(chance: random.Random) -> Policy:
 def _fits(made: Workload, settings: Settings) -> bool:
     """Tell whether the memory holds the settings also while all of their slots are in use."""
     full = dataclasses.replace(made, clients=settings.slots * made.pods, rate=0.0)
-    return grid.fits(full, grid.outcome(full, settings))
+    return grid.fits(full, grid.performance(full, settings))
 
 
 def _capacity(made: Workload) -> float:

@@ -26,7 +26,7 @@ _MOST_PROCESSES = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class Performance:
     """What settings make of a workload: good answers per second of all pods, and the p99 of a client's wait."""
 
     settings: Settings
@@ -35,7 +35,7 @@ class Outcome:
     memory_bytes: float
 
 
-def outcome(workload: Workload, settings: Settings) -> Outcome:
+def performance(workload: Workload, settings: Settings) -> Performance:
     """Return what the settings make of the workload, as it is at its start."""
     state = _state(workload, settings)
     memory = settings.workers * workload.app.process_bytes + state.occupied * workload.app.request_bytes
@@ -43,22 +43,22 @@ def outcome(workload: Workload, settings: Settings) -> Outcome:
     p99 = state.p99
     if workload.rate and state.throughput < workload.rate / workload.pods * 0.99:
         p99 = math.inf  # the queue grows for as long as the load lasts
-    return Outcome(settings, goodput, p99, memory)
+    return Performance(settings, goodput, p99, memory)
 
 
-def best(workload: Workload) -> Outcome:
+def best(workload: Workload) -> Performance:
     """Return the best of the grid that the policy, the machine and its memory allow; else what the start makes."""
-    outcomes = [outcome(workload, settings) for settings in candidates(workload)]
-    fitting = [each for each in outcomes if fits(workload, each)]
+    performances = [performance(workload, settings) for settings in candidates(workload)]
+    fitting = [each for each in performances if fits(workload, each)]
     if not fitting:
-        return outcome(workload, workload.start)
+        return performance(workload, workload.start)
     highest = max(each.goodput for each in fitting)
     return min(
         (each for each in fitting if each.goodput >= AS_GOOD * highest), key=lambda each: (each.p99, -each.goodput)
     )
 
 
-def fits(workload: Workload, made: Outcome) -> bool:
+def fits(workload: Workload, made: Performance) -> bool:
     """Tell whether the memory holds what the settings take, by the rule that holds for the tuner as well."""
     limit = workload.machine.memory_limit
     return limit is None or made.memory_bytes + SURGE * workload.app.process_bytes <= MEMORY_SHARE * limit

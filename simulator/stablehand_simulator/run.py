@@ -130,7 +130,7 @@ def tune(
     return run
 
 
-def _enter(cluster: Cluster | FluidCluster, phase: workloads.Phase) -> None:
+def _enter(cluster: Cluster | FluidCluster, phase: workloads.LoadPhase) -> None:
     if phase.app is not None:
         cluster.set_app(phase.app)
     if phase.clients is not None:

@@ -12,7 +12,7 @@ from stablehand_tuner.lifecycle.state import Phase
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stablehand_simulator.grid import Outcome
+    from stablehand_simulator.grid import Performance
     from stablehand_simulator.workload import Workload
     from stablehand_tuner.contracts.settings import Settings
 
@@ -35,9 +35,9 @@ class Measured:
     """
 
     seed: int
-    start: Outcome
-    end: Outcome
-    best: Outcome
+    start: Performance
+    end: Performance
+    best: Performance
     begun: int
     settled_at: float
     oom_exits: int
@@ -86,8 +86,8 @@ def measure_workload(workload: Workload, seconds: float) -> Measured:
     now = workload.at(seconds)
     return Measured(
         seed=workload.seed,
-        start=grid.outcome(now, workload.start),
-        end=grid.outcome(now, made.settings or workload.start),
+        start=grid.performance(now, workload.start),
+        end=grid.performance(now, made.settings or workload.start),
         best=grid.best(now),
         begun=len(made.changes),
         settled_at=made.settled_at,

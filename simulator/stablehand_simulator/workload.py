@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Phase:
+class LoadPhase:
     """What changes at a moment, seconds after the start; what is None stays as it was."""
 
     at: float
@@ -43,7 +43,7 @@ class Workload:
     backend_connections: float = math.inf
     balancer: Balancer = Balancer.RANDOM
     policy: Policy = dataclasses.field(default_factory=Policy)
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[LoadPhase, ...] = ()
     load_noise: float = 0.0
     seed: int = 0
 

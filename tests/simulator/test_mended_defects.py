@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stablehand_simulator import App, Machine, survey
 from stablehand_simulator import run as runs
-from stablehand_simulator.workload import Phase, Workload
+from stablehand_simulator.workload import LoadPhase, Workload
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.policy import Policy
 
@@ -50,7 +50,7 @@ def test_threads_are_given_back_when_a_waiting_app_begins_to_compute():
         machine=Machine(cores=2.0),
         clients=48,
         policy=Policy.from_mapping({"workerClasses": ["sync", "gthread"]}),
-        phases=(Phase(180, app=App(compute=0.02)),),
+        phases=(LoadPhase(180, app=App(compute=0.02)),),
     )
     made = runs.tune(workload, 480)
 

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.evidence import harm
-from stablehand_tuner.evidence.harm import MORE_ERRORS, Outcome
+from stablehand_tuner.evidence.harm import MORE_ERRORS, Verdict
 from stablehand_tuner.model.compose import EVENT_LOOPS
 from stablehand_tuner.reasons import Reason
 
@@ -40,7 +40,7 @@ def judge(
     *,
     served: Settings,
     must_gain: bool = False,
-) -> Outcome | None:
+) -> Verdict | None:
     """Return how the canary ends, or None while it has to go on.
 
     Args:
@@ -61,7 +61,7 @@ def judge(
     enough = canary.requests >= windows.minimum_requests or _gain_shown(comparison)
     good = _no_slower(comparison, NO_SLOWER) and (not must_gain or _gain_shown(comparison))
     if canary.seconds >= windows.trial_seconds and enough and good:
-        return Outcome(Reason.CANARY_PASSED, _numbers(canary, siblings))
+        return Verdict(Reason.CANARY_PASSED, _numbers(canary, siblings))
     return (
         None
         if canary.seconds < windows.canary_seconds
@@ -71,22 +71,22 @@ def judge(
 
 def _at_its_end(
     comparison: Comparison, canary: Observation, settings: Settings, *, enough: bool, served: Settings, must_gain: bool
-) -> Outcome:
+) -> Verdict:
     siblings = comparison.control or canary
     numbers = f"after {canary.seconds:.0f} s and {canary.requests:.0f} requests: {_numbers(canary, siblings)}"
     proof_needed = settings.worker_class in EVENT_LOOPS and settings.worker_class is not served.worker_class
     if not enough:
-        return Outcome(Reason.CANARY_UNDECIDED, f"too few requests {numbers}")
+        return Verdict(Reason.CANARY_UNDECIDED, f"too few requests {numbers}")
     if must_gain:
-        return Outcome(Reason.TRIAL_NO_GAIN, f"no gain shows {numbers}")
+        return Verdict(Reason.TRIAL_NO_GAIN, f"no gain shows {numbers}")
     if proof_needed and not _no_slower(comparison, SLOWER):
-        return Outcome(Reason.CANARY_UNDECIDED, f"nothing is proven {numbers}")
-    return Outcome(Reason.CANARY_PASSED, f"no harm shows {numbers}")
+        return Verdict(Reason.CANARY_UNDECIDED, f"nothing is proven {numbers}")
+    return Verdict(Reason.CANARY_PASSED, f"no harm shows {numbers}")
 
 
 def _harm(
     comparison: Comparison, canary: Observation, siblings: Observation, settings: Settings, *, full: bool
-) -> Outcome | None:
+) -> Verdict | None:
     done = (
         harm.killed(canary)
         or harm.memory_full(canary, settings)
@@ -96,30 +96,30 @@ def _harm(
         return done
     more_errors = canary.error_share - siblings.error_share
     if more_errors >= MORE_ERRORS and comparison.errors.e_value >= EVIDENCE_OF_HARM:
-        return Outcome(
+        return Verdict(
             Reason.TRIAL_ERRORS,
             f"{canary.error_share:.1%} of the canary's requests fail, {siblings.error_share:.1%} of its siblings'",
         )
     return _slower(comparison, canary, siblings) or _dearer(comparison, canary, siblings)
 
 
-def _slower(comparison: Comparison, canary: Observation, siblings: Observation) -> Outcome | None:
+def _slower(comparison: Comparison, canary: Observation, siblings: Observation) -> Verdict | None:
     if comparison.response.above(math.log(SLOWER)) >= EVIDENCE_OF_HARM:
-        return Outcome(Reason.TRIAL_LATENCY, _numbers(canary, siblings))
+        return Verdict(Reason.TRIAL_LATENCY, _numbers(canary, siblings))
     ours, theirs = comparison.slow_shares(canary)
     matters = ours >= TIMES_SLOW * theirs and ours - theirs >= MORE_SLOW
     if not matters or comparison.slow.e_value < EVIDENCE_OF_HARM or _gains(canary, siblings):
         return None
     bound = 1000 * (comparison.slow_bound or 0.0)
     message = f"{ours:.1%} of the canary's requests take more than {bound:.0f} ms, {theirs:.1%} of its siblings'"
-    return Outcome(Reason.TRIAL_LATENCY, message)
+    return Verdict(Reason.TRIAL_LATENCY, message)
 
 
-def _dearer(comparison: Comparison, canary: Observation, siblings: Observation) -> Outcome | None:
+def _dearer(comparison: Comparison, canary: Observation, siblings: Observation) -> Verdict | None:
     if comparison.cpu.above(math.log(DEARER)) < EVIDENCE_OF_HARM or _gains(canary, siblings):
         return None
     ours, theirs = (1000 * (each.cpu_seconds_per_request or 0.0) for each in (canary, siblings))
-    return Outcome(Reason.TRIAL_CPU, f"a request costs the canary {ours:.2f} ms of CPU, its siblings {theirs:.2f} ms")
+    return Verdict(Reason.TRIAL_CPU, f"a request costs the canary {ours:.2f} ms of CPU, its siblings {theirs:.2f} ms")
 
 
 def _no_slower(comparison: Comparison, times: float) -> bool:

@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.evidence import harm
-from stablehand_tuner.evidence.harm import MORE_ERRORS, Outcome
+from stablehand_tuner.evidence.harm import MORE_ERRORS, Verdict
 from stablehand_tuner.observe import histogram
 from stablehand_tuner.policy import Objective
 from stablehand_tuner.reasons import Reason
@@ -36,7 +36,7 @@ TAIL_REQUESTS = 200.0  # a p99 of fewer is the two slowest requests
 WORSE_TAIL = 1.5
 
 
-def early_harm(before: Observation, after: Observation, settings: Settings) -> Outcome | None:
+def early_harm(before: Observation, after: Observation, settings: Settings) -> Verdict | None:
     """Return harm so clear that the trial need not last its time, else None."""
     killed = harm.killed(after)
     if killed is not None:
@@ -59,7 +59,7 @@ def conclude(
     minimum: float,
     objective: Objective = Objective.THROUGHPUT,
     must_gain: bool = False,
-) -> Outcome | None:
+) -> Verdict | None:
     """Judge a trial that lasted its time.
 
     Args:
@@ -79,25 +79,25 @@ def conclude(
     if after.requests < minimum:
         return None
     if _gained_nothing(before, after, settings):
-        return Outcome(
+        return Verdict(
             Reason.TRIAL_NO_GAIN,
             f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, though "
             f"{before.waiting:.0f} requests waited for a slot: slots are not what is short",
         )
     if must_gain and not _gained(before, after):
-        return Outcome(
+        return Verdict(
             Reason.TRIAL_NO_GAIN,
             f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, and "
             f"{_milliseconds(after.response_seconds)} for a request instead of "
             f"{_milliseconds(before.response_seconds)}: no gain to speak of",
         )
     if response_worse(before, after, UNCLEAR_LOSS):
-        return Outcome(
+        return Verdict(
             Reason.TRIAL_UNCLEAR,
             f"a request takes {_milliseconds(after.response_seconds)} with its wait for a slot instead of "
             f"{_milliseconds(before.response_seconds)}, which may be the load's doing",
         )
-    return Outcome(
+    return Verdict(
         Reason.TRIAL_PASSED,
         f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
         f"p99 {_milliseconds(after.p99_seconds)} instead of {_milliseconds(before.p99_seconds)} inside the app, "
@@ -105,7 +105,7 @@ def conclude(
     )
 
 
-def _harm(before: Observation, after: Observation, settings: Settings, objective: Objective) -> Outcome | None:
+def _harm(before: Observation, after: Observation, settings: Settings, objective: Objective) -> Verdict | None:
     full = harm.memory_full(after, settings) or harm.loop_blocked(before, after, settings, early=False)
     if full is not None:
         return full
@@ -114,7 +114,7 @@ def _harm(before: Observation, after: Observation, settings: Settings, objective
     if _throughput_fell(before, after, LOST_BY_LESS if less else LOST_THROUGHPUT):
         return _slower(before, after)
     if tail_worse(before, after, objective):
-        return Outcome(
+        return Verdict(
             Reason.TRIAL_LATENCY,
             f"p99 inside the app is {_milliseconds(after.p99_seconds)} instead of "
             f"{_milliseconds(before.p99_seconds)}, and nothing was gained for it",
@@ -122,8 +122,8 @@ def _harm(before: Observation, after: Observation, settings: Settings, objective
     return None
 
 
-def _slower(before: Observation, after: Observation) -> Outcome:
-    return Outcome(
+def _slower(before: Observation, after: Observation) -> Verdict:
+    return Verdict(
         Reason.TRIAL_THROUGHPUT,
         f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, "
         f"at {after.demand:.0f} requests in flight or waiting instead of {before.demand:.0f}",

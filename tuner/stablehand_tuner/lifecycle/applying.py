@@ -14,7 +14,7 @@ from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle import canary_phase, trial_phase
 from stablehand_tuner.lifecycle.canary import Canary
-from stablehand_tuner.lifecycle.ending import Outcome, clear_window, elapsed, end, keep, roll_back
+from stablehand_tuner.lifecycle.ending import Transition, clear_window, elapsed, end, keep, roll_back
 from stablehand_tuner.lifecycle.state import CANARY_PHASES, Phase, TunerState
 from stablehand_tuner.reasons import Reason
 
@@ -30,7 +30,7 @@ HOUR = 3600.0
 
 def begin(
     state: TunerState, decision: Decision, now: float, *, baseline: Observation | None, pod: str | None = None
-) -> Outcome:
+) -> Transition:
     """Begin a change to the decision's settings: on the one pod, if one is named, else on all.
 
     Without a baseline it is not tried, but kept once it is active.
@@ -72,7 +72,7 @@ def go_on(
     *,
     target: Settings,
     change: Decision,
-) -> Outcome:
+) -> Transition:
     """Take the change under way one step further."""
     if not observations:
         # nobody is there to run the settings, so time does not count; pods to come start with them
@@ -103,7 +103,7 @@ def _applying(
     *,
     target: Settings,
     change: Decision,
-) -> Outcome:
+) -> Transition:
     """Wait for every server, and ask again; one that refuses, or does not come, ends the change."""
     others = [each for each in observations.values() if each is None or each.settings_active != target]
     refused = [each for each in others if each is not None and (each.switches_rejected or each.switches_rolled_back)]
@@ -121,7 +121,7 @@ def _applying(
     )
 
 
-def _all_active(policy: Policy, state: TunerState, now: float, *, target: Settings, change: Decision) -> Outcome:
+def _all_active(policy: Policy, state: TunerState, now: float, *, target: Settings, change: Decision) -> Transition:
     if state.phase is Phase.ROLLING_BACK:
         if state.doubt is not None:
             return clear_window(state, phase=Phase.AGAIN, since=now), Decision(

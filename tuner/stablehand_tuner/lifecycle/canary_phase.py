@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import canary_verdict
-from stablehand_tuner.lifecycle.ending import Outcome, clear_window, elapsed, end, roll_back
+from stablehand_tuner.lifecycle.ending import Transition, clear_window, elapsed, end, roll_back
 from stablehand_tuner.lifecycle.state import Phase, TunerState
 from stablehand_tuner.model import memory
 from stablehand_tuner.observe import aggregation
@@ -32,7 +32,7 @@ def go_on(
     *,
     canary: Canary,
     change: Decision,
-) -> Outcome:
+) -> Transition:
     """Take the canary one step further."""
     served = state.settings
     siblings = [each for pod, each in observations.items() if pod != canary.pod and each is not None]
@@ -53,7 +53,7 @@ def go_on(
 
 def _applying(
     policy: Policy, state: TunerState, seen: Observation | None, now: float, *, canary: Canary, change: Decision
-) -> Outcome:
+) -> Transition:
     if seen is not None and seen.settings_active == canary.settings:
         return clear_window(state, phase=Phase.CANARY, since=now), _running(policy, state, canary)
     if seen is not None and (seen.switches_rejected or seen.switches_rolled_back):
@@ -75,7 +75,7 @@ def _compare(
     *,
     canary: Canary,
     served: Settings,
-) -> Outcome:
+) -> Transition:
     windows = policy.windows
     speaks = seen is not None and seen.steady and seen.settings_active == canary.settings
     if seen is None or not speaks or not steady:
@@ -110,7 +110,7 @@ def _compare(
 
 def _changed_outside(
     state: TunerState, siblings: list[Observation], seen: Observation | None, canary: Canary
-) -> Outcome | None:
+) -> Transition | None:
     """End the canary where somebody else changed the settings of the others, or of the canary itself."""
     theirs = siblings and all(each.steady and each.settings_desired not in {state.settings, None} for each in siblings)
     known = {state.settings, canary.settings}

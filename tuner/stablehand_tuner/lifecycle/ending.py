@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.model.kinds import Kinds
     from stablehand_tuner.policy import Policy
 
-Outcome = tuple[TunerState, Decision]
+Transition = tuple[TunerState, Decision]
 
 # What ended the change was not the settings' doing: their class stays a candidate.
 NOT_THE_CLASS = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED, Reason.CANARY_LOST, Reason.MEMORY})
@@ -39,7 +39,7 @@ def keep(
     *,
     target: Settings,
     evidence: Mapping[str, float],
-) -> Outcome:
+) -> Transition:
     """End a change with its settings staying; one against the direction of the last makes the next wait longer.
 
     Unless the app does something else by now: to follow it is no going back and forth.
@@ -83,7 +83,7 @@ def roll_back(
     *,
     target: Settings,
     doubt: Doubt | None = None,
-) -> Outcome:
+) -> Transition:
     """Go back to what ran before; a class that failed is not tried again for this image.
 
     One that only gained nothing is: the machine's neighbours may have had their part in that. With a doubt, what ran

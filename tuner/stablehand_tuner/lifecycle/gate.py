@@ -34,7 +34,7 @@ FULL_ENOUGH = 0.95  # of a window: scrapes do not come to the millisecond
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class GateDecision:
     """What becomes of a proposal: `settings` to change to, or None to hold; and the low demand seen so far."""
 
     settings: Settings | None
@@ -77,15 +77,15 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
     current: Settings,
     emergency: bool,
     unseen: str = "",
-) -> Verdict:
+) -> GateDecision:
     """Apply the rules in turn to what the model proposes; `unseen` says what is missing, if too much is."""
     towards = direction(proposal.settings, current)
     sideways = proposal.reason in SIDEWAYS
     if towards == 0 and not sideways:
-        return Verdict(None, proposal.reason, proposal.message)
+        return GateDecision(None, proposal.reason, proposal.message)
     if unseen:
-        return Verdict(None, Reason.DATA_MISSING, f"{unseen}; missing pods count as busy, so nothing is changed")
-    settings, held = proposal.settings, Verdict(None, Reason.COOLING_DOWN, "")
+        return GateDecision(None, Reason.DATA_MISSING, f"{unseen}; missing pods count as busy, so nothing is changed")
+    settings, held = proposal.settings, GateDecision(None, Reason.COOLING_DOWN, "")
     if sideways or towards > 0:
         stops = None if sideways else _no_growth(policy, state, proposal, window, current)
         if stops is not None:
@@ -99,7 +99,9 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
         settings = held.settings
         proposal = dataclasses.replace(proposal, reason=held.reason, message=held.message)
     if settings in state.refused:
-        return Verdict(None, Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before")
+        return GateDecision(
+            None, Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before"
+        )
     if state.next_change_at is not None and now < state.next_change_at and not (emergency and state.reversals == 0):
         message = (
             f"{settings} would suit, but the last change was just made: {state.next_change_at - now:.0f} s to wait"
@@ -108,19 +110,19 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
         return dataclasses.replace(held, settings=None, reason=Reason.COOLING_DOWN, message=message)
     if emergency:
         queue = f"{window.backlog / window.pods:.0f} connections wait in the kernel; "
-        return Verdict(settings, Reason.BACKLOG, queue + proposal.message)
-    return Verdict(settings, proposal.reason, proposal.message)
+        return GateDecision(settings, Reason.BACKLOG, queue + proposal.message)
+    return GateDecision(settings, proposal.reason, proposal.message)
 
 
 def _no_growth(
     policy: Policy, state: TunerState, proposal: Proposal, window: Observation, current: Settings
-) -> Verdict | None:
+) -> GateDecision | None:
     if proposal.reason is Reason.MORE_PROCESSES and proposal.settings.workers > current.workers:
         return None  # a full process gains from another at any number of slots
     was_saturated = state.verdict is not None and state.verdict.reason is Reason.SATURATED
     fullest = max(window.cores_used / window.cores, window.busiest_worker_cores)
     if was_saturated and fullest >= STILL_FULL:
-        return Verdict(
+        return GateDecision(
             None,
             Reason.SATURATED,
             f"{window.cores_used:.1f} of {window.cores:g} cores are in use, a little less than before: more "
@@ -128,7 +130,7 @@ def _no_growth(
         )
     demand = window.demand / window.pods
     if demand < AIMS[policy.objective].low_mark * current.slots:
-        return Verdict(
+        return GateDecision(
             None,
             Reason.HALF_UNUSED,
             f"{demand:.1f} of {current.slots} slots are in use on average: no reason for more than {current}",
@@ -136,7 +138,7 @@ def _no_growth(
     # what computes gains by processes, not by slots
     more = (1 + DEAD_BAND) * current.workers <= proposal.settings.workers and proposal.reason is Reason.COMPUTE_BOUND
     if proposal.settings.slots < (1 + DEAD_BAND) * current.slots and not more:
-        return Verdict(
+        return GateDecision(
             None,
             Reason.WELL_TUNED,
             f"{proposal.settings} would suit, which differs from {current} by less than {DEAD_BAND:.0%}",
@@ -152,30 +154,30 @@ def _less(
     now: float,
     *,
     current: Settings,
-) -> Verdict:
+) -> GateDecision:
     if proposal.reason is Reason.COMPUTE_BOUND and proposal.settings.worker_class is not current.worker_class:
         if window.cores_used >= LOW_MARK * window.cores:
-            return Verdict(proposal.settings, proposal.reason, proposal.message)
-        return Verdict(None, Reason.WELL_TUNED, f"the load is too light for {current} to do harm")
+            return GateDecision(proposal.settings, proposal.reason, proposal.message)
+        return GateDecision(None, Reason.WELL_TUNED, f"the load is too light for {current} to do harm")
     # an event loop's unused connections cost nothing, and how many clients idle on them may change at any time
     if current.worker_class in EVENT_LOOPS or proposal.settings.slots > LOW_MARK * current.slots:
-        return Verdict(None, Reason.WELL_TUNED, f"{current} suits the demand, with room to spare")
+        return GateDecision(None, Reason.WELL_TUNED, f"{current} suits the demand, with room to spare")
     since = now if state.shrink_since is None else state.shrink_since
     slots = max(state.shrink_slots, proposal.settings.slots)
     smaller = smaller_settings(policy, current, slots)
     if direction(smaller, current) >= 0:
-        return Verdict(None, Reason.WELL_TUNED, f"{current} is as small as the bounds allow")
+        return GateDecision(None, Reason.WELL_TUNED, f"{current} is as small as the bounds allow")
     if now - since < policy.windows.shrink_seconds:
         message = (
             f"{slots} slots would do instead of {current.slots}, and that for {now - since:.0f} of "
             f"{policy.windows.shrink_seconds:.0f} s"
         )
-        return Verdict(None, Reason.SHRINK_WAITING, message, since, slots)
+        return GateDecision(None, Reason.SHRINK_WAITING, message, since, slots)
     message = (
         f"for {now - since:.0f} s demand called for {slots} slots at most, of {current.slots}: "
         f"{smaller} instead of {current}"
     )
-    return Verdict(smaller, Reason.LOW_DEMAND, message, since, slots)
+    return GateDecision(smaller, Reason.LOW_DEMAND, message, since, slots)
 
 
 def _fewer_processes(
@@ -186,10 +188,12 @@ def _fewer_processes(
     now: float,
     *,
     current: Settings,
-) -> Verdict:
+) -> GateDecision:
     """Give processes up, when the most that were called for over a long time were fewer."""
     if window.waiting >= window.pods:
-        return Verdict(None, Reason.WELL_TUNED, f"requests wait for a slot of {current}: it has no process too many")
+        return GateDecision(
+            None, Reason.WELL_TUNED, f"requests wait for a slot of {current}: it has no process too many"
+        )
     since = now if state.shrink_since is None else state.shrink_since
     workers = max(state.shrink_workers, proposal.settings.workers)
     slots = min(current.slots, max(state.shrink_slots, proposal.settings.slots))
@@ -199,7 +203,7 @@ def _fewer_processes(
     each = current.worker_connections if worker_class in EVENT_LOOPS else math.ceil(slots / workers)
     fewer = compose(policy, worker_class, workers, each)
     if workers >= current.workers or not policy.allows(fewer):
-        return Verdict(
+        return GateDecision(
             None, Reason.WELL_TUNED, f"demand called for {current.workers} processes at times: {current} stays"
         )
     if now - since < policy.windows.shrink_seconds:
@@ -207,6 +211,6 @@ def _fewer_processes(
             f"{workers} processes would do instead of {current.workers}, and that for {now - since:.0f} of "
             f"{policy.windows.shrink_seconds:.0f} s"
         )
-        return Verdict(None, Reason.SHRINK_WAITING, message, since, slots, workers)
+        return GateDecision(None, Reason.SHRINK_WAITING, message, since, slots, workers)
     message = f"for {now - since:.0f} s demand called for {workers} processes at most: {fewer} instead of {current}"
-    return Verdict(fewer, Reason.FEWER_PROCESSES, message, since, slots, workers)
+    return GateDecision(fewer, Reason.FEWER_PROCESSES, message, since, slots, workers)

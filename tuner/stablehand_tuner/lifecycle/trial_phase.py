@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import trial
 from stablehand_tuner.lifecycle import gate
-from stablehand_tuner.lifecycle.ending import Outcome, clear_window, elapsed, end, keep, roll_back, with_ban
+from stablehand_tuner.lifecycle.ending import Transition, clear_window, elapsed, end, keep, roll_back, with_ban
 from stablehand_tuner.lifecycle.retrial import COMPARED, Doubt
 from stablehand_tuner.lifecycle.state import Phase, TunerState
 from stablehand_tuner.observe import aggregation
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.contracts.settings import Settings
-    from stablehand_tuner.evidence.harm import Outcome as Judgement
+    from stablehand_tuner.evidence.harm import Verdict
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy
 
@@ -31,7 +31,7 @@ def go_on(
     *,
     target: Settings,
     change: Decision,
-) -> Outcome:
+) -> Transition:
     """Watch a change that every server runs, and judge it when it has lasted its time or harms clearly."""
     outside = _changed_outside(state, observations, target)
     if outside is not None:
@@ -76,7 +76,7 @@ def again(
     *,
     before: Settings,
     doubt: Doubt,
-) -> Outcome:
+) -> Transition:
     """Watch what ran before the change; bring the change back if this does no better."""
     outside = _changed_outside(state, observations, before)
     if outside is not None:
@@ -110,8 +110,8 @@ def again(
 
 
 def _against(
-    policy: Policy, state: TunerState, now: float, outcome: Judgement, *, target: Settings, change: Decision
-) -> Outcome:
+    policy: Policy, state: TunerState, now: float, outcome: Verdict, *, target: Settings, change: Decision
+) -> Transition:
     """Roll a change back; with a doubt, if nothing but a comparison with another time speaks against it."""
     doubt = None
     if outcome.reason in COMPARED and state.doubt is None and state.window is not None and state.window.requests:
@@ -119,14 +119,14 @@ def _against(
     return roll_back(policy, state, now, outcome.reason, outcome.message, target=target, doubt=doubt)
 
 
-def _confirmed(state: TunerState, doubt: Doubt, message: str, *, before: Settings) -> Outcome:
+def _confirmed(state: TunerState, doubt: Doubt, message: str, *, before: Settings) -> Transition:
     tried = doubt.change.settings
     banned = state.banned if tried is None else with_ban(state, doubt.reason, target=tried, before=before)
     ended = dataclasses.replace(end(state, settings=before), banned=banned)
     return ended, Decision(Action.HOLD, Reason.TRIAL_CONFIRMED, f"{before} stays instead of {tried}: {message}")
 
 
-def _early(policy: Policy, state: TunerState, now: float, *, target: Settings, change: Decision) -> Outcome:
+def _early(policy: Policy, state: TunerState, now: float, *, target: Settings, change: Decision) -> Transition:
     """Go on with a trial that has not lasted its time, unless its harm is clear or nothing can be seen of it."""
     windows = policy.windows
     if elapsed(state, now) >= windows.trial_seconds + windows.apply_seconds:
@@ -143,7 +143,7 @@ def _early(policy: Policy, state: TunerState, now: float, *, target: Settings, c
 
 def _changed_outside(
     state: TunerState, observations: Mapping[str, Observation | None], target: Settings
-) -> Outcome | None:
+) -> Transition | None:
     present = [each for each in observations.values() if each is not None]
     if not present or not all(each.steady and each.settings_desired not in {target, None} for each in present):
         return None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.lifecycle.ending import Transition
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy, Windows
 
@@ -27,7 +28,6 @@ SURE_REQUESTS = 5.0  # times the least of a window, and what is likelier by the 
 QUIET_WINDOWS = 20  # so many windows with too few requests, and what they saw is too old to judge by
 BLIND_WINDOWS = 4  # so many windows in which pods are missing whenever a decision is due, and the same holds
 TOLERATED_GAPS = 0.1  # of a window's scrapes: counters are cumulative, so the next scrape tells what the gap hid
-Outcome = tuple[TunerState, Decision]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class _Round:
 
 def watch(
     policy: Policy, state: TunerState, observations: Mapping[str, Observation | None], now: float, *, canaries: bool
-) -> Outcome:
+) -> Transition:
     """Take one step while no change is under way."""
     this = _Round(policy, observations, now, canaries)
     present = [each for each in observations.values() if each is not None]
@@ -76,7 +76,7 @@ def watch(
     return _act(this, state, at_once, baseline=None)
 
 
-def _collect(this: _Round, state: TunerState, tick: Observation, *, current: Settings) -> Outcome:
+def _collect(this: _Round, state: TunerState, tick: Observation, *, current: Settings) -> Transition:
     """Add the scrape to the window, and decide when that is full."""
     window = state.window
     if tick.steady:
@@ -145,7 +145,9 @@ def _not_tuned(policy: Policy, tick: Observation, current: Settings) -> str | No
     return None
 
 
-def _decide(this: _Round, state: TunerState, tick: Observation, window: Observation, *, current: Settings) -> Outcome:
+def _decide(
+    this: _Round, state: TunerState, tick: Observation, window: Observation, *, current: Settings
+) -> Transition:
     windows = this.policy.windows
     full = window.seconds >= gate.FULL_ENOUGH * windows.decision_seconds
     emergency = gate.is_emergency(windows, tick)
@@ -196,7 +198,7 @@ def _decide(this: _Round, state: TunerState, tick: Observation, window: Observat
 
 def _too_little(
     windows: Windows, state: TunerState, window: Observation, *, full: bool, emergency: bool
-) -> Outcome | None:
+) -> Transition | None:
     """Hold where the window has too little time or too few requests in it to ask the model."""
     if not full and not (emergency and window.requests >= gate.EMERGENCY_REQUESTS):
         collecting = f"observing: {window.seconds:.0f} of {windows.decision_seconds:.0f} s"
@@ -230,7 +232,7 @@ def _unseen(this: _Round, state: TunerState) -> str:
 
 def _act(
     this: _Round, state: TunerState, decision: Decision, *, baseline: Observation | None, emergency: bool = False
-) -> Outcome:
+) -> Transition:
     if decision.action is Action.HOLD:
         return state, decision
     if this.policy.mode is not Mode.AUTO:

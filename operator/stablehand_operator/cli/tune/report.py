@@ -11,7 +11,7 @@ from stablehand_tuner.decision import Action
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stablehand_simulator.grid import Outcome
+    from stablehand_simulator.grid import Performance
     from stablehand_simulator.run import Round, Run
     from stablehand_simulator.survey import Measured
     from stablehand_simulator.workload import Workload
@@ -55,14 +55,14 @@ def of_simulation(run: Run, workload: Workload, seconds: float) -> dict[str, Any
         "settledAt": run.settled_at,
         "oomExits": run.oom_exits,
         "peakMemoryBytes": run.peak_memory_bytes,
-        "compared": {"start": _of_outcome(start), "end": _of_outcome(end), "best": _of_outcome(best)},
+        "compared": {"start": _of_performance(start), "end": _of_performance(end), "best": _of_performance(best)},
     }
 
 
-def compared(run: Run, workload: Workload, seconds: float) -> tuple[Outcome, Outcome, Outcome]:
+def compared(run: Run, workload: Workload, seconds: float) -> tuple[Performance, Performance, Performance]:
     """Return what formulas say of the start's settings, the end's, and the best ones, for the load of the end."""
     now = workload.at(seconds)
-    return grid.outcome(now, workload.start), grid.outcome(now, run.settings or workload.start), grid.best(now)
+    return grid.performance(now, workload.start), grid.performance(now, run.settings or workload.start), grid.best(now)
 
 
 def of_survey(measured: Sequence[Measured]) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def of_survey(measured: Sequence[Measured]) -> dict[str, Any]:
                 "p99OfStart": _finite(each.p99_of_start),
                 "changes": each.begun,
                 "settledAt": each.settled_at,
-                "start": _of_outcome(each.start),
-                "end": _of_outcome(each.end),
-                "best": _of_outcome(each.best),
+                "start": _of_performance(each.start),
+                "end": _of_performance(each.end),
+                "best": _of_performance(each.best),
             }
             for each in survey.worst(measured, len(measured))
         ],
@@ -116,12 +116,12 @@ def _of_settings(settings: Settings | None) -> dict[str, Any] | None:
     return None if settings is None else settings.to_mapping()
 
 
-def _of_outcome(outcome: Outcome) -> dict[str, Any]:
+def _of_performance(performance: Performance) -> dict[str, Any]:
     return {
-        "settings": outcome.settings.to_mapping(),
-        "requestsPerSecond": outcome.goodput,
-        "p99Seconds": _finite(outcome.p99),
-        "memoryBytes": outcome.memory_bytes,
+        "settings": performance.settings.to_mapping(),
+        "requestsPerSecond": performance.goodput,
+        "p99Seconds": _finite(performance.p99),
+        "memoryBytes": performance.memory_bytes,
     }
 
 

@@ -12,7 +12,7 @@ from stablehand_operator.kubernetes_types import Model
 from stablehand_operator.resource import DEFAULT_SETTINGS, SettingsSpec
 from stablehand_operator.tuning_spec import TuningSpec
 from stablehand_simulator import App, Balancer, Kind, Machine
-from stablehand_simulator.workload import Phase, Workload
+from stablehand_simulator.workload import LoadPhase, Workload
 from stablehand_tuner.contracts.settings import InvalidSettings, WorkerClass
 from stablehand_tuner.policy import InvalidPolicy
 
@@ -226,7 +226,7 @@ class Scenario(Model):
             balancer=self.balancer,
             policy=self.tuning.to_policy(),
             phases=tuple(
-                Phase(
+                LoadPhase(
                     at=phase.at_seconds,
                     app=None if phase.app is None else phase.app.to_app(),
                     clients=None if phase.load is None else phase.load.clients or 0,

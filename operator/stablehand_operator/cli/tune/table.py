@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from stablehand_simulator.grid import Outcome
+    from stablehand_simulator.grid import Performance
     from stablehand_simulator.run import Round, Run
     from stablehand_simulator.survey import Measured
     from stablehand_simulator.workload import Workload
@@ -49,14 +49,16 @@ def console() -> Console:
 def simulation(run: Run, workload: Workload, seconds: float) -> RenderableType:
     """Return the run over time, the decisions, and what came of them."""
     start, end, best = compared(run, workload, seconds)
-    outcomes = Table("", "settings", "requests/s", "p99", "memory of a pod", box=box.SIMPLE_HEAD, title_justify="left")
-    for name, outcome in (("start", start), ("end", end), ("best of a grid", best)):
-        outcomes.add_row(name, *_outcome(outcome))
+    comparison = Table(
+        "", "settings", "requests/s", "p99", "memory of a pod", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    for name, performance in (("start", start), ("end", end), ("best of a grid", best)):
+        comparison.add_row(name, *_performance(performance))
     changes = len(run.changes)
     settled = f"{changes} changes, the last after {run.settled_at:.0f} s" if changes else "nothing was changed"
     killed = f"; {run.oom_exits} workers were killed for their memory" if run.oom_exits else ""
     return Group(
-        _over_time(run), *_decisions(run), Text(f"\n{settled}{killed}. In the long run, by formulas:"), outcomes
+        _over_time(run), *_decisions(run), Text(f"\n{settled}{killed}. In the long run, by formulas:"), comparison
     )
 
 
@@ -138,9 +140,9 @@ def _line(at: float, decision: Decision) -> Text:
     )
 
 
-def _outcome(outcome: Outcome) -> list[str]:
-    p99 = "grows without end" if math.isinf(outcome.p99) else _milliseconds(outcome.p99)
-    return [str(outcome.settings), f"{outcome.goodput:.1f}", p99, f"{outcome.memory_bytes / 2**20:.0f} MiB"]
+def _performance(performance: Performance) -> list[str]:
+    p99 = "grows without end" if math.isinf(performance.p99) else _milliseconds(performance.p99)
+    return [str(performance.settings), f"{performance.goodput:.1f}", p99, f"{performance.memory_bytes / 2**20:.0f} MiB"]
 
 
 def _milliseconds(seconds: float | None) -> str:
