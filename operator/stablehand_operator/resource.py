@@ -62,7 +62,7 @@ class SettingsSpec(Model):
     """Threads of each worker; only gthread uses more than one."""
 
     worker_connections: int = Field(default=1000, ge=WORKER_CONNECTIONS.lowest, le=WORKER_CONNECTIONS.highest)
-    """Connections that a gevent worker serves at once."""
+    """Connections that a gevent or asgi worker serves at once."""
 
     def to_settings(self) -> Settings:
         """Return the contract's value.
@@ -121,7 +121,9 @@ class WSGIAppSpec(Model):
                 _own_volumes("volumes"),
                 _within_bounds("workers", "workers"),
                 _within_bounds("threads", "threads", "self.settings.workerClass == 'gthread'"),
-                _within_bounds("workerConnections", "workerConnections", "self.settings.workerClass == 'gevent'"),
+                _within_bounds(
+                    "workerConnections", "workerConnections", "self.settings.workerClass in ['gevent', 'asgi']"
+                ),
                 rule(
                     "!has(self.settings) || !has(self.tuning) || !has(self.tuning.workerClasses) || "
                     "(has(self.tuning.mode) && self.tuning.mode == 'Off') || "
@@ -142,7 +144,7 @@ class WSGIAppSpec(Model):
     """Secrets with the credentials for the image's registry."""
 
     app: str = Field(min_length=1, max_length=512)
-    """The WSGI callable, as gunicorn names it: `module:callable`."""
+    """The app, as gunicorn names it: `module:callable`. An ASGI app also needs `settings.workerClass: asgi`."""
 
     args: list[Annotated[str, Field(max_length=1024)]] | None = Field(default=None, max_length=64)
     """Further flags of gunicorn, for example `--max-requests=10000`."""

@@ -112,7 +112,7 @@ class TuningSpec(Model):
     threads: ThreadsBounds | None = None
     """Bounds of the threads of a gthread worker."""
     worker_connections: WorkerConnectionsBounds | None = None
-    """Bounds of the connections of a gevent worker."""
+    """Bounds of the connections of a gevent or asgi worker."""
     worker_classes: list[Literal["sync", "gthread", "gevent", "asgi"]] | None = Field(
         default=None, min_length=1, max_length=4
     )

@@ -84,6 +84,13 @@ def test_an_app_with_everything_set_is_accepted(api_server, make_object):
             "settings.threads is outside of the bounds tuning.threads",
         ),
         (
+            {
+                "settings": {"workerClass": "asgi", "workers": 1, "workerConnections": 500},
+                "tuning": {"workerConnections": {"max": 200}},
+            },
+            "settings.workerConnections is outside of the bounds tuning.workerConnections",
+        ),
+        (
             {"settings": {"workerClass": "gevent", "workers": 1}, "tuning": {"workerClasses": ["sync", "gthread"]}},
             "settings.workerClass is not one of tuning.workerClasses",
         ),
