@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gunicorn.config import Config
     from gunicorn.http.body import Body
 
+_CODINGS_LEFT_ON = ("compress", "deflate", "gzip")  # nobody undoes them; what else there is, the parser has refused
+
 
 class BridgedRequest(Request):
     """What gunicorn's `create` and the hooks of users are given."""
@@ -62,5 +64,5 @@ class BridgedRequest(Request):
             kept = self._apply_header_policy(name, value, scheme_state, seen, scheme_headers, forwarder_headers)
             if kept is not None:
                 self.headers.append(kept)
-            if name == "TRANSFER-ENCODING" and value.strip().lower() != "chunked":
-                self.must_close = True  # a coding that nobody has undone
+            if name == "TRANSFER-ENCODING" and any(coding in value.lower() for coding in _CODINGS_LEFT_ON):
+                self.must_close = True

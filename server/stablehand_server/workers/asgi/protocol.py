@@ -289,7 +289,8 @@ class Connection(Patience, Bridging, Scopes):
 
     def _rest_will_come(self) -> bool:
         """Tell whether the client sends the body, which it may leave out when it expected to be asked for it."""
-        return not self._current_request._expect_100_continue  # noqa: SLF001 (gunicorn's own request)
+        # A WSGI app's client has always been asked.
+        return self._bridge is not None or not self._current_request._expect_100_continue  # noqa: SLF001 (gunicorn's own)
 
     def _discard_rest(self) -> None:
         """Read what the app has left of the request's body: whatever follows it is the next request."""
