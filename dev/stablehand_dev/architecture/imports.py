@@ -29,7 +29,8 @@ class Imports:
 
     def between_rooms(self, package: str) -> Arrows:
         """Return which rooms of a distribution each of its rooms imports."""
-        return self._arrows(self._graph.find_children(package), depth=2)
+        rooms = self._graph.find_children(package) - {f"{package}.__main__"}  # another name for the command
+        return self._arrows(rooms, depth=2)
 
     def is_folder(self, room: str) -> bool:
         """Tell whether a room is a folder of modules."""
