@@ -102,8 +102,9 @@ def through_every_pair(server, until, *, tours, requests):
 def configure(server, until, step):
     done = server.switches("done")
     server.write(json.dumps(step))
-    until(lambda: server.switches("done") > done)
-    until(lambda: server.settled(step["workers"]))
+    # a worker that imports eventlet takes seconds to boot, many on a machine that is busy
+    until(lambda: server.switches("done") > done, 90)
+    until(lambda: server.settled(step["workers"]), 90)
 
 
 def begin(server, until, step):
