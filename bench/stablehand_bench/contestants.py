@@ -33,11 +33,12 @@ _EXPORTER_CLASSES = {
 
 
 class Setup(NamedTuple):
-    """How many of what serve: gunicorn's worker class, workers and threads."""
+    """How many of what serve: gunicorn's worker class, workers and threads; `bridged` is a WSGI app under asgi."""
 
     worker_class: str
     workers: int = 1
     threads: int = 1
+    bridged: bool = False
 
 
 class Running(NamedTuple):
@@ -73,7 +74,8 @@ def running(name: str, setup: Setup, *, core: int | None) -> Iterator[Running]:
     flags += ["--worker-class", setup.worker_class]
     if _MEMORY.is_dir():
         flags += ["--worker-tmp-dir", str(_MEMORY)]
-    app = f"{_APPS}.hello:{'asgi_app' if setup.worker_class == 'asgi' else 'app'}"
+    asgi = setup.worker_class == "asgi" and not setup.bridged
+    app = f"{_APPS}.hello:{'asgi_app' if asgi else 'app'}"
     with contextlib.ExitStack() as stack:
         if name in {CLIENT, EXPORTER}:
             memory = str(_MEMORY) if _MEMORY.is_dir() else None

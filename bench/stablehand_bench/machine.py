@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,17 @@ def description() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: installed[package] for package in _PACKAGES if package in installed},
         "load_average_before": load_average(),
+        "commit": commit(),
     }
+
+
+def commit() -> str:
+    """Return which commit is measured, with a plus where the files are not exactly its own; empty outside of git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--exclude=*", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def load_average() -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stablehand_bench.machine import Cores
 
 _CONNECTIONS = 32
-_WARM_UP_SECONDS = 2
+_WARM_UP_SECONDS = 1
 
 
 class Scenario(NamedTuple):

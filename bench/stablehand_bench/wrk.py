@@ -36,13 +36,14 @@ def require() -> None:
         raise BenchError("wrk is missing: install it (on Debian: apt-get install wrk)")
 
 
-def run(url: str, *, core: int, connections: int, seconds: int, keep_alive: bool) -> Load:
-    """Load a URL over so many connections, closed loop.
+def run(url: str, *, core: int | None, connections: int, seconds: int, keep_alive: bool) -> Load:
+    """Load a URL over so many connections, closed loop; from one core, or from any where that is None.
 
     Raises:
         BenchError: when wrk fails, or says what cannot be understood.
     """
-    command = ["taskset", "--cpu-list", str(core), "wrk", "--threads", "1", "--connections", str(connections)]
+    command = ["taskset", "--cpu-list", str(core)] if core is not None else []
+    command += ["wrk", "--threads", "1", "--connections", str(connections)]
     command += ["--duration", f"{seconds}s", "--latency"]
     if not keep_alive:
         command += ["--header", "Connection: close"]
