@@ -56,6 +56,8 @@ def test_an_early_answer_reaches_a_client_that_sends_its_body_to_the_end(serve, 
                         assert client.recv(1) == b""
                         continue
                     assert not close
+                    if worker_class == "gthread":
+                        continue  # as with gunicorn: a thread discards 64 KiB, and the connection closes
                     client.sendall(LATER)
                     assert answer(client)[0] == 200, (body.__name__, size)
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _LONGEST_KEPT_BYTES = 128 << 20
 _LONGEST_CHUNKED_SECONDS = 60.0  # a chunked body may have no end
 _READ_BYTES = 64 * 1024
-_END_OF_CHUNKS = b"0\r\n\r\n"
 
 
 class _Promise:
@@ -31,29 +30,18 @@ class _Promise:
     It stands by its first word, since the client has it too.
     """
 
-    __slots__ = ("_given", "_most", "_request", "_should_close")
+    __slots__ = ("_body", "_given", "_should_close")
 
-    def __init__(self, request: Any, most: int) -> None:
-        self._request = request
-        self._most = most
+    def __init__(self, request: Any) -> None:
+        self._body = request.body
         self._should_close = request.should_close
         self._given = False
 
     def __call__(self) -> bool:
         if not self._given:
-            request = self._request
-            self._given = request.body.failed or _bytes_left(request) > self._most or self._should_close()
+            too_much = getattr(self._body.reader, "length", 0) > _LONGEST_KEPT_BYTES
+            self._given = too_much or self._body.failed or self._should_close()
         return self._given
-
-
-def _bytes_left(request: Any) -> float:
-    """Return how much of the body is unread; of a chunked one whose end has not come, more than most bodies have."""
-    reader = request.body.reader
-    if isinstance(reader, LengthReader):
-        return float(reader.length)
-    if getattr(reader, "parser", None) is None or request.unreader.buf.getvalue().endswith(_END_OF_CHUNKS):
-        return 0.0
-    return float(_LONGEST_KEPT_BYTES)
 
 
 def is_left(request: Any) -> bool:
@@ -64,10 +52,10 @@ def is_left(request: Any) -> bool:
     return getattr(reader, "parser", None) is not None
 
 
-def promise_only_what_holds(request: Any, most: int = _LONGEST_KEPT_BYTES) -> None:
-    """Let the response keep the connection only if what the app may leave of the body, in bytes, can be discarded."""
-    if getattr(request.body.reader, "length", most + 1) > most:
-        request.should_close = _Promise(request, most)
+def promise_only_what_holds(request: Any) -> None:
+    """Let the response keep the connection only if what the app may leave of the body can be discarded."""
+    if getattr(request.body.reader, "length", _LONGEST_KEPT_BYTES + 1) > _LONGEST_KEPT_BYTES:
+        request.should_close = _Promise(request)
 
 
 def discard(request: Any, unreader: Any, client: WatchedClient, let_others_run: Callable[[], None]) -> bool:

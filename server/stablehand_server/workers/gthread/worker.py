@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gunicorn.workers import gthread
 
 from stablehand_server.config import remembered
-from stablehand_server.workers.common import unread_body
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.wsgi import WSGIWorker
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 _NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
 _LONGEST_WAIT_SECONDS = 1.0
-_LONGEST_KEPT_BYTES = 64 * 1024 - 1  # of an unread body: gunicorn discards no more for the sake of a kept connection
 _PAUSE_AFTER_ERROR_SECONDS = 0.5
 _HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
 
@@ -222,12 +220,6 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
             return  # it never came to be registered
 
     # Any thread -------------------------------------------------------------------------------------------------------
-
-    def handle_request(self, req: Any, conn: gthread.TConn) -> Any:
-        """Serve one request; the response keeps the connection only if the rest of the body will be discarded."""
-        if unread_body.is_left(req):
-            unread_body.promise_only_what_holds(req, _LONGEST_KEPT_BYTES)
-        return super().handle_request(req, conn)
 
     def _serve(self, connection: gthread.TConn) -> None:
         try:
