@@ -62,7 +62,7 @@ test-pythons: venv ## Runs the fast tests and live switches on every supported P
 gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)
 	$(PYTEST) tests/gunicorn_suite
 
-conformance: venv ## Compares with gunicorn, case by case and class by class, into docs/conformance.md; two minutes, as root
+conformance: venv ## Compares with gunicorn, case by case and class by class, into docs/conformance.md; minutes, as root
 	PYTHONPATH=tests/server $(BIN)/python -m conformance --page
 
 soak: tools ## Runs the tests that take long, and leaves what they measured in docs/soak/

@@ -41,6 +41,7 @@ def main() -> int:
     names = options.column or list(COLUMNS)
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(_COLUMNS_AT_ONCE) as pool:
         place = Path(options.keep or directory)
+        place.mkdir(exist_ok=True)
         place.chmod(0o755)
         found = dict(zip(names, pool.map(lambda name: run_column(COLUMNS[name], cases, place), names), strict=True))
     unexplained = list(_unexplained(found))
@@ -59,7 +60,7 @@ def _unexplained(found: Mapping[str, Mapping[str, Outcome]]) -> list[dict[str, o
     entries: dict[tuple[str, str, str, str], dict[str, object]] = {}
     for column, outcomes in found.items():
         for name, outcome in outcomes.items():
-            said = complaint(name, column, outcome, differences)
+            said = complaint(name, column, outcome, differences, strict=True)
             if said:
                 key = (name, outcome.gunicorn, outcome.ours, said)
                 entry = entries.setdefault(key, {**_entry(column, name, outcome), "columns": [], "said": said})

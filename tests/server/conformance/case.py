@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 class Setting:
     """How a pair of servers is run, which all cases of the setting share.
 
-    `files` are written into the server's directory; `serial` names the columns whose cases must not run beside each
-    other. A setting that `needs_root` is skipped without it.
+    `threads` counts where a class has threads; `files` are written into the server's directory; `serial` names the
+    columns whose cases must not run beside each other. A setting that `needs_root` is skipped without it.
     """
 
     name: str
     flags: tuple[str, ...] = ()
+    threads: int = 0
     files: tuple[tuple[str, str], ...] = ()
     bind: str = "tcp"
     tls: bool = False
@@ -65,7 +66,7 @@ def case(group: str, setting: Setting | None, name: str = "", **options: object)
     """Make a case of a function; without a name it has the function's, with spaces."""
 
     def declare(run: Callable[..., str]) -> Callable[..., str]:
-        add(Case(name or run.__name__.replace("_", " "), group, run, setting, **options))
+        add(Case(name or run.__name__.replace("__", ": ").replace("_", " "), group, run, setting, **options))
         return run
 
     return declare

@@ -40,6 +40,10 @@ class Response:
             shown += f" {text!r}" if len(text) <= _LONGEST_SHOWN else f" {len(text)} bytes {digest}"
         return shown if self.whole else f"{shown} cut"
 
+    def cut(self) -> str:
+        """Show it, without how much has come of one that ended too soon: that is a matter of time."""
+        return str(self) if self.whole else f"{self.status} cut"
+
 
 class Client:
     """One connection. What cannot be sent any more is no error: what was answered tells."""
@@ -69,7 +73,8 @@ class Client:
     def finish(self) -> Client:
         """Close the sending side."""
         with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
+            # Not a TLS socket's own, after which it would read what comes as it is.
+            socket.socket.shutdown(self.connection, socket.SHUT_WR)
         return self
 
     def reset(self) -> None:
@@ -77,6 +82,12 @@ class Client:
         linger = (1).to_bytes(4, "little") + (0).to_bytes(4, "little")
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes, fewer where the connection ends before."""
+        self._until(lambda: len(self._buffer) >= size, self.patience)
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken
 
     # Reading ----------------------------------------------------------------------------------------------------------
 

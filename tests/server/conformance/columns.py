@@ -22,7 +22,12 @@ class Column:
 
     def patience(self, kind: str) -> float:
         """Return for how many seconds a client waits: gunicorn's tornado never answers where an app raises."""
-        return 4.0 if (kind, self.name) == (GUNICORN, "tornado") else 25.0
+        return 6.0 if (kind, self.name) == (GUNICORN, "tornado") else 25.0
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether the class counts threads; others would become gthread if they were told a number."""
+        return any(flag.startswith("--threads") for flag in self.ours)
 
     def flags(self, kind: str) -> tuple[str, ...]:
         """Return the flags that choose the worker class of either server."""

@@ -26,6 +26,7 @@ cases are in [`tests/server/conformance/cases`](../tests/server/conformance/case
 How to read it: `200 'text'` is a response and its body, of a long one its length and the beginning of its digest; `cut`
 is one that ended too soon; a word after the responses says how the connection ended: `closed`, `reset`, or `silent`
 where nothing came any more. One outcome in a cell is that of both servers. – is a case that does not suit the class.
+Where a difference is a defect of ours, the list below says so.
 
 """
 

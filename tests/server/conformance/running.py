@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from conformance.columns import GUNICORN, KINDS, OURS, Column
-from conformance.servers import Starter, prepared
+from conformance.servers import Starter, prepared, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,6 +77,7 @@ class _Side:
             with ThreadPoolExecutor(_CLIENTS) as clients:
                 list(clients.map(lambda case: self._note(case, server), together))
             for case in sorted((case for case in cases if case not in together), key=lambda case: case.last):
+                wait_until(server.answers, 60)
                 self._note(case, server)
 
     def _run_alone(self, case: Case) -> None:

@@ -42,6 +42,7 @@ class Server:
         tls: bool = False,
         app: str = "",
         environment: Mapping[str, str] | None = None,
+        class_flags: bool = True,
         **options: Any,
     ) -> None:
         self.kind = kind
@@ -55,7 +56,7 @@ class Server:
         self._log = directory / f"log-{len(list(directory.glob('log-*')))}"
         address = bind or (f"unix:{unix}" if unix else f"127.0.0.1:{self.port}")
         command = [sys.executable, *_COMMANDS[kind], app or f"{column.interface}_app:app", f"--bind={address}"]
-        command += [*column.flags(kind), *flags]
+        command += [*(column.flags(kind) if class_flags else ()), *flags]
         variables = {**os.environ, "PYTHONPATH": f"{APPS}:{directory}", "PYTHONUNBUFFERED": "1", **(environment or {})}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -87,11 +88,11 @@ class Server:
             connection = context.wrap_socket(connection)
         return Client(connection, self.column.patience(self.kind))
 
-    def get(self, path: str = "/", *lines: str) -> Response | None:
+    def get(self, path: str = "/", *lines: str, seconds: float = 0.0) -> Response | None:
         """Return the answer to one request on a connection of its own, None where there is none."""
         try:
             with self.connect() as client:
-                return client.send(request(path, *lines, close=True)).final()
+                return client.send(request(path, *lines, close=True)).final(seconds=seconds)
         except OSError:
             return None
 
@@ -119,6 +120,11 @@ class Server:
             }
         except FileNotFoundError:
             return set()
+
+    def worker(self) -> str:
+        """Return which process answers, empty if none does."""
+        response = self.get("/process", seconds=5.0)
+        return response.body.decode() if response is not None and response.status == 200 else ""
 
     def signal(self, number: int) -> None:
         """Send a signal to the master."""
@@ -181,6 +187,8 @@ def prepared(kind: str, column: Column, setting: Setting, directory: Path) -> Se
     for name, content in setting.files:
         (directory / name).write_text(content)
     flags = list(setting.flags)
+    if setting.threads and column.has_threads:
+        flags.append(f"--threads={setting.threads}")
     if setting.tls:
         flags += certificate(directory)
     workers = dict(setting.workers).get(column.name, 1)

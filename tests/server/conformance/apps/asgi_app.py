@@ -109,6 +109,17 @@ async def block(scope, receive, send):
     await answer(send, b"blocked " + body)
 
 
+async def hold(scope, receive, send):
+    """Hold the event loop."""
+    time.sleep(number(scope))
+    await answer(send, b"held")
+
+
+async def peer(scope, receive, send):
+    client = scope["client"][0] if scope["client"] else ""
+    await answer(send, f"{client} {scope['scheme']} {scope['root_path']}{scope['path']}".encode())
+
+
 async def poll(scope, receive, send):
     await asyncio.sleep(number(scope))
     await answer(send, b"polled")
@@ -278,6 +289,8 @@ ACTIONS = {
         "early": early,
         "wait": wait,
         "block": block,
+        "hold": hold,
+        "peer": peer,
         "poll": poll,
         "events": events,
         "download": download,

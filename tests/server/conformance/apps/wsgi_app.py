@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -88,6 +89,17 @@ def nothing_there(environ, start_response):
 def wait(environ, start_response):
     time.sleep(number(environ))
     return answer(start_response, b"waited")
+
+
+def hold(environ, start_response):
+    """Hold the thread, and with it all greenlets: no library that makes waiting cooperative knows of this."""
+    signal.sigtimedwait([signal.SIGRTMIN], number(environ))
+    return answer(start_response, b"held")
+
+
+def peer(environ, start_response):
+    told = f"{environ['REMOTE_ADDR']} {environ['wsgi.url_scheme']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}"
+    return answer(start_response, told.encode())
 
 
 def poll(environ, start_response):
@@ -366,6 +378,8 @@ ACTIONS = {
         "nothing_there": nothing_there,
         "wait": wait,
         "block": wait,
+        "hold": hold,
+        "peer": peer,
         "poll": poll,
         "events": events,
         "download": download,
