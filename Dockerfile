@@ -103,9 +103,10 @@ ENTRYPOINT ["stablehand"]
 CMD ["run"]
 
 
-# Where nobody says how many workers to run, the container's limits do.
+# Where nobody says how many workers to run, the container's limits do. Not by WEB_CONCURRENCY: uvicorn, gunicorn itself
+# and others that somebody starts in this image read that too, and know no "auto".
 FROM runtime AS serving
-ENV WEB_CONCURRENCY=auto
+ENV STABLEHAND_WORKERS=auto
 
 
 FROM serving AS example

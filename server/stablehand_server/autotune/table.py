@@ -1,4 +1,8 @@
-"""--autotune on a terminal: a table that shows what the server runs, how it does, and what was decided."""
+"""--autotune on a terminal: a table that shows what the server runs, how it does, and what was decided.
+
+It is printed when there is news, below all that was printed before. A table that is drawn anew in its place would erase
+what the master and the workers, which are other processes, have logged to the same terminal meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from stablehand_tuner.decision import Action
@@ -19,36 +22,38 @@ if TYPE_CHECKING:
     from stablehand_tuner.decision import Decision
 
 _UNKNOWN = "–"
-_COLUMNS = ("class", "workers", "threads", "slots", "busy", "CPU share", "requests/s", "p99", "reason")
+_COLUMNS = ("class", "workers", "threads", "slots", "busy", "CPU share", "requests/s", "p99")
 _STYLES = {Action.APPLY: "bold cyan", Action.KEEP: "bold green", Action.ROLL_BACK: "bold red"}
 
 
-class LiveTable:
-    """Tells by a table that is drawn anew in its place."""
+class NewsTable:
+    """Tells by a table for each decision that is news."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._live = Live(console=console or Console(stderr=True), auto_refresh=False)
-        self._live.start()
-        # This process is ended without a last word, and the terminal should not be left without a cursor.
-        self._live.console.show_cursor()
+        self._console = console or Console(stderr=True)
 
     def show(self, view: View) -> None:
-        """Draw the table."""
-        self._live.update(render(view), refresh=True)
+        """Print the table if there is news."""
+        if not view.is_news:
+            return
+        with self._console.capture() as printed:
+            self._console.print(render(view))
+        # In one piece: what others write meanwhile comes before it or after it.
+        self._console.file.write(printed.get())
+        self._console.file.flush()
 
 
 def render(view: View) -> RenderableType:
-    """Return the table, and below it the last decisions."""
-    table = Table(*_COLUMNS, box=box.SIMPLE_HEAD)
+    """Return the table, and below it the decision with its reason; nothing is cut, however narrow the terminal."""
+    table = Table(*(Column(name, overflow="fold") for name in _COLUMNS), box=box.SIMPLE_HEAD)
     table.add_row(*_cells(view))
-    return Group(table, Text(view.decision.message), *map(_line, view.decisions))
+    return Group(table, _line(view.decision))
 
 
 def _cells(view: View) -> list[str]:
     seen, settings = view.observation, view.settings
-    reason = view.decision.reason.value
     if seen is None:
-        return [*[_UNKNOWN] * (len(_COLUMNS) - 1), reason]
+        return [_UNKNOWN] * len(_COLUMNS)
     runs = [_UNKNOWN] * 3 if settings is None else [str(settings.worker_class), settings.workers, settings.threads]
     share, p99 = seen.cpu_share, seen.p99_seconds
     return [
@@ -58,10 +63,10 @@ def _cells(view: View) -> list[str]:
         _UNKNOWN if share is None else f"{share:.0%}",
         f"{seen.requests_per_second:.1f}",
         _UNKNOWN if p99 is None else f"{p99 * 1000:.0f} ms",
-        reason,
     ]
 
 
 def _line(decision: Decision) -> Text:
     what = str(decision.action) if decision.settings is None else f"{decision.action} {decision.settings}"
-    return Text.assemble((what, _STYLES.get(decision.action, "dim")), f"  {decision.message}")
+    style = _STYLES.get(decision.action, "dim")
+    return Text.assemble((what, style), f"  {decision.message} [{decision.reason.value}]", overflow="fold")

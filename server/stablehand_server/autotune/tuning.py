@@ -289,8 +289,8 @@ def _log_to_stderr() -> None:
 def _reporter() -> Reporter:
     if sys.stderr.isatty():
         try:
-            from stablehand_server.autotune.table import LiveTable  # noqa: PLC0415 (rich is an extra)
+            from stablehand_server.autotune.table import NewsTable  # noqa: PLC0415 (rich is an extra)
         except ImportError:
             return Log()
-        return LiveTable()
+        return NewsTable()
     return Log()

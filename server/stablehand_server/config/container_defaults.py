@@ -13,6 +13,8 @@ from stablehand_server.linux.cgroup import Cgroup, cpu_count
 
 AUTO = "auto"
 VARIABLE = "WEB_CONCURRENCY"
+# An image's own default: other programs that run in it read WEB_CONCURRENCY too, and know no "auto".
+DEFAULT_VARIABLE = "STABLEHAND_WORKERS"
 # Without a limit nobody has said how much of the machine is meant for this server: a large one gets no hundred workers.
 MOST_WITHOUT_CPU_LIMIT = 8
 # What a worker with a usual framework loaded takes; it is not known before the app has been imported.
@@ -79,15 +81,19 @@ def warning_of_memory(cgroup: Cgroup) -> str | None:
     )
 
 
+def default_of_image() -> str | None:
+    """Return what STABLEHAND_WORKERS says, or None where it says nothing or WEB_CONCURRENCY does."""
+    return None if VARIABLE in os.environ else os.environ.get(DEFAULT_VARIABLE) or None
+
+
 def resolve_variable() -> None:
     """Replace `auto` in WEB_CONCURRENCY by the number that it means here.
 
     Raises:
-        SystemExit: when it is neither a number nor `auto`, with a sentence on stderr.
+        SystemExit: when it, or STABLEHAND_WORKERS, is neither a number nor `auto`, with a sentence on stderr.
     """
-    value = os.environ.get(VARIABLE)
-    if value is None or value.strip().isdigit():
-        return
-    if value.strip().lower() != AUTO:
-        raise SystemExit(f"Error: {VARIABLE} is {value!r}, but must be a number of workers, or {AUTO}")
-    os.environ[VARIABLE] = str(of_this_process().workers)
+    for name, value in ((VARIABLE, os.environ.get(VARIABLE)), (DEFAULT_VARIABLE, default_of_image())):
+        if value is not None and not value.strip().isdigit() and value.strip().lower() != AUTO:
+            raise SystemExit(f"Error: {name} is {value!r}, but must be a number of workers, or {AUTO}")
+    if os.environ.get(VARIABLE, "").strip().lower() == AUTO:
+        os.environ[VARIABLE] = str(of_this_process().workers)

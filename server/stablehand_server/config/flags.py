@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import gunicorn
 from gunicorn import config as gunicorn_config
-from gunicorn.config import Setting, validate_bool, validate_pos_int, validate_string
+from gunicorn.config import Config, Setting, validate_bool, validate_pos_int, validate_string
 
 from stablehand_server.config import container_defaults, metrics_address
 from stablehand_server.config.metrics_address import Address
@@ -14,6 +16,19 @@ if TYPE_CHECKING:
     import argparse
 
 SECTION = "Stablehand"
+
+
+class ServerConfig(Config):
+    """gunicorn's configuration under this server's name and version."""
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Return the parser of the command line; --version says both versions."""
+        parser: argparse.ArgumentParser = super().parser()
+        own = metadata.version("stablehand-server")
+        for action in parser._actions:  # noqa: SLF001 (argparse has no public way to find an action again)
+            if "--version" in action.option_strings:
+                action.version = f"%(prog)s (version {own}, gunicorn {gunicorn.__version__})\n"  # type: ignore[attr-defined]
+        return parser
 
 
 def validate_paths(value: Any) -> list[str]:
@@ -134,14 +149,21 @@ class BootTimeout(_InOwnSection, Setting):  # noqa: D101
         """
 
 
+def _default_workers() -> int:
+    named = container_defaults.default_of_image()
+    return int(gunicorn_config.Workers.default) if named is None else number_of_workers(named)
+
+
 class Workers(gunicorn_config.Workers):  # noqa: D101
+    default = _default_workers()
     validator = number_of_workers
     type = staticmethod(number_of_workers)
     meta = "INT|auto"
     desc = """\
         The number of worker processes; "auto" is one for each core that the cgroup grants, as far as memory suffices.
 
-        By default the value of WEB_CONCURRENCY, which may be "auto" too; where that is not set, 1.
+        By default the value of WEB_CONCURRENCY, which may be "auto" too; where that is not set, of STABLEHAND_WORKERS,
+        which no other program reads; else 1.
         """
 
 

@@ -77,6 +77,9 @@ class LiveArbiter(Supervisor):
         )
         self.log.info("Settings: %s, from %s", target, target.origin)
         self.ensure_children()
+        started = getattr(self.app, "started", None)  # a program's own application may be plain gunicorn's
+        if started is not None:
+            started()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for signals, but not so long that the settings file or a switch has to wait."""

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,6 +71,12 @@ class Supervisor(Arbiter):
         self._stopping = False
         self._reminder = signal.SIGTERM
         super().__init__(app)
+        module = getattr(sys.modules["__main__"], "__spec__", None)
+        if module is not None:
+            # By `python -m`. gunicorn would execute the module's file next time, and the folder that this is in would
+            # come first where the app's modules are looked for.
+            name = module.name.removesuffix(".__main__")
+            self.START_CTX["args"] = [sys.executable, "-m", name, *sys.argv[1:]]
         self._memory = MemoryHeadroom(cgroup, self.log)
 
     def _set_number_of_workers(self, workers: int) -> None:

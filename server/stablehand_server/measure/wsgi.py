@@ -7,6 +7,7 @@ functions where other code would look up a name.
 
 from __future__ import annotations
 
+import collections
 import socket
 import struct
 import time
@@ -69,14 +70,19 @@ class UnlockedRecorder:
         cells[_DURATION_BUCKETS + bucket] += 1.0
         cells[_DURATION_SECONDS] += seconds
 
+    def abandon(self, seconds: float, code: int) -> None:
+        """Record as `leave` does, from a finalizer: between two steps of any other code of the thread."""
+        self.leave(seconds, code)  # whose steps nothing comes in between of
+
 
 class RequestRecorder(UnlockedRecorder):
     """Writes a worker's request counters; many threads of the worker may use it at once."""
 
-    __slots__ = ("_acquire", "_release")
+    __slots__ = ("_abandoned", "_acquire", "_release")
 
     def __init__(self, cells: memoryview[float]) -> None:
         super().__init__(cells)
+        self._abandoned: collections.deque[tuple[float, int]] = collections.deque()
         lock = allocate_lock()
         self._acquire, self._release = lock.acquire, lock.release  # faster than a with statement
 
@@ -95,6 +101,21 @@ class RequestRecorder(UnlockedRecorder):
             UnlockedRecorder.leave(self, seconds, code)
         finally:
             self._release()
+        if self._abandoned:
+            self._leave_abandoned()
+
+    def abandon(self, seconds: float, code: int) -> None:
+        """Record as `leave` does, from a finalizer: this very thread may hold the lock, so it is never waited for."""
+        self._abandoned.append((seconds, code))
+        self._leave_abandoned()
+
+    def _leave_abandoned(self) -> None:
+        while self._abandoned and self._acquire(blocking=False):  # else whoever has it comes by here
+            try:
+                if self._abandoned:  # still: another thread may have been quicker
+                    UnlockedRecorder.leave(self, *self._abandoned.popleft())
+            finally:
+                self._release()
 
 
 class InstrumentedApp:
@@ -196,6 +217,13 @@ class _MeasuredResponse:
             raise
         finally:
             self.finish()
+
+    def __del__(self) -> None:
+        # Servers close what an app returns; some middleware, and some servers, forget to. Then the request has ended at
+        # the latest when nobody has its response any more.
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.abandon(monotonic() - self._started, _CODE_OF_DIGIT.get(str(self._status)[:1], _ERROR))
 
     def finish(self) -> None:
         """Record the end, once, however often it is called."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,29 @@ def test_a_server_says_what_it_found_and_runs_accordingly(launch, flags):
 @pytest.mark.integration
 def test_a_number_on_the_command_line_wins_over_the_variable(launch):
     assert launch("--workers", "3", WEB_CONCURRENCY="auto").active()[1] == 3
+
+
+@pytest.mark.integration
+def test_an_images_default_holds_where_nothing_else_says_how_many(launch):
+    server = launch(STABLEHAND_WORKERS="auto")
+
+    assert server.active()[1] == container_defaults.of_this_process().workers
+
+
+@pytest.mark.integration
+def test_every_other_word_on_it_wins_over_an_images_default(launch):
+    assert launch(STABLEHAND_WORKERS="4", WEB_CONCURRENCY="3").active()[1] == 3
+
+
+def test_an_images_default_that_is_no_number_ends_the_start_with_what_is_wrong(monkeypatch):
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setenv("STABLEHAND_WORKERS", "many")
+    with pytest.raises(SystemExit, match="STABLEHAND_WORKERS is 'many', but must be a number of workers, or auto"):
+        container_defaults.resolve_variable()
+
+
+def test_the_images_say_how_many_workers_by_a_variable_that_no_other_server_reads():
+    dockerfile = (Path(__file__).parents[3] / "Dockerfile").read_text()
+
+    assert "ENV STABLEHAND_WORKERS=auto" in dockerfile
+    assert "ENV WEB_CONCURRENCY" not in dockerfile

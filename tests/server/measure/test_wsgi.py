@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import io
 import socket
 import sys
@@ -304,3 +305,63 @@ def test_sixty_four_threads_that_serve_at_once_lose_no_update(measured):
     assert (measured.busy, measured.finished) == (0, {"2xx": served})
     assert sum(measured.cells[Cell.DURATION_BUCKETS : Cell.DURATION_SECONDS]) == served
     assert sum(measured.cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == served
+
+
+def streaming(environ, start_response):
+    start_response("200 OK", [])
+    yield b"one"
+    yield b"two"
+
+
+@pytest.mark.parametrize("app", [streaming, answering("200 OK")])
+def test_a_response_that_nobody_closes_ends_when_nobody_has_it_any_more(measured, app):
+    assert b"".join(measured.call(app))
+    gc.collect()
+
+    assert measured.busy == 0
+    assert measured.finished == {"2xx": 1}
+
+
+def test_a_response_that_middleware_leaves_half_way_ends_when_it_is_collected(measured):
+    response = measured.call(streaming)
+    next(iter(response))
+    assert measured.busy == 1
+    del response
+    gc.collect()
+
+    assert measured.busy == 0
+
+
+def test_a_response_that_is_closed_is_counted_once_also_when_it_is_collected(measured):
+    measured.serve(streaming)
+    gc.collect()
+
+    assert measured.busy == 0
+    assert measured.finished == {"2xx": 1}
+
+
+def test_a_file_that_nobody_closes_ends_when_nobody_has_it_any_more(measured):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](io.BytesIO(b"content"))
+
+    body = measured.call(app, {"wsgi.file_wrapper": FileWrapper})
+    assert measured.busy == 1
+    del body
+    gc.collect()
+
+    assert measured.busy == 0
+
+
+def test_an_abandoned_response_that_is_collected_while_its_thread_counts_another_is_counted_after_it():
+    cells = Slots().allocate(index=0, age=1, worker_class=0, slots=1).cells
+    recorder = RequestRecorder(cells)
+    recorder.enter(None)
+    recorder.enter(None)
+    recorder._acquire()  # as where the collector runs between two steps of `leave`
+    recorder.abandon(0.1, 1)
+    assert cells[Cell.BUSY] == 2
+    recorder._release()
+    recorder.leave(0.1, 1)
+
+    assert cells[Cell.BUSY] == 0

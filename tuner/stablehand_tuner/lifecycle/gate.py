@@ -57,8 +57,8 @@ def warming_up(windows: Windows, state: TunerState, now: float) -> str:
     if elapsed >= windows.warm_up_seconds and state.warm_requests >= windows.warm_up_requests:
         return ""
     return (
-        f"warming up: {elapsed:.0f} of {windows.warm_up_seconds:.0f} s, "
-        f"{state.warm_requests:.0f} of {windows.warm_up_requests:.0f} requests"
+        f"warming up: {min(elapsed, windows.warm_up_seconds):.0f} of {windows.warm_up_seconds:.0f} s, "
+        f"{min(state.warm_requests, windows.warm_up_requests):.0f} of {windows.warm_up_requests:.0f} requests"
     )
 
 
