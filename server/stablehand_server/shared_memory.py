@@ -44,6 +44,14 @@ class State(enum.IntEnum):
     RETIRING = 3
 
 
+class Overdue(enum.IntEnum):
+    """What a worker says of requests that have been inside the app for longer than --request-timeout."""
+
+    NONE = 0
+    SOME = 1  # it is to be replaced, and serves until its successor is ready
+    ONLY = 2  # it retires, and nothing else is left: it is to be ended
+
+
 class Server(enum.IntEnum):
     """The server's own cells, from the start of the mapping."""
 
@@ -84,8 +92,11 @@ class Cell(enum.IntEnum):
     BLOCKING_MODULES = 12  # bitmap over blocking_modules.MODULES
     REACHED_MAX_REQUESTS = 13
     REQUESTS_UNKNOWN = 14  # 1 where the class serves them by code of its own, in which nobody counts
+    OVERDUE = 15  # of Overdue
+    # the master says, for workers whose app has taken SIGTERM over
+    TOLD_TO_RETIRE = 16
     # counters: the worker's
-    REQUESTS = 15
+    REQUESTS = 17
     DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
     DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
     QUEUE_BUCKETS = DURATION_SECONDS + 1

@@ -60,6 +60,30 @@ def test_a_worker_that_hangs_while_it_boots_is_rolled_back(launch, until):
     assert server.active() == ("sync", 2, 1)
 
 
+def test_a_worker_that_hangs_while_it_boots_and_catches_its_end_is_never_ready_in_any_class(launch, until):
+    server = launch("--workers", "1", "--threads", "2", "--worker-class", "gthread", "--boot-timeout", "3")
+    workers = server.workers()
+    server.boot_fault.write_text("cling")
+    clinging = server.directory / "boot-clings"
+    with server.load(2) as load:
+        until(lambda: load.last().completed)
+        classes = ["sync", "gthread", "gevent", "eventlet", "tornado", "asgi"]
+        for count, worker_class in enumerate(classes, 1):
+            fields = {"workerClass": worker_class, "workers": 1, "threads": 1, "workerConnections": 1000}
+            server.write(json.dumps(fields))
+            until(lambda count=count: server.switches("rolled_back") == count)
+            until(lambda: server.workers() == workers)
+            # the others may take longer to import than they have, and asgi's loop has taken the signal over
+            assert clinging.exists() or worker_class not in {"sync", "gthread"}
+            clinging.unlink(missing_ok=True)
+        result = load.stop()
+
+    assert result.failures == {}, result.examples
+    assert server.switches("done") == 0
+    assert server.metric("worker_exits_total", reason="timeout") == len(classes)
+    assert server.active() == ("gthread", 1, 2)
+
+
 def test_new_settings_while_a_worker_hangs_in_its_boot_are_followed_at_once(launch, until):
     server = launch("--workers", "1", "--boot-timeout", "60")
     server.boot_fault.write_text("hang")

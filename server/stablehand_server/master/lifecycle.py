@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from stablehand_server.master.rolling_plan import LivingWorker, Phase
-from stablehand_server.shared_memory import Cell, State
+from stablehand_server.shared_memory import Cell, Overdue, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
             worker.assignment.generation,
             phase(worker),
             worker.age,
-            spent=bool(worker.assignment.record.cells[Cell.REACHED_MAX_REQUESTS]),
+            spent=_is_spent(worker.assignment.record.cells),
         )
         for pid, worker in workers.items()
     ]
@@ -51,8 +51,9 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
 
 def serves(worker: MeasuredWorker, now: float) -> bool:
     """Tell whether the worker has beaten, be that noted already or not: it may be answering requests."""
-    # The file's time is the wall clock's until the worker beats for the first time, in its own loop.
-    return worker.ready or worker.tmp.last_update() <= now
+    # The file's time is the wall clock's until the worker beats for the first time, in its own loop. One whose boot was
+    # aborted may come as far as that, if its app caught the SystemExit; it serves nothing.
+    return worker.ready or (not worker.aborted and worker.tmp.last_update() <= now)
 
 
 def note_first_heartbeat(worker: MeasuredWorker) -> bool:
@@ -70,6 +71,7 @@ def note_retirement(worker: MeasuredWorker) -> None:
     if worker.retiring_since is None:
         worker.retiring_since = worker.told_to_retire_at = time.monotonic()
         worker.assignment.record.cells[Cell.STATE] = State.RETIRING
+        worker.assignment.record.cells[Cell.TOLD_TO_RETIRE] = 1.0
 
 
 def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal.Signals | None:
@@ -90,9 +92,16 @@ def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal
     return signal.SIGTERM if now - worker.told_to_retire_at > _SECONDS_BETWEEN_SIGNALS else None
 
 
+def _is_spent(cells: memoryview[float]) -> bool:
+    return bool(cells[Cell.REACHED_MAX_REQUESTS] or cells[Cell.OVERDUE])
+
+
 def _is_overdue(worker: MeasuredWorker, patience: Patience, now: float) -> bool:
     if not worker.ready:
         return bool(patience.boot) and now - worker.spawned_at > patience.boot
-    if worker.retiring_since is not None and now - worker.retiring_since > patience.graceful + _SECONDS_AFTER_GRACE:
-        return True
+    if worker.retiring_since is not None:
+        if worker.assignment.record.cells[Cell.OVERDUE] == Overdue.ONLY:
+            return True
+        if now - worker.retiring_since > patience.graceful + _SECONDS_AFTER_GRACE:
+            return True
     return bool(patience.timeout) and now - worker.tmp.last_update() > patience.timeout

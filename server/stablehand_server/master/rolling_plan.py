@@ -31,7 +31,8 @@ class Phase(enum.Enum):
 class LivingWorker:
     """What the plan needs to know of a worker process; `age` grows with every spawn.
 
-    `spent`: it has served its max_requests, and goes on serving until its successor is ready.
+    `spent`: it has served its max_requests, or has a request that takes too long, and goes on serving until its
+    successor is ready.
     """
 
     pid: int

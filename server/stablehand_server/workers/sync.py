@@ -17,7 +17,8 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import sync
 
 from stablehand_server.config import remembered
-from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
+from stablehand_server.workers.common.accepting import AcceptErrors
+from stablehand_server.workers.common.base import LONGEST_SILENCE_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.wsgi import WSGIWorker
 
@@ -32,7 +33,6 @@ _MOST_IN_A_ROW = 16  # connections that are served before the others are looked 
 _SOON_SECONDS = 0.002  # for a client that was answered to close its side
 _LONGEST_DRAIN_BYTES = 64 * 1024
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
-_NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
 
 
 class _Silent(NamedTuple):
@@ -52,6 +52,10 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
 
     threaded: ClassVar[bool] = False
 
+    def first_request_seconds(self) -> float:
+        """Return as long as gunicorn, which waits in place until --timeout ends the worker."""
+        return max(super().first_request_seconds(), float(self.cfg.timeout or LONGEST_SILENCE_SECONDS))
+
     def run(self) -> None:
         """Serve until told to retire; then serve the connections that were accepted already, and go."""
         remembered.remember(self.cfg)
@@ -59,27 +63,41 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
         self._lingering = LingeringCloses(self._selector)
         self._silent: dict[socket.socket, _Silent] = {}  # in the order of their deadlines
         self._answered: deque[socket.socket] = deque()
+        self._accept_errors = AcceptErrors(self.log)
+        self._accepts = False
         self.notify()
         self._selector.register(self.PIPE[0], selectors.EVENT_READ, self._drain_wakeups)
         for listener in self.sockets:
             listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ, self._accept)
 
         while self.alive and self.is_parent_alive():
-            self._serve_whoever_is_ready()
+            paused = self._accept_errors.pause()
+            self._accept_connections(not paused)
+            self._serve_whoever_is_ready(at_most=paused or _LONGEST_WAIT_SECONDS)
 
-        for listener in self.sockets:
-            self._selector.unregister(listener)
+        self._accept_connections(False)
         until = time.monotonic() + self.linger_seconds()
-        while (self._silent or self._answered or self._lingering) and time.monotonic() < until:
+        while (self._silent or self._answered or self._lingering) and (
+            time.monotonic() < until or any(map(_has_spoken, self._silent))
+        ):
             self._serve_whoever_is_ready()
         self._selector.close()
 
-    def _serve_whoever_is_ready(self) -> None:
+    def _accept_connections(self, accepts: bool) -> None:  # noqa: FBT001 (a state)
+        if accepts == self._accepts:
+            return
+        self._accepts = accepts
+        for listener in self.sockets:
+            if accepts:
+                self._selector.register(listener, selectors.EVENT_READ, self._accept)
+            else:
+                self._selector.unregister(listener)
+
+    def _serve_whoever_is_ready(self, at_most: float = _LONGEST_WAIT_SECONDS) -> None:
         self.note_connections(self._connections())
         served = self.nr
         # self.timeout is half of the setting, and 0 where the setting is 0: no limit
-        wait = min(_LONGEST_WAIT_SECONDS, self.timeout or _LONGEST_WAIT_SECONDS)
+        wait = min(at_most, self.timeout or at_most)
         for key, _ in self._selector.select(_SOON_SECONDS if self._answered else wait):
             key.data(key.fileobj)
         if self.nr == served:
@@ -103,11 +121,10 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
             try:
                 client, address = listener.accept()
             except OSError as error:
-                if error.errno not in _NOBODY_THERE:
-                    raise
+                self._accept_errors.note(error)
                 return
             if not _speaks_soon(client):
-                self._silent[client] = _Silent(listener, address, time.monotonic() + FIRST_REQUEST_SECONDS)
+                self._silent[client] = _Silent(listener, address, time.monotonic() + self.first_request_seconds())
                 self._selector.register(client, selectors.EVENT_READ, self._serve_silent)
                 return
             self._serve(listener, client, address)
@@ -119,10 +136,11 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
 
     def _expire_silent(self) -> None:
         now = time.monotonic()
-        while self._silent:
-            client, silent = next(iter(self._silent.items()))
+        for client, silent in list(self._silent.items()):
             if silent.deadline > now:
                 return
+            if _has_spoken(client):
+                continue  # while another request was served: its turn comes with the next look at the selector
             del self._silent[client]
             self._selector.unregister(client)
             client.close()
@@ -181,12 +199,18 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
 
 
 def _speaks_soon(client: socket.socket) -> bool:
+    if _has_spoken(client):
+        return True
+    prompt = select.poll()
+    prompt.register(client, select.POLLIN)
+    return bool(prompt.poll(_PROMPT_MILLISECONDS))
+
+
+def _has_spoken(client: socket.socket) -> bool:
     try:
         client.recv(1, MSG_PEEK | MSG_DONTWAIT)
     except BlockingIOError:
-        prompt = select.poll()
-        prompt.register(client, select.POLLIN)
-        return bool(prompt.poll(_PROMPT_MILLISECONDS))
+        return False
     except OSError:
         pass  # whoever reads the request will see the same
     return True

@@ -13,6 +13,11 @@ if _FAULT.exists():
         case "hang":
             Path("boot-hangs").touch()
             time.sleep(600)
+        case "cling":
+            try:
+                time.sleep(600)
+            except SystemExit:
+                Path("boot-clings").touch()
         case "slow":
             time.sleep(1)
         case "exit":

@@ -62,14 +62,14 @@ class Program:
         """Return what it has said."""
         return self._log.read_text(errors="replace")
 
-    def get(self, connection: http.client.HTTPConnection | None = None) -> str:
+    def get(self, connection: http.client.HTTPConnection | None = None, *, path: str = "/") -> str:
         """Return what the app answers, empty while nobody does; by default on a connection of its own to the port."""
         connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         with contextlib.closing(connection):
             try:
-                connection.request("GET", "/")
+                connection.request("GET", path)
                 return connection.getresponse().read().decode()
-            except (ConnectionError, FileNotFoundError, http.client.RemoteDisconnected):
+            except (ConnectionError, FileNotFoundError, TimeoutError, http.client.RemoteDisconnected):
                 return ""
 
     def connect(self) -> socket.socket:

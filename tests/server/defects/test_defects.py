@@ -121,7 +121,7 @@ def test_connections_without_a_request_take_no_thread(serve):
 
 
 def test_a_request_that_is_stuck_in_a_thread_times_out(serve, comes):
-    server = serve("serving:app", "--worker-class=gthread", "--threads=2", "--timeout=2", "--graceful-timeout=1")
+    server = serve("serving:app", "--worker-class=gthread", "--threads=2", "--timeout=2", ours=("--request-timeout=2",))
     with server.connect() as client:
         client.sendall(b"GET /?600 HTTP/1.1\r\nHost: x\r\n\r\n")
         client.setblocking(False)

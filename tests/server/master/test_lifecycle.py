@@ -9,7 +9,7 @@ import pytest
 from stablehand_server.master import lifecycle
 from stablehand_server.master.lifecycle import Patience
 from stablehand_server.master.rolling_plan import Phase
-from stablehand_server.shared_memory import Cell, Slots, State
+from stablehand_server.shared_memory import Cell, Overdue, Slots, State
 
 PATIENCE = Patience(boot=10, graceful=30, timeout=5)
 NOW = 1000.0
@@ -91,9 +91,37 @@ def test_a_worker_that_is_told_to_go_while_it_boots_is_never_shown_as_ready():
     assert going.assignment.record.cells[Cell.STATE] == State.RETIRING
 
 
-def test_the_plan_is_told_who_has_served_enough():
+def test_a_worker_whose_boot_was_aborted_is_never_ready():
+    clinging = worker(ready=False, aborted=True, beat=0.0)
+
+    assert not lifecycle.note_first_heartbeat(clinging)
+    assert lifecycle.phase(clinging) is Phase.BOOTING
+    assert clinging.assignment.record.cells[Cell.STATE] == State.BOOTING
+
+
+def test_a_retiring_worker_is_told_so_where_its_app_cannot_hide_it():
+    going = worker()
+    lifecycle.note_retirement(going)
+
+    assert going.assignment.record.cells[Cell.TOLD_TO_RETIRE] == 1.0
+
+
+def test_a_worker_with_an_overdue_request_is_ended_once_it_retires_and_has_no_other():
+    stuck = worker()
+    patience = PATIENCE._replace(timeout=0)
+    stuck.assignment.record.cells[Cell.OVERDUE] = Overdue.SOME
+    assert lifecycle.signal_due(stuck, patience, NOW) is None
+    stuck.retiring_since = stuck.told_to_retire_at = NOW - 0.5
+    assert lifecycle.signal_due(stuck, patience, NOW) is None
+
+    stuck.assignment.record.cells[Cell.OVERDUE] = Overdue.ONLY
+    assert lifecycle.signal_due(stuck, patience, NOW) is signal.SIGABRT
+
+
+@pytest.mark.parametrize("cell", [Cell.REACHED_MAX_REQUESTS, Cell.OVERDUE])
+def test_the_plan_is_told_who_is_to_be_replaced(cell):
     spent = worker()
-    spent.assignment.record.cells[Cell.REACHED_MAX_REQUESTS] = 1.0
+    spent.assignment.record.cells[cell] = 1.0
     (one, other) = lifecycle.living({11: spent, 12: worker()})
 
     assert (one.pid, one.index, one.generation, one.phase, one.age, one.spent) == (11, 3, 2, Phase.READY, 7, True)

@@ -61,7 +61,9 @@ def test_workers_are_replaced_after_max_requests_and_no_request_fails(launch, un
 
 
 @pytest.mark.parametrize("settings", KEEPING, ids=lambda each: each[0])
-def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_silent_one_soon(launch, until, settings):
+def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_silent_one_as_late_as_by_gunicorn(
+    launch, until, settings
+):
     server = launch("--keep-alive", "1")
     server.configure(settings[0], 1, settings[1])
     spoken = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -71,8 +73,13 @@ def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_silent_one_soon
         silent.connect()
         until(lambda: server.metric("worker_connections", worker="0") == 2, 3)
         assert spoken.sock.recv(1) == b""
-        assert silent.sock.recv(1) == b""
-        until(lambda: server.metric("worker_connections", worker="0") == 0)
+        if settings[0] in {"tornado", "asgi"}:  # gunicorn's never close a connection before its first request
+            until(lambda: server.metric("worker_connections", worker="0") == 1)
+            time.sleep(6)
+            assert ask(silent).status == 200
+        else:
+            assert silent.sock.recv(1) == b""
+            until(lambda: server.metric("worker_connections", worker="0") == 0)
 
 
 @pytest.mark.parametrize("worker_class", ["gevent", "eventlet", "tornado"])

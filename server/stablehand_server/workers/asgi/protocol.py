@@ -26,7 +26,6 @@ from stablehand_server.workers.asgi.discarded import Discarded
 from stablehand_server.workers.asgi.exchange import Exchange
 from stablehand_server.workers.asgi.parser import RequestParser
 from stablehand_server.workers.asgi.scopes import Scopes
-from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
 from stablehand_server.workers.common.patience import Patience
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ class Connection(Patience, Bridging, Scopes):
         self._h2c_upgrade_ok = can_upgrade and negotiation.upgrade_allowed(self.cfg, peername)
         self.app = self.worker.http1_app
         self._serves_http1 = True
-        self.await_request(FIRST_REQUEST_SECONDS)
+        self.await_request(self.worker.first_request_seconds())
         if buffered:
             self.data_received(buffered)
 

@@ -20,7 +20,7 @@ from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.protocol import Connection
-from stablehand_server.workers.common.base import LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 
 if TYPE_CHECKING:
     import ssl
@@ -69,6 +69,12 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     @classmethod
     def check_config(cls, cfg: Config, log: Any) -> None:
         """Accept threads: a WSGI app makes use of them."""
+
+    def first_request_seconds(self) -> float:
+        """Return as good as for ever, as in gunicorn, unless so many connections are open that others may need them."""
+        if 2 * len(self.connections) > self.worker_connections:
+            return super().first_request_seconds()
+        return LONGEST_SILENCE_SECONDS
 
     @classmethod
     def slots(cls, config: Config) -> int:

@@ -11,6 +11,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.errors import AppImportError
 from gunicorn.workers.base import Worker
 
@@ -19,6 +20,7 @@ from stablehand_server.measure import access_log, blocking_modules
 from stablehand_server.measure.app_interface import Interface, interface_of
 from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder
 from stablehand_server.shared_memory import Cell, State
+from stablehand_server.workers.common import termination_handler
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 
 # How long a retiring worker keeps an idle connection open for a request that its client may be sending already.
 RETIRE_LINGER_SECONDS = 5.0
-# How long a new connection may stay silent before its first request.
+# How long a new connection may stay silent before its first request: at least, and where gunicorn knows no limit.
 FIRST_REQUEST_SECONDS = 5.0
+LONGEST_SILENCE_SECONDS = 3600.0
 HEADER_SECONDS = 30.0  # from a request's first byte to its last header
 _SECONDS_BETWEEN_LOOKS = 0.25  # at what the master wants; beats are far more frequent under load
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
@@ -60,8 +63,11 @@ class Assignment:
 class MeasuredWorker(Worker):
     """A mixin that goes before one of gunicorn's worker classes."""
 
-    max_requests: int  # gunicorn's own attributes, which have no types there
+    # gunicorn's own attributes, which have no types there
+    max_requests: int
     wsgi: Any
+    alive: bool
+    aborted: bool
     # Which of threads and worker_connections this class takes up while it serves, when they have become more.
     grows_in_place: ClassVar[frozenset[str]] = frozenset()
     # Whether the class counts its requests in `nr`, so that the master learns of max_requests before the worker ends.
@@ -126,6 +132,21 @@ class MeasuredWorker(Worker):
             signal.signal(number, _leave_to_the_master)
             signal.siginterrupt(number, False)
 
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """SIGABRT: end; remember it, for an app that catches the SystemExit while it is imported."""
+        self.aborted = True
+        super().handle_abort(sig, frame)
+
+    def load_wsgi(self) -> None:
+        """Load the app.
+
+        Raises:
+            SystemExit: when the boot was aborted, and the app has caught that.
+        """
+        super().load_wsgi()
+        if self.aborted:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
     def refuse_asgi(self) -> None:
         """Refuse an app that gunicorn's WSGI code cannot call.
 
@@ -157,6 +178,7 @@ class MeasuredWorker(Worker):
         if now < self._next_look:
             return
         self._next_look = now + _SECONDS_BETWEEN_LOOKS
+        self._retire_if_told()
         self._grow_if_wanted()
         self._note_requests_served()
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
@@ -168,6 +190,14 @@ class MeasuredWorker(Worker):
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
+
+    def _retire_if_told(self) -> None:
+        """Make sure that SIGTERM retires this worker, whatever handler the app has set."""
+        if self._cells[Cell.WORKER_CLASS] < 0:
+            return  # a class of the user's own has ways of its own
+        termination_handler.retire_first(self.handle_exit, self.log)
+        if self._cells[Cell.TOLD_TO_RETIRE] and self.alive:
+            self.alive = False
 
     def grow(self, threads: int, worker_connections: int) -> None:
         """Take up more threads or connections while serving, of those that `grows_in_place` names."""
@@ -214,6 +244,13 @@ class MeasuredWorker(Worker):
     def note_lag(self, seconds: float) -> None:
         """Publish how late a periodic timer fired, smoothed over about a second."""
         self._cells[Cell.LAG_SECONDS] += (max(0.0, seconds) - self._cells[Cell.LAG_SECONDS]) * _LAG_WEIGHT
+
+    def first_request_seconds(self) -> float:
+        """Return how long a new connection may stay silent before its first request: a load balancer connects ahead.
+
+        At least as long as under the same class of gunicorn's, and as long as a connection that is kept.
+        """
+        return max(FIRST_REQUEST_SECONDS, float(self.cfg.keepalive))
 
     def linger_seconds(self) -> float:
         """Return how long this worker, when it retires, waits for requests that are on their way."""

@@ -1,8 +1,8 @@
-"""gunicorn's gthread: no thread waits for a client, none for another thread, and none is stuck for ever."""
+"""gunicorn's gthread: no thread waits for a new or a kept connection's request, and none for another thread."""
 
 from __future__ import annotations
 
-import errno
+import functools
 import os
 import select
 import selectors
@@ -10,24 +10,25 @@ import socket
 import ssl
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.workers import gthread
 
 from stablehand_server.config import remembered
+from stablehand_server.shared_memory import Cell, Overdue
+from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.wsgi import WSGIWorker
-from stablehand_server.workers.gthread import overdue
 from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
+from stablehand_server.workers.gthread.overdue import OverdueRequests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gunicorn.config import Config
 
-_NOBODY_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
 _LONGEST_WAIT_SECONDS = 1.0
-_PAUSE_AFTER_ERROR_SECONDS = 0.5
 _HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
 
 
@@ -44,9 +45,13 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
     request_position: ClassVar[int] = 0
-    alive: bool
+    _ends_at_once = False
     _crew: LeaderFollowers  # from run() on, and so in all that its loop calls
     _lingering: LingeringCloses
+
+    def first_request_seconds(self) -> float:
+        """Return as long as gunicorn, which waits in a thread first and then as for a kept connection."""
+        return FIRST_REQUEST_SECONDS + float(self.cfg.keepalive)
 
     @classmethod
     def slots(cls, config: Config) -> int:
@@ -54,15 +59,21 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         return int(config.threads)
 
     def run(self) -> None:
-        """Serve until told to retire, or until a request is stuck; then let the others have their chance, and go."""
+        """Serve until told to retire; then answer what comes on the connections that are there, and go."""
         self.pending_conns: dict[gthread.TConn, float] = {}
         self.keepalived_conns: dict[gthread.TConn, float] = {}
         self._in_flight: dict[gthread.TConn, float] = {}  # since when it is in a thread's hands
         self._ready: deque[gthread.TConn] = deque()  # whose request waits for a thread
         self._lingering = LingeringCloses(self.poller)
         remembered.remember(self.cfg)
-        self._overdue = overdue.OverdueRequests(float(self.cfg.timeout), self.log)
-        self._accept_again_at = 0.0
+        self._accept_errors = AcceptErrors(self.log)
+        self._overdue = OverdueRequests(float(self.cfg.request_timeout), self.log)
+        self._threads_given_up = 0
+        if self.cfg.request_timeout:
+            self.handle_request = self._overdue.timed(self.handle_request)  # type: ignore[method-assign]
+            self.handle_http2_request = self._overdue.timed(self.handle_http2_request)  # type: ignore[method-assign]
+        if self.cfg.proxy_protocol != "off":
+            self.handle_request = _remembering_the_client(self.handle_request)  # type: ignore[method-assign]
         self._next_lag_tick = time.monotonic() + LAG_TICK_SECONDS
         self._look_at_crew_at: float | None = None
         for listener in self.sockets:
@@ -73,18 +84,31 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         self._alarms.register(self.PIPE[0], select.POLLIN)
         self.notify()  # before anything is accepted: a request that keeps the GIL from then on is found out
         self._crew.start()
-        stuck = False
-        while self.alive and not stuck and self.is_parent_alive():
-            self._keep_time()
-            stuck = self._overdue.stuck(self._in_flight, time.monotonic())
-        self.alive = False
+        try:
+            while self.alive and self.is_parent_alive():
+                self._keep_time()
+        except BaseException:  # a signal's handler of the app's own: what is in flight is answered all the same
+            if not self._ends_at_once:
+                self._retire()
+            raise
         self._retire()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """SIGQUIT and SIGINT: end without finishing what is in flight."""
+        self._ends_at_once = True
+        super().handle_quit(sig, frame)
+
+    def handle_abort(self, sig: int, frame: Any) -> None:
+        """SIGABRT: the same, with the hook worker_abort."""
+        self._ends_at_once = True
+        super().handle_abort(sig, frame)
 
     def grow(self, threads: int, worker_connections: int) -> None:
         """Allow more threads and connections."""
         self.worker_connections = worker_connections
         self.max_keepalived = worker_connections - threads
-        self._crew.grow(threads)
+        self._crew.grow(threads + self._threads_given_up)
+        self._look_at_crew_at = time.monotonic()  # a request may hold the lead, and nobody has watched it so far
 
     # The main thread --------------------------------------------------------------------------------------------------
 
@@ -105,6 +129,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
             self.note_connections(self._count())
             self._end_silent_connections(now)
             self._lingering.expire()
+            self._replace_stuck_threads(now)
 
     def _wake_main_thread(self) -> None:
         os.write(self.PIPE[1], b"\0")
@@ -112,12 +137,24 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
     def _end_silent_connections(self, now: float) -> None:
         for waiting in (self.pending_conns, self.keepalived_conns):
             for connection, until in list(waiting.items()):
-                if until <= now and waiting.pop(connection, None) is not None:
+                # While all threads serve nobody selects: a request that has come meanwhile waits for one of them.
+                if until <= now and not _has_data(connection.sock) and waiting.pop(connection, None) is not None:
                     self._unregister(connection.sock)
                     connection.close()
 
+    def _replace_stuck_threads(self, now: float) -> None:
+        """Have this worker replaced once a request takes longer than it may, and go on meanwhile without its thread."""
+        stuck = self._overdue.look(now)
+        if stuck and not self._cells[Cell.OVERDUE]:
+            self._cells[Cell.OVERDUE] = float(Overdue.SOME)
+        if stuck > self._threads_given_up:
+            self._threads_given_up = stuck
+            self._crew.grow(self.cfg.threads + stuck)
+            self._look_at_crew_at = now
+
     def _retire(self) -> None:
         """Accept nothing more; answer what comes on the connections that are there, the last time with a close."""
+        self.alive = False
         started = time.monotonic()
         last_call = started + self.linger_seconds()
         for waiting in (self.pending_conns, self.keepalived_conns):
@@ -128,8 +165,8 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         deadline = started + self.cfg.graceful_timeout
         while self._has_connections() and time.monotonic() < deadline:
             self._keep_time()
-            self._overdue.stuck(self._in_flight, time.monotonic())
-            if self._overdue.only_stuck_are_left(self._in_flight) and self._count() == len(self._in_flight):
+            self._overdue.hang_up(time.monotonic())
+            if self._only_overdue_are_left() and self._count() == len(self._in_flight):
                 break
         else:
             if self._in_flight:
@@ -138,14 +175,14 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         self._wake_leader()
         for connection in (*self.pending_conns, *self.keepalived_conns):
             connection.close()
-        if self._overdue.only_stuck_are_left(self._in_flight):
-            self._ask_for_the_end()
+        if self._only_overdue_are_left():
+            # The master ends this worker as it ends any that takes too long: SIGABRT, worker_abort, the reason.
+            self._cells[Cell.OVERDUE] = float(Overdue.ONLY)
+            while self.is_parent_alive():
+                time.sleep(_LONGEST_WAIT_SECONDS)
 
-    def _ask_for_the_end(self) -> None:
-        """Let the master end this worker as it ends any that takes too long: SIGABRT, worker_abort, the reason."""
-        os.utime(self.tmp.fileno(), (0, 0))  # the last beat, long ago
-        while True:
-            time.sleep(_LONGEST_WAIT_SECONDS)
+    def _only_overdue_are_left(self) -> bool:
+        return self._overdue.only_these_are_left(self._in_flight, time.monotonic())
 
     def _has_connections(self) -> bool:
         if not self._count():
@@ -164,7 +201,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
     def _next_ready(self) -> gthread.TConn | None:
         """Return a connection that has a request, or None after a while."""
         if not self._ready:
-            paused = self._accept_again_at and self._accept_again_at - time.monotonic()  # 0 nearly always
+            paused = self._accept_errors.pause()  # 0 nearly always
             self.set_accept_enabled(self.alive and paused <= 0.0 and self._count() < self.worker_connections)
             for key, _ in self.poller.select(paused if paused > 0.0 else _LONGEST_WAIT_SECONDS):
                 key.data(key.fileobj)
@@ -175,9 +212,6 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         self._ready.popleft()
         return connection
 
-    def _pause_accepting(self, seconds: float) -> None:
-        self._accept_again_at = time.monotonic() + seconds
-
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection; its first request is awaited on the selector: gunicorn would wait in a thread."""
         if not self.alive:
@@ -185,16 +219,14 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         try:
             client, address = listener.accept()
         except OSError as error:
-            if error.errno not in _NOBODY_THERE:  # no more descriptors, no memory: what is open goes on
-                self.log.error("Cannot accept a connection: %s", error)  # noqa: TRY400 (no bug of ours)
-                self._pause_accepting(_PAUSE_AFTER_ERROR_SECONDS)
+            self._accept_errors.note(error)
             return
-        connection = gthread.TConn(self.cfg, overdue.timed(client), address, listener.getsockname())
+        connection = gthread.TConn(self.cfg, client, address, listener.getsockname())
         connection.data_ready = True  # whenever a thread gets it
         if _has_data(connection.sock):
             self._ready.append(connection)
         else:
-            self.pending_conns[connection] = self._deadline(FIRST_REQUEST_SECONDS)
+            self.pending_conns[connection] = self._deadline(self.first_request_seconds())
             self._await_request(connection, self.pending_conns)
 
     def _deadline(self, patience: float) -> float:
@@ -202,7 +234,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
 
     def _await_request(self, connection: gthread.TConn, waiting: dict[gthread.TConn, float]) -> None:
         try:
-            readable = partial(self._on_readable, connection, waiting)
+            readable = functools.partial(self._on_readable, connection, waiting)
             self.poller.register(connection.sock, selectors.EVENT_READ, readable)
         except (OSError, ValueError, KeyError):  # its time was over already
             if waiting.pop(connection, None) is not None:
@@ -240,10 +272,23 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
             del self._in_flight[connection]
 
 
+def _remembering_the_client(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """Return gunicorn's method with the client that a proxy has named before the first request, for the later ones."""
+
+    @functools.wraps(handle)
+    def handle_remembering(request: Any, connection: gthread.TConn) -> Any:
+        named = request.proxy_protocol_info or getattr(connection, "proxy_protocol_info", None)
+        request.proxy_protocol_info = connection.proxy_protocol_info = named
+        return handle(request, connection)
+
+    return handle_remembering
+
+
 def _has_data(client: socket.socket) -> bool:
-    """Tell whether a non-blocking socket has something to read, the end of its stream included."""
+    """Tell whether a socket has something to read, the end of its stream included; under TLS, a record's beginning."""
     try:
-        client.recv(1, socket.MSG_PEEK)
+        # As a plain socket's, since that of TLS takes no flags.
+        socket.socket.recv(client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
     except OSError:

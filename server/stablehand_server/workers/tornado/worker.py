@@ -20,7 +20,7 @@ from tornado.wsgi import WSGIContainer
 
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell
-from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 from stablehand_server.workers.tornado.requests import InlineContainer, MeasuredApplication
 from stablehand_server.workers.tornado.server import Server
 
@@ -32,6 +32,12 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
 
     _beat_at = 0.0
     _server: Server | None = None
+
+    def first_request_seconds(self) -> float:
+        """Return as long as Tornado, unless so many connections are open that others may need them."""
+        if self._server is not None and 2 * self._server.connections > self.cfg.worker_connections:
+            return super().first_request_seconds()
+        return LONGEST_SILENCE_SECONDS
 
     def load_wsgi(self) -> None:
         """Load the app with the loop that will run it at hand, as Tornado's own applications expect."""
@@ -67,7 +73,7 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
         server.begin(self.sockets, self.cfg.worker_connections, self._request_begins, alone=self.cfg.workers == 1)
         while self.alive:
             await self._tick(server)
-            server.close_idle(keepalive, FIRST_REQUEST_SECONDS)
+            server.close_idle(keepalive, self.first_request_seconds())
         server.retire()
         started = time.monotonic()
         while server.connections and time.monotonic() < started + self.cfg.graceful_timeout:
@@ -75,7 +81,7 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
             if time.monotonic() - started >= self.linger_seconds():
                 server.close_idle(0.0, 0.0)
             else:
-                server.close_idle(keepalive, FIRST_REQUEST_SECONDS)
+                server.close_idle(keepalive, self.first_request_seconds())
         if server.connections:
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
 

@@ -19,6 +19,7 @@ from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Slots
 from stablehand_server.workers.asgi.protocol import Connection
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Worker:
         self.alive = True
         self.retiring = False
         self.connections: set[Connection] = set()
+
+    def first_request_seconds(self) -> float:
+        """Return as long as a worker with many connections."""
+        return FIRST_REQUEST_SECONDS
 
     def is_last_response(self) -> bool:
         """Say so of every response while the worker retires."""
