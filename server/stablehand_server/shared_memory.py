@@ -62,7 +62,8 @@ class Server(enum.IntEnum):
     BACKLOG = 4
     BACKLOG_LIMIT = 5
     AVAILABLE_CLASSES = 6  # bitmap over WorkerClass
-    DESIRED = 7  # class, workers, threads, worker_connections
+    EXCLUDED_CLASSES = 7  # the same: those to which a switch would be refused
+    DESIRED = 8  # class, workers, threads, worker_connections
     ACTIVE = DESIRED + 4
     REFUSED = ACTIVE + 4  # 1 while the newest settings are refused, or were rolled back
     YIELDING_PORT = REFUSED + 1  # of the metrics, where nobody has asked for it; 0: no port has to give way

@@ -185,7 +185,7 @@ def _settings_families(mapping: reading.Reading) -> Iterable[Family]:
     yield numbers
     yield classes
     available = _gauge(names.AVAILABLE_WORKER_CLASS_INFO)
-    bitmap = int(server[Server.AVAILABLE_CLASSES])
+    bitmap = int(server[Server.AVAILABLE_CLASSES]) & ~int(server[Server.EXCLUDED_CLASSES])
     for place, each in enumerate(_CLASSES):
         if bitmap & 1 << place:
             available.add_metric([each.value], 1)

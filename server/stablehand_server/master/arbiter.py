@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gunicorn import util
 from gunicorn.errors import HaltServer
 
-from stablehand_server.config import reload
+from stablehand_server.config import class_options, reload
 from stablehand_server.config.reload import Footing
 from stablehand_server.config.settings_source import Reading, SettingsSource
 from stablehand_server.master import generation, lifecycle, listeners
@@ -27,12 +27,14 @@ from stablehand_server.master.supervisor import Supervisor
 from stablehand_server.master.switching import Switching
 from stablehand_server.measure.backlog import backlog
 from stablehand_server.shared_memory import Cell, Server
-from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings
+from stablehand_server.workers import class_of
+from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings, WorkerClass
 
 if TYPE_CHECKING:
     from stablehand_server.master.supervisor import Ending
     from stablehand_server.workers.common.base import MeasuredWorker
 
+_CLASSES = list(WorkerClass)
 _PASS_SECONDS = 0.5  # between two looks at the settings file
 _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
 _BOOTS_BEFORE_GIVING_UP = 5  # of a server that has served, and has no worker left
@@ -75,6 +77,7 @@ class LiveArbiter(Supervisor):
         self._footing = self._serving_footing = Footing(
             self.app.cfg, self.app.app_uri, self.app.callable, tuple(self.LISTENERS)
         )
+        self._note_footing(self._footing, self._footing)
         self.log.info("Settings: %s, from %s", target, target.origin)
         self.ensure_children()
         started = getattr(self.app, "started", None)  # a program's own application may be plain gunicorn's
@@ -327,6 +330,8 @@ class LiveArbiter(Supervisor):
 
     def _note_footing(self, wanted: Footing, serving: Footing) -> None:
         """Note what the target and what serves stand on, and close the listeners that neither needs any longer."""
+        excluded = class_options.excluded(wanted.config, class_of(wanted.config))
+        self.slots.server[Server.EXCLUDED_CLASSES] = float(sum(1 << _CLASSES.index(each) for each in excluded))
         before = {*self._footing.listeners, *self._serving_footing.listeners}
         self._footing, self._serving_footing = wanted, serving
         for listener in before.difference(wanted.listeners, serving.listeners):

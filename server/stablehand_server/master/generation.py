@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.config import Config
 
+from stablehand_server.config import class_options
 from stablehand_server.shared_memory import INDEXES
 from stablehand_server.workers import class_of, implementation
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings, WorkerClass
@@ -82,6 +83,9 @@ def from_configuration(base: Config, number: int, log: Any) -> Generation:
     """
     if base.workers > INDEXES:
         raise Unusable(f"workers is {base.workers}, but must be at most {INDEXES}")
+    named = class_of(base)
+    if named is not None and (fault := class_options.refusal(named, base)) is not None:
+        log.warning("As under gunicorn, %s", fault)
     return Generation(
         number=number,
         base=base,
@@ -97,8 +101,12 @@ def from_settings(base: Config, settings: Settings, number: int, origin: str, lo
     """Return the generation of a settings file's content, laid over the configuration.
 
     Raises:
-        Unusable: when the worker class cannot run here.
+        Unusable: when the worker class cannot run here, or would not honour what the configuration uses.
     """
+    named = class_of(base)
+    fault = None if settings.worker_class is named else class_options.refusal(settings.worker_class, base)
+    if fault is not None:
+        raise Unusable(fault)
     config = copied(base)
     config.set("worker_class", settings.worker_class.value)
     config.set("workers", settings.workers)

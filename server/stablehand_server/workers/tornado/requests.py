@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http.errors import ConfigurationProblem, ParseException
 from tornado import version
 from tornado.httputil import (
     HTTPHeaders,
@@ -16,11 +17,13 @@ from tornado.log import app_log
 from tornado.wsgi import WSGIContainer
 
 from stablehand_server.measure.wsgi import seconds_queued
+from stablehand_server.workers.tornado.environ import environ_of
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gunicorn.config import Config
     from tornado.httputil import HTTPConnection, HTTPServerRequest, RequestStartLine
 
     from stablehand_server.measure.wsgi import UnlockedRecorder
@@ -62,14 +65,16 @@ class InlineContainer(WSGIContainer):
     The response is sent when it is complete: while the app runs, the loop cannot send.
     """
 
+    def __init__(self, app: Callable[..., Any], config: Config) -> None:
+        super().__init__(app)
+        self._config = config
+
     async def handle_request(self, request: HTTPServerRequest) -> None:
         """Answer one request; an app that fails is answered for, where Tornado's own would leave the client waiting."""
         try:
             start, headers, body = self._called(request)
-        except Exception:  # noqa: BLE001 (the app's own code)
-            app_log.exception("Error handling request %s", request.uri)
-            start, body = ResponseStartLine("HTTP/1.1", 500, "Internal Server Error"), b"Internal Server Error"
-            headers = HTTPHeaders({"Content-Length": str(len(body)), "Content-Type": "text/plain"})
+        except Exception as fault:  # noqa: BLE001 (the app's own code, or what its headers are refused for)
+            start, headers, body = _failed(request, fault)
         connection = request.connection
         if connection is None:
             return
@@ -109,14 +114,21 @@ class InlineContainer(WSGIContainer):
         return ResponseStartLine("HTTP/1.1", int(code), reason), headers, body
 
     def environ(self, request: HTTPServerRequest) -> dict[str, Any]:
-        """Return Tornado's environ with what gunicorn's other classes say too."""
-        environ = super().environ(request)
-        stream = getattr(request.connection, "stream", None)
-        environ["gunicorn.socket"] = getattr(stream, "socket", None)
-        environ["wsgi.input_terminated"] = True
-        if request.body:
-            environ["CONTENT_LENGTH"] = str(len(request.body))  # a chunked body has come without
-        return environ
+        """Return the environ as gunicorn's other classes build it."""
+        return environ_of(request, self._config)
+
+
+def _failed(request: HTTPServerRequest, fault: Exception) -> tuple[ResponseStartLine, HTTPHeaders, bytes]:
+    """Return the answer to a request that failed: the client's fault, or the app's and its configuration's."""
+    if isinstance(fault, ParseException) and not isinstance(fault, ConfigurationProblem):
+        app_log.warning("Invalid request from ip=%s: %s", request.remote_ip, fault)
+        code, reason = 400, "Bad Request"
+    else:
+        app_log.error("Error handling request %s", request.uri, exc_info=fault)
+        code, reason = 500, "Internal Server Error"
+    body = reason.encode()
+    headers = HTTPHeaders({"Content-Length": str(len(body)), "Content-Type": "text/plain"})
+    return ResponseStartLine("HTTP/1.1", code, reason), headers, body
 
 
 class MeasuredApplication(HTTPServerConnectionDelegate):

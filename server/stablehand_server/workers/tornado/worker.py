@@ -49,7 +49,7 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
     def _served(self) -> Any:
         """Return what the server calls: a WSGI app measured where it is called, anything else by its requests."""
         if not isinstance(self.wsgi, Application | WSGIContainer):
-            return InlineContainer(self.measured_wsgi())
+            return InlineContainer(self.measured_wsgi(), self.cfg)
         own = self.wsgi if isinstance(self.wsgi, Application) else HTTPServer(self.wsgi)
         self._cells[Cell.SLOTS] = float(self.cfg.worker_connections)
         return MeasuredApplication(own, UnlockedRecorder(self._cells))

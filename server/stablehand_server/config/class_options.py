@@ -1,0 +1,70 @@
+"""Which options of a configuration a worker class would not honour: a live switch to it is refused for each of them.
+
+Whoever starts gunicorn with such a pair has asked for it, and gets it with a warning. A switch is somebody else's idea,
+a tuner's for example, and must not take away what the running class gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gunicorn.config import Config
+
+from stablehand_tuner.contracts.settings import WorkerClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TORNADO = WorkerClass.TORNADO
+_GREEN = (WorkerClass.GEVENT, WorkerClass.EVENTLET)
+_DEFAULTS = Config()
+
+
+def _differs(name: str) -> Callable[[Config], bool]:
+    return lambda config: bool(getattr(config, name) != getattr(_DEFAULTS, name))
+
+
+def _is_hooked(name: str) -> Callable[[Config], bool]:
+    return lambda config: config.settings[name].get() is not config.settings[name].default
+
+
+def _http2_is_spoken_at_once(config: Config) -> bool:
+    return bool(config.http2_cleartext != "off")
+
+
+# Each option as a person writes it, when a configuration uses it, and the classes that do nothing with it.
+_NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...]], ...] = (
+    ("--proxy-protocol", _differs("proxy_protocol"), (_TORNADO,)),
+    ("--protocol", _differs("protocol"), (_TORNADO,)),
+    ("pre_request", _is_hooked("pre_request"), (_TORNADO,)),
+    ("post_request", _is_hooked("post_request"), (_TORNADO,)),
+    ("--access-logfile", lambda config: config.accesslog is not None, (_TORNADO,)),
+    ("--limit-request-line", _differs("limit_request_line"), (_TORNADO,)),
+    ("--limit-request-fields", _differs("limit_request_fields"), (_TORNADO,)),
+    ("--limit-request-field_size", _differs("limit_request_field_size"), (_TORNADO,)),
+    ("--http2-cleartext", _http2_is_spoken_at_once, (WorkerClass.SYNC, _TORNADO)),
+    # Locks that are made before the standard library is patched stay native: greenlets that wait for one block all.
+    ("--preload", lambda config: bool(config.preload_app), _GREEN),
+)
+
+
+def not_honoured(worker_class: WorkerClass, config: Config) -> list[str]:
+    """Return the options that the configuration uses and the class would not honour, whatever class it names itself."""
+    return [name for name, used, classes in _NOT_HONOURED if worker_class in classes and used(config)]
+
+
+def refusal(worker_class: WorkerClass, config: Config) -> str | None:
+    """Return in one sentence why a switch to a class would take something away, or None where it would not."""
+    options = not_honoured(worker_class, config)
+    if not options:
+        return None
+    return f"worker class {worker_class.value} does not honour {_listed(options)}, which this server uses"
+
+
+def excluded(config: Config, named: WorkerClass | None) -> list[WorkerClass]:
+    """Return the classes to which a switch would be refused; never the one that the configuration itself names."""
+    return [each for each in WorkerClass if each is not named and not_honoured(each, config)]
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
