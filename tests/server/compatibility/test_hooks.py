@@ -195,3 +195,76 @@ def test_pre_exec_runs_in_the_new_master_before_it_begins_as_with_gunicorn(story
 
     assert ours == theirs
     assert count(ours, "pre_exec") == 1
+
+
+ENDS_ITS_WORKER = """
+def post_request(worker, req, environ, resp):
+    note("post_request", req, environ, resp)
+    worker.alive = False
+"""
+LOOKS_AROUND = """
+def look(name, worker=None, server=None):
+    seen = []
+    if worker is not None:
+        import hello
+        app = getattr(worker, "wsgi", None)
+        seen += [worker.pid == os.getpid(), worker.age, worker.booted, worker.alive, worker.aborted, worker.nr]
+        seen += [worker.tmp is not None, worker.cfg.workers, worker.ppid > 0, len(worker.sockets), worker.timeout]
+        seen += [app is hello.app, app is None, worker.app.callable is not None]
+    if server is not None:
+        seen += [len(server.WORKERS), server.num_workers, server.cfg.workers, server.cfg.worker_class_str]
+        seen += [server.pid > 0, len(server.LISTENERS), server.proc_name, server.worker_age]
+    with open("hooks", "a") as file:
+        file.write(f"{os.getpid()} {name} {seen}\\n")
+
+def on_starting(server): look("on_starting")
+def when_ready(server): look("when_ready", server=server)
+def pre_fork(server, worker): look("pre_fork", worker, server)
+def post_fork(server, worker): look("post_fork", worker, server)
+def post_worker_init(worker): look("post_worker_init", worker)
+def pre_request(worker, req): look("pre_request", worker)
+def post_request(worker, req, environ, resp): look(f"post_request {resp.status} {resp.sent} {req.uri}", worker)
+def child_exit(server, worker): look("child_exit", None, server)
+def worker_exit(server, worker): look("worker_exit", worker)
+def on_exit(server): look("on_exit", server=server)
+"""
+FAILS_AT_BOOT = """
+def post_worker_init(worker):
+    note("post_worker_init", int(worker.booted))
+    raise LookupError("the hook fails")
+"""
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_hooks_find_the_same_in_their_arguments_as_under_gunicorn(story, request_served, worker_class):
+    steps, files = (request_served, ended_by(signal.SIGTERM)), {"gunicorn.conf.py": "import os\n" + LOOKS_AROUND}
+    theirs = story("gunicorn", worker_class, files=files, steps=steps)
+    ours = story("stablehand-server", worker_class, files=files, steps=steps)
+
+    assert ours.workers == theirs.workers
+    assert ours.master == theirs.master
+    assert count(ours, "worker_exit") == 1
+
+
+@pytest.mark.parametrize("worker_class", CLASSES)
+def test_a_hook_that_ends_its_worker_after_a_request_is_followed_as_by_gunicorn(story, until, worker_class):
+    def end_one(program, so_far):
+        assert program.get()
+        until(lambda: count(so_far(), "child_exit") == 1 and count(so_far(), "post_worker_init") == 2)
+
+    steps, files = (end_one, ended_by(signal.SIGTERM)), {"gunicorn.conf.py": CONFIGURATION + ENDS_ITS_WORKER}
+    theirs = story("gunicorn", worker_class, files=files, steps=steps)
+    ours = story("stablehand-server", worker_class, files=files, steps=steps)
+
+    assert ours == theirs
+
+
+def test_a_hook_that_fails_while_a_worker_boots_ends_the_server_as_gunicorn(story):
+    files = {"gunicorn.conf.py": CONFIGURATION + FAILS_AT_BOOT}
+    theirs = story("gunicorn", "sync", files=files)
+    ours = story("stablehand-server", "sync", files=files)
+
+    assert ours.workers == theirs.workers
+    # gunicorn ends before it comes to child_exit, with which metrics of several processes clean up.
+    assert [each for each in ours.master if not each.startswith("child_exit")] == theirs.master
+    assert count(ours, "child_exit") == 1
