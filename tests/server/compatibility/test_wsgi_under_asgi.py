@@ -425,10 +425,21 @@ def app(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "auto"])
-def test_an_app_may_take_its_clients_socket_over(run, commands, loop):
-    for name, flags in (("gunicorn", ("-k", "gthread")), ("stablehand-server", ("-k", "asgi", "--asgi-loop", loop))):
-        program = run(*flags, "--threads", "2", command=commands[name], files={"hello.py": OWN_PROTOCOL})
+RECEIVES_ITSELF = """
+def app(environ, start_response):
+    client = environ["gunicorn.socket"]
+    client.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: echo\\r\\nConnection: Upgrade\\r\\n\\r\\n")
+    while line := client.recv(100):
+        client.sendall(b"echo " + line)
+        if line == b"bye\\n":
+            raise StopIteration
+"""
+
+
+@pytest.mark.parametrize("app", [OWN_PROTOCOL, RECEIVES_ITSELF], ids=["dup", "recv"])
+def test_an_app_may_take_its_clients_socket_over(run, commands, app):
+    for name, flags in (("gunicorn", ("-k", "gthread")), ("stablehand-server", ("-k", "asgi"))):
+        program = run(*flags, "--threads", "2", command=commands[name], files={"hello.py": app})
         wait_for_listener(program)
         with contextlib.closing(program.connect()) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")

@@ -65,5 +65,6 @@ class BridgedExchange:
         )
 
     def _ended(self, keep: bool) -> None:  # noqa: FBT001 (a callback)
+        self.outlet.close()
         self._connection.worker.nr += 1
         self._connection.exchange_ended(self, keep)

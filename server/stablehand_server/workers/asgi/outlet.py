@@ -6,14 +6,15 @@ whole, and a client that has gone is noticed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    import socket
 
     from stablehand_server.workers.asgi.protocol import Connection
 
@@ -35,6 +36,7 @@ class Outlet:
         self._is_scheduled = False
         self._is_gone = False
         self.has_sent = False  # anything
+        self._own: socket.socket | None = None  # of an app that has taken the connection over
 
     def __getattr__(self, name: str) -> Any:
         """Be the socket in all that is no input or output: its options, names and number."""
@@ -73,6 +75,19 @@ class Outlet:
             sent += len(piece)
         return sent
 
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive, for an app that speaks another protocol from now on; see `dup`."""
+        return self._taken_over().recv(size, flags)
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        """Receive into a buffer, as above."""
+        return self._taken_over().recv_into(buffer, size, flags)
+
+    def close(self) -> None:
+        """Close what has been taken over; the connection itself closes after the request."""
+        if self._own is not None:
+            self._own.close()
+
     def gettimeout(self) -> None:
         """Say that it blocks."""
 
@@ -108,6 +123,11 @@ class Outlet:
         # With a time limit it blocks although the descriptor does not, which is also the loop's.
         own.settimeout(_AS_GOOD_AS_FOR_EVER)
         return own
+
+    def _taken_over(self) -> socket.socket:
+        if self._own is None:
+            self._own = self.dup()
+        return self._own
 
     def _send_piece(self, piece: bytes | memoryview) -> None:
         with self._room:
@@ -153,6 +173,9 @@ class Outlet:
         with self._room:
             self._is_gone = True
             self._room.notify_all()
+        if self._own is not None:
+            with contextlib.suppress(OSError):  # it has gone already
+                self._own.shutdown(socket.SHUT_RDWR)
 
 
 def _gone() -> BrokenPipeError:
