@@ -11,9 +11,9 @@ one writer:
   for what it reads of it in /proc.
 
 A worker index 0..N-1 outlives its processes: when one ends, the master folds the counters of its record into the totals
-of its index. While a worker retires, its successor has the same index and a record of its own. The fold happens between
-two increments of `Server.SEQUENCE` (a seqlock): a reader that saw it change reads again, so no counter is ever seen
-twice or not at all.
+of its index. While a worker retires, which may take as long as its longest request, its successors have the same index
+and records of their own. The fold happens between two increments of `Server.SEQUENCE` (a seqlock): a reader that saw it
+change reads again, so no counter is ever seen twice or not at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BYTES_PER_CELL = 8
 INDEXES = 1024  # worker indexes that have totals: twice what Settings allow, since flags may ask for more
-RECORDS = 2 * INDEXES  # living processes: every worker and its successor
+RECORDS = 4 * INDEXES  # living processes: every worker, its successor, and as many that finish long requests
 _TEXT_BYTES = 512  # the last line of a failed boot
 
 BUCKETS = len(DURATION_BUCKETS) + 1  # the last one has no upper bound
@@ -61,9 +61,10 @@ class Server(enum.IntEnum):
     WORKERS = 3
     BACKLOG = 4
     BACKLOG_LIMIT = 5
-    AVAILABLE_CLASSES = 6  # bitmap over WorkerClass
-    EXCLUDED_CLASSES = 7  # the same: those to which a switch would be refused
-    DESIRED = 8  # class, workers, threads, worker_connections
+    RETIRE_LIMIT = 6
+    AVAILABLE_CLASSES = 7  # bitmap over WorkerClass
+    EXCLUDED_CLASSES = 8  # the same: those to which a switch would be refused
+    DESIRED = 9  # class, workers, threads, worker_connections
     ACTIVE = DESIRED + 4
     REFUSED = ACTIVE + 4  # 1 while the newest settings are refused, or were rolled back
     YIELDING_PORT = REFUSED + 1  # of the metrics, where nobody has asked for it; 0: no port has to give way
@@ -85,19 +86,23 @@ class Cell(enum.IntEnum):
     THREADS = 5  # wanted: the worker grows to them without a new process where its class can
     WORKER_CONNECTIONS = 6
     SHARE = 7  # of all connections, above which the worker gives some up; 0 while they are spread evenly
+    RETIRE_BY = 8  # 0 until it is told to retire; then the moment (time.monotonic()), infinity for no limit
     # the worker says what it does
-    SLOTS = 8  # the master's word until the worker has one
-    BUSY = 9
-    CONNECTIONS = 10
-    LAG_SECONDS = 11
-    BLOCKING_MODULES = 12  # bitmap over blocking_modules.MODULES
-    REACHED_MAX_REQUESTS = 13
-    REQUESTS_UNKNOWN = 14  # 1 where the class serves them by code of its own, in which nobody counts
-    OVERDUE = 15  # of Overdue
+    SLOTS = 9  # the master's word until the worker has one
+    BUSY = 10
+    CONNECTIONS = 11
+    LAG_SECONDS = 12
+    BLOCKING_MODULES = 13  # bitmap over blocking_modules.MODULES
+    REACHED_MAX_REQUESTS = 14
+    RETIRES = 15  # 1 as soon as it accepts no more, told by the master or not
+    OLDEST_REQUEST_SINCE = 16  # time.monotonic() of the oldest request inside the app; means nothing while none is
+    OLD_REQUESTS = 17  # how many requests inside the app have begun before that
+    REQUESTS_UNKNOWN = 18  # 1 where the class serves them by code of its own, in which nobody counts
+    OVERDUE = 19  # of Overdue
     # the master says, for workers whose app has taken SIGTERM over
-    TOLD_TO_RETIRE = 16
+    TOLD_TO_RETIRE = 20
     # counters: the worker's
-    REQUESTS = 17
+    REQUESTS = 21
     DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
     DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
     QUEUE_BUCKETS = DURATION_SECONDS + 1

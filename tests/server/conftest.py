@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -201,6 +202,64 @@ class RunningServer:
         finally:
             self.process.kill()
             self.process.wait()
+
+
+class WebSocket:
+    """A client's end of a websocket; what it sends is short."""
+
+    def __init__(self, port: int, path: str = "/ws") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._stream = self._socket.makefile("rb")
+        key = base64.b64encode(os.urandom(16)).decode()
+        self._socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        assert b" 101 " in self._stream.readline()
+        while self._stream.readline().strip():
+            pass
+
+    def send(self, text: bytes, opcode: int = 1) -> None:
+        """Send one frame, by default a text."""
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(text))
+        self._socket.sendall(bytes([0x80 | opcode, 0x80 | len(text)]) + mask + masked)
+
+    def receive(self) -> tuple[int, bytes]:
+        """Return the next frame's opcode and content; 8 and the code in two bytes is a close, 0 a cut connection."""
+        head = self._stream.read(2)
+        return (head[0] & 0x0F, self._stream.read(head[1])) if head else (0, b"")
+
+    def echo(self, text: bytes) -> bytes:
+        """Send a text, and return what comes back."""
+        self.send(text)
+        return self.receive()[1]
+
+    def close_code(self) -> int:
+        """Wait for the server's close frame, answer it, and return its code; 0 where the connection just ends."""
+        opcode, content = self.receive()
+        if opcode != 8:
+            return 0
+        self.send(content[:2], opcode)
+        return int.from_bytes(content[:2], "big")
+
+    def end(self) -> None:
+        """Leave without a word."""
+        self._stream.close()
+        self._socket.close()
+
+
+@pytest.fixture
+def websocket() -> Iterator[Callable[..., WebSocket]]:
+    """Open websockets to a port; they end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def connect(port: int, path: str = "/ws") -> WebSocket:
+            client = WebSocket(port, path)
+            stack.callback(client.end)
+            return client
+
+        yield connect
 
 
 @pytest.fixture

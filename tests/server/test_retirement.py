@@ -12,20 +12,141 @@ import pytest
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("settings", [("sync", 1), ("gthread", 1, 4), ("gevent", 1)])
-def test_a_worker_that_does_not_come_to_an_end_is_ended_after_the_graceful_timeout(launch, until, settings):
-    server = launch("--timeout", "0", "--graceful-timeout", "2")
+SETTINGS = [("sync", 1), ("gthread", 1, 4), ("gevent", 1), ("eventlet", 1), ("tornado", 1), ("asgi", 1, 4)]
+every_class = pytest.mark.parametrize("settings", SETTINGS, ids=[settings[0] for settings in SETTINGS])
+HOOKS = """
+import atexit
+from pathlib import Path
+
+def post_worker_init(worker):
+    atexit.register(Path("atexit").touch)
+
+def worker_exit(server, worker):
+    Path("worker_exit").touch()
+
+def child_exit(server, worker):
+    Path("child_exit").touch()
+"""
+
+
+@every_class
+def test_a_change_waits_for_a_request_that_takes_longer_than_every_time_limit(launch, until, asking, settings):
+    server = launch("--timeout", "0", "--graceful-timeout", "1", "--keep-alive", "1")
     server.configure(*settings)
-    (stuck,) = server.workers()
-    endless = threading.Thread(target=ask_in_vain, args=(server, "/?60"))
-    endless.start()
-    until(lambda: server.metric("worker_busy_slots", worker="0") == 1)
+    asked = asking(server, "/?5")
+    until(lambda: server.metric("worker_busy_slots", worker="0") == 1 or settings[0] == "tornado")
 
     server.configure("gthread", 1, 2)
 
-    endless.join(timeout=10)
-    assert not endless.is_alive()
+    assert asked() == 200
+    assert "CRITICAL" not in server.log()
+    assert server.metric("worker_exits_total", reason="timeout") == 0
+
+
+@every_class
+def test_a_worker_that_a_change_replaces_is_ended_after_the_retire_timeout_if_there_is_one(
+    launch, until, asking, settings
+):
+    server = launch("--timeout", "0", "--graceful-timeout", "60", "--retire-timeout", "1")
+    server.configure(*settings)
+    (stuck,) = server.workers()
+    asked = asking(server, "/?60")
+    until(lambda: server.metric("worker_busy_slots", worker="0") == 1 or settings[0] == "tornado")
+
+    server.configure("gthread", 1, 2)
+
+    assert asked() != 200
     assert stuck not in server.workers()
+    assert "CRITICAL" not in server.log()
+    assert server.metric("worker_exits_total", reason="timeout") == 0
+
+
+@every_class
+def test_what_a_worker_does_at_its_exit_is_done_when_the_server_ends_with_a_request_in_flight(
+    launch, until, asking, tmp_path, settings
+):
+    (tmp_path / "gunicorn.conf.py").write_text(HOOKS)
+    flags = ("--timeout", "0", "--graceful-timeout", "1")
+    if settings[0] == "asgi":  # a thread of the bridge to a WSGI app that is stuck holds up the end of any Python
+        server = launch(*flags, "--worker-class", "asgi", app="asgi_serving:app")
+    else:
+        server = launch(*flags)
+        server.configure(*settings)
+    done = [tmp_path / name for name in ("atexit", "worker_exit", "child_exit")]
+    for file in done:
+        file.unlink(missing_ok=True)  # those of the first workers
+    asking(server, "/?60")
+    until(lambda: server.metric("worker_busy_slots", worker="0") == 1 or settings[0] == "tornado")
+
+    server.signal(signal.SIGTERM)
+
+    assert server.process.wait(timeout=20) == 0
+    assert [file.name for file in done if not file.exists()] == []
+    assert "CRITICAL" not in server.log()
+
+
+def test_a_worker_that_retires_because_of_a_change_has_the_graceful_timeout_once_the_server_ends(launch, until, asking):
+    server = launch("--timeout", "0", "--graceful-timeout", "6")
+    server.configure("gthread", 1, 4)
+    soon, never = asking(server, "/?4"), asking(server, "/?60")
+    until(lambda: server.metric("worker_busy_slots", worker="0") == 2)
+    server.signal(signal.SIGHUP)
+    until(lambda: server.switches("done") == 2 and server.metric("workers", state="retiring") == 1)
+
+    server.signal(signal.SIGTERM)
+
+    assert server.process.wait(timeout=20) == 0
+    assert soon() == 200
+    assert never() != 200
+
+
+def test_a_worker_that_somebody_else_ends_has_a_successor_at_once_and_finishes_its_requests(launch, until, asking):
+    server = launch("--timeout", "0", "--graceful-timeout", "1")
+    server.configure("gthread", 1, 4)
+    (worker,) = server.workers()
+    asked = asking(server, "/?5")
+    until(lambda: server.metric("worker_busy_slots", worker="0") == 1)
+
+    os.kill(worker, signal.SIGTERM)
+
+    until(lambda: server.metric("workers", state="retiring") == server.metric("workers", state="ready") == 1)
+    assert server.get()[0] == 200
+    assert asked() == 200
+    until(lambda: server.settled(1))
+
+
+def test_all_workers_are_replaced_though_each_has_a_long_request(launch, until, asking):
+    server = launch("--graceful-timeout", "1", "--keep-alive", "1", "--worker-class", "gevent", "--workers", "3")
+    asked = [asking(server, "/?15") for _ in range(9)]
+    until(lambda: server.total("worker_busy_slots") == 9)
+    before = server.workers()
+
+    server.signal(signal.SIGHUP)
+
+    until(lambda: server.switches("done") == 1)
+    assert server.metric("workers", state="ready") == 3
+    assert before <= server.workers()
+    assert [each() for each in asked] == [200] * 9
+    until(lambda: server.settled(3))
+    assert server.total("worker_requests_total", code="2xx") == 9
+
+
+def test_at_the_retire_limit_a_change_waits_and_both_old_and_new_requests_are_served(launch, until, asking):
+    server = launch("--graceful-timeout", "1", "--retire-limit", "1")
+    server.configure("gthread", 1, 4)
+    first = asking(server, "/?12")
+    until(lambda: server.metric("worker_busy_slots", worker="0") == 1)
+    server.configure("gthread", 1, 8)  # in place
+    server.signal(signal.SIGHUP)
+    until(lambda: server.metric("workers", state="retiring") == 1 and server.switches("done") == 3)
+
+    server.signal(signal.SIGHUP)
+
+    until(lambda: "waits for requests that take long: 1 processes retire" in server.log())
+    assert server.get()[0] == 200
+    assert server.switches("done") == 3
+    assert first() == 200
+    until(lambda: server.switches("done") == 4 and server.settled(1))
 
 
 @pytest.mark.parametrize("worker_class", ["sync", "gthread", "gevent"])
@@ -69,7 +190,31 @@ def test_more_workers_than_can_be_measured_are_refused_at_the_start(start):
     assert "workers is 5000, but must be at most 1024" in server.log()
 
 
-def ask_in_vain(server, path):
-    """Ask for what never comes: however the connection ends is all right."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        server.get(path)
+@pytest.fixture
+def asking():
+    """Ask on a thread; what comes back waits for the end and returns the status, or 0 where there is no answer."""
+    threads = []
+
+    def ask(server, path):
+        answer = []
+
+        def wait():
+            with (
+                contextlib.suppress(OSError, http.client.HTTPException),
+                contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection,
+            ):
+                connection.request("GET", path)
+                answer.append(connection.getresponse().status)
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        threads.append(thread)
+
+        def status():
+            thread.join(timeout=60)
+            assert not thread.is_alive()
+            return answer[0] if answer else 0
+
+        return status
+
+    return ask

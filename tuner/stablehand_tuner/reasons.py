@@ -37,6 +37,10 @@ class Reason(str, enum.Enum):
     CANARY_RUNNING = "CanaryRunning", "One pod tries a change; it is compared with its siblings."
     TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
     TRIAL_AGAIN = "TrialAgain", "The settings before a change run once more, because the verdict was not clear."
+    LONG_REQUESTS = (
+        "LongRequests",
+        "Workers that earlier changes replaced still serve long requests: changes that need processes wait.",
+    )
     REFUSED_BEFORE = "RefusedBefore", "A server refused exactly these settings before."
 
     # recommend and apply

@@ -11,6 +11,7 @@ from gunicorn.config import Config, Setting, validate_bool, validate_pos_int, va
 
 from stablehand_server.config import container_defaults, metrics_address
 from stablehand_server.config.metrics_address import Address
+from stablehand_server.shared_memory import INDEXES
 
 if TYPE_CHECKING:
     import argparse
@@ -66,6 +67,18 @@ def number_of_workers(value: Any) -> int:
     if isinstance(value, str) and value.strip().lower() == container_defaults.AUTO:
         return container_defaults.of_this_process().workers
     return int(validate_pos_int(value))
+
+
+def number_of_processes(value: Any) -> int:
+    """Return how many processes may retire at once; 0 leaves it to the server.
+
+    Raises:
+        ValueError: when it is negative, or more than can be measured.
+    """
+    number = int(validate_pos_int(value))
+    if number > INDEXES:
+        raise ValueError(f"retire_limit is {number}, but must be at most {INDEXES}")
+    return number
 
 
 class _InOwnSection:
@@ -146,6 +159,37 @@ class BootTimeout(_InOwnSection, Setting):  # noqa: D101
         How long a worker may take to load the app before it is given up; 0 is for ever.
 
         A change of settings whose first worker hangs is undone then; the workers that serve are not touched.
+        """
+
+
+class RetireTimeout(_InOwnSection, Setting):  # noqa: D101
+    name = "retire_timeout"
+    section = SECTION
+    cli = ("--retire-timeout",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = 0
+    desc = """\
+        How long a worker that a change replaces may finish its requests; 0 is for as long as the longest one takes.
+
+        A change is one of settings, a reload, fewer workers, max_requests or a rollback. Where the server itself ends,
+        --graceful-timeout holds instead.
+        """
+
+
+class RetireLimit(_InOwnSection, Setting):  # noqa: D101
+    name = "retire_limit"
+    section = SECTION
+    cli = ("--retire-limit",)
+    meta = "PROCESSES"
+    validator = number_of_processes
+    type = int
+    default = 0
+    desc = """\
+        How many processes may finish long requests beside the workers that serve; 0 is as many as there are workers.
+
+        While there are so many, the next change waits. Requests are never cut for it.
         """
 
 

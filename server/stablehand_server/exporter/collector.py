@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -127,15 +128,18 @@ def _worker_gauges(
     busy, connections, lag = (
         _gauge(metric) for metric in (names.WORKER_BUSY_SLOTS, names.WORKER_CONNECTIONS, names.WORKER_LAG_SECONDS)
     )
+    oldest, now = _gauge(names.WORKER_OLDEST_REQUEST_SECONDS), time.monotonic()
     resident, proportional = _gauge(names.WORKER_RESIDENT_MEMORY_BYTES), _gauge(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
     for index, records in by_index.items():
         labels = [str(index)]
         # an old and a new process share an index while one retires: both have clients, the newest ready one speaks
         speaker = max(records, key=lambda cells: (cells[Cell.STATE] == State.READY, cells[Cell.AGE]), default=None)
+        serves = speaker is not None and speaker[Cell.STATE] != State.RETIRING  # who retires serves nobody new
         if not any(cells[Cell.REQUESTS_UNKNOWN] for cells in records):
             busy.add_metric(labels, sum(cells[Cell.BUSY] for cells in records))
             connections.add_metric(labels, sum(cells[Cell.CONNECTIONS] for cells in records))
-            slots.add_metric(labels, 0.0 if speaker is None else speaker[Cell.SLOTS])
+            slots.add_metric(labels, speaker[Cell.SLOTS] if speaker is not None and serves else 0.0)
+            oldest.add_metric(labels, max((_oldest_request(cells, now) for cells in records), default=0.0))
             lag.add_metric(labels, 0.0 if speaker is None else speaker[Cell.LAG_SECONDS])
         if speaker is None:
             continue  # between two processes there is no class and no memory
@@ -145,7 +149,13 @@ def _worker_gauges(
             resident.add_metric(labels, process.resident_bytes)
         if process is not None and process.proportional_bytes is not None:
             proportional.add_metric(labels, process.proportional_bytes)
-    return info, slots, busy, connections, lag, resident, proportional
+    return info, slots, busy, connections, lag, oldest, resident, proportional
+
+
+def _oldest_request(cells: Sequence[float], now: float) -> float:
+    """Return for how many seconds the oldest request of a process is inside the app; 0 while none is."""
+    since = cells[Cell.OLDEST_REQUEST_SINCE]
+    return max(0.0, now - since) if cells[Cell.BUSY] and since else 0.0
 
 
 def _server_families(mapping: reading.Reading) -> Iterable[Family]:
@@ -155,6 +165,7 @@ def _server_families(mapping: reading.Reading) -> Iterable[Family]:
     for state, name in _STATE_NAMES.items():
         workers.add_metric([name], states.count(state))
     yield workers
+    yield _gauge(names.RETIRE_LIMIT, server[Server.RETIRE_LIMIT])
     yield _fixed_counter(names.WORKER_EXITS, names.EXIT_REASONS, server[Server.EXITS :])
     counted = (cells[COUNTERS.start : COUNTERS.stop] for cells in mapping.records)
     whole = [sum(column) for column in zip(_NO_COUNTS, *mapping.totals.values(), *counted, strict=True)]

@@ -21,7 +21,7 @@ from stablehand_server.config.settings_source import Reading, SettingsSource
 from stablehand_server.master import generation, lifecycle, listeners
 from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
-from stablehand_server.master.rolling_plan import Phase, Plan, plan
+from stablehand_server.master.rolling_plan import LivingWorker, Phase, Plan, plan
 from stablehand_server.master.sidecars import Sidecars
 from stablehand_server.master.supervisor import Supervisor
 from stablehand_server.master.switching import Switching
@@ -31,6 +31,8 @@ from stablehand_server.workers import class_of
 from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings, WorkerClass
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from stablehand_server.master.supervisor import Ending
     from stablehand_server.workers.common.base import MeasuredWorker
 
@@ -50,6 +52,7 @@ class LiveArbiter(Supervisor):
         self._footing: Footing  # of the target, and of what serves
         self._serving_footing: Footing
         self._paused = False  # by SIGWINCH
+        self._waits = False  # the change goes on when requests that take long have come to their end
         self._balance = Balance()
         super().__init__(app)
 
@@ -86,8 +89,9 @@ class LiveArbiter(Supervisor):
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for signals, but not so long that the settings file or a switch has to wait."""
-        settled = self._switching.settled and all(lifecycle.phase(w) is Phase.READY for w in self.WORKERS.values())
-        return list(super().wait_for_signals(min(timeout, _PASS_SECONDS if settled else _SWITCHING_PASS_SECONDS)))
+        moving = any(w.phase is Phase.BOOTING or (w.phase is Phase.RETIRING and not w.kept) for w in self._living())
+        calm = not moving and (self._switching.settled or self._waits)
+        return list(super().wait_for_signals(min(timeout, _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS)))
 
     def manage_workers(self) -> None:
         """Take one step towards what is wanted."""
@@ -96,6 +100,7 @@ class LiveArbiter(Supervisor):
             self._switch_to(wanted)
         self._follow_control_socket()
         self._note_first_heartbeats()
+        self.note_untold_retirements()
         self._carry_out(self._plan())
         self.ensure_children()
         self._report()
@@ -179,7 +184,8 @@ class LiveArbiter(Supervisor):
             serving = (each for each in self.WORKERS.values() if lifecycle.phase(each) is Phase.READY)
             self._balance.look((each.assignment.record for each in serving), time.monotonic())
         waiting, limit = backlog(self.LISTENERS)
-        self.slots.write_server(Server.WORKERS, [self._switching.target.workers, waiting, limit])
+        limits = [waiting, limit, self._retire_limit(self._living())]
+        self.slots.write_server(Server.WORKERS, [self._switching.target.workers, *limits])
         active = sum(worker.retiring_since is None for worker in self.WORKERS.values())
         if active != self._last_logged_active_worker_count:
             self._last_logged_active_worker_count = active
@@ -290,16 +296,30 @@ class LiveArbiter(Supervisor):
     # Target → workers -------------------------------------------------------------------------------------------------
 
     def _plan(self) -> Plan:
-        workers = lifecycle.living(self.WORKERS)
+        workers = self._living()
         if self._paused:
             return Plan(retire=tuple(each.pid for each in workers if each.phase is not Phase.RETIRING))
         surge: Literal[0, 1] = 1
         if not self._switching.settled or any(each.spent for each in workers):
-            surge = self._memory.surge([each.pid for each in workers if each.phase is Phase.READY])
+            surge = self._memory.surge([each.pid for each in workers if each.phase is not Phase.BOOTING])
         else:
             self._memory.forget()
         target, replaced = self._switching.target, self._switching.replaced
-        return plan(workers, generation=target.number, workers=target.workers, replaced=replaced, surge=surge)
+        return plan(
+            workers,
+            generation=target.number,
+            workers=target.workers,
+            replaced=replaced,
+            surge=surge,
+            retire_limit=self._retire_limit(workers),
+        )
+
+    def _living(self) -> list[LivingWorker]:
+        return lifecycle.living(self.WORKERS)
+
+    def _retire_limit(self, workers: Collection[LivingWorker]) -> int:
+        staying = sum(each.phase is not Phase.RETIRING for each in workers)
+        return int(self.cfg.retire_limit) or max(1, staying, self._switching.target.workers)
 
     def _carry_out(self, steps: Plan) -> None:
         for pid in steps.retire:
@@ -309,6 +329,19 @@ class LiveArbiter(Supervisor):
                 self.spawn_worker(index)
         if steps.complete and not self._switching.settled:
             self._switched()
+        self._note_waiting(steps.waits)
+
+    def _note_waiting(self, waits: bool) -> None:  # noqa: FBT001 (what it is called with is its name)
+        if waits and not self._waits:
+            retiring = sum(lifecycle.phase(each) is Phase.RETIRING for each in self.WORKERS.values())
+            self.log.warning(
+                "The change to %s waits for requests that take long: %d processes retire, beside %d that serve; "
+                "--retire-limit and the memory allow no more",
+                self._switching.target,
+                retiring,
+                len(self.WORKERS) - retiring,
+            )
+        self._waits = waits
 
     def worker_ended(self, worker: MeasuredWorker, ending: Ending) -> None:
         """Undo a switch whose worker did not boot, or try it again with more room, or boot another worker later."""

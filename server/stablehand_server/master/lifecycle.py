@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,17 +15,25 @@ if TYPE_CHECKING:
 
     from stablehand_server.workers.common.base import MeasuredWorker
 
+GRACE_MARGIN_SECONDS = 2.0  # beyond its grace a worker has so long for its exit: hooks, atexit, ASGI's lifespan
 _SECONDS_BETWEEN_SIGNALS = 1.0
-_SECONDS_AFTER_GRACE = 2.0  # a worker ends itself after graceful_timeout; this much later it cannot
+# From the end of the workers' grace until none of them lives.
+LAST_SECONDS = GRACE_MARGIN_SECONDS + _SECONDS_BETWEEN_SIGNALS
+LONG_REQUEST_SECONDS = 5.0  # such a request may as well take for hours
+_SECONDS_AFTER_LINGERING = 1.0  # by then idle connections are closed: what is left is requests, or websockets
 _ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to go before its first heartbeat
+_REMINDING_SECONDS = 10.0  # for a class of the user's own, which may not say that it has heard
 
 
 class Patience(NamedTuple):
-    """For how many seconds a worker may boot, finish what it has, and be without a heartbeat; 0 is for ever."""
+    """For how many seconds a worker may boot, and be without a heartbeat; 0 is for ever.
+
+    `ends`: the server itself ends, and signals are repeated until they work.
+    """
 
     boot: float
-    graceful: float
     timeout: float
+    ends: bool = False
 
 
 def phase(worker: MeasuredWorker) -> Phase:
@@ -36,6 +45,7 @@ def phase(worker: MeasuredWorker) -> Phase:
 
 def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
     """Return what the plan needs to know of the workers, given by their process ids."""
+    now = time.monotonic()
     return [
         LivingWorker(
             pid,
@@ -44,6 +54,8 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
             phase(worker),
             worker.age,
             spent=_is_spent(worker.assignment.record.cells),
+            long=_has_long_request(worker, now),
+            kept=_is_kept(worker, now),
         )
         for pid, worker in workers.items()
     ]
@@ -56,6 +68,19 @@ def serves(worker: MeasuredWorker, now: float) -> bool:
     return worker.ready or (not worker.aborted and worker.tmp.last_update() <= now)
 
 
+def _has_long_request(worker: MeasuredWorker, now: float) -> bool:
+    cells = worker.assignment.record.cells
+    since = cells[Cell.OLDEST_REQUEST_SINCE]
+    return bool(cells[Cell.BUSY] and since) and now - since > LONG_REQUEST_SECONDS
+
+
+def _is_kept(worker: MeasuredWorker, now: float) -> bool:
+    if worker.retiring_since is None:
+        return False
+    idle_until = worker.retiring_since + worker.linger_seconds() + _SECONDS_AFTER_LINGERING
+    return now > idle_until or _has_long_request(worker, now)
+
+
 def note_first_heartbeat(worker: MeasuredWorker) -> bool:
     """Tell whether the worker has beaten for the first time since the last call; if so, it is ready."""
     if worker.ready or not serves(worker, time.monotonic()):
@@ -66,22 +91,39 @@ def note_first_heartbeat(worker: MeasuredWorker) -> bool:
     return True
 
 
-def note_retirement(worker: MeasuredWorker) -> None:
-    """Note that the worker is told to finish what it has and go."""
+def note_retirement(worker: MeasuredWorker, until: float) -> None:
+    """Note that the worker is told to finish what it has and go.
+
+    Args:
+        worker: one that serves, or retires already: then an earlier end counts.
+        until: when it must have finished, on time.monotonic()'s clock; infinity for no limit.
+    """
+    cells = worker.assignment.record.cells
+    cells[Cell.RETIRE_BY] = min(until, cells[Cell.RETIRE_BY] or until)
     if worker.retiring_since is None:
         worker.retiring_since = worker.told_to_retire_at = time.monotonic()
-        worker.assignment.record.cells[Cell.STATE] = State.RETIRING
-        worker.assignment.record.cells[Cell.TOLD_TO_RETIRE] = 1.0
+        cells[Cell.STATE] = State.RETIRING
+        cells[Cell.TOLD_TO_RETIRE] = 1.0
+
+
+def retires_untold(worker: MeasuredWorker) -> bool:
+    """Tell whether the worker accepts no more by itself: somebody else has signalled it, or the app has."""
+    return worker.ready and worker.retiring_since is None and bool(worker.assignment.record.cells[Cell.RETIRES])
+
+
+def overstays(worker: MeasuredWorker, now: float) -> bool:
+    """Tell whether the worker still lives though the time for its exit is over as well."""
+    return worker.retiring_since is not None and now > _retire_by(worker) + GRACE_MARGIN_SECONDS
 
 
 def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal.Signals | None:
     """Return the signal that a worker needs now that takes too long, or None.
 
-    SIGABRT and, a little later, SIGKILL end one that does not beat, hangs while it boots, or does not come to an end;
+    SIGABRT and, a little later, SIGKILL end one that does not beat, hangs while it boots, or overstays its retirement;
     SIGTERM reminds one that retires: a signal that comes before a worker has its handlers is lost.
     """
     if _is_overdue(worker, patience, now):
-        if not worker.aborted:
+        if not worker.aborted and not worker.overstays:
             return signal.SIGABRT
         return signal.SIGKILL if now - worker.aborted_at > _SECONDS_BETWEEN_SIGNALS else None
     if worker.retiring_since is None:
@@ -89,7 +131,10 @@ def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal
     # It has accepted nothing, and never will: once told to retire, no class accepts. So nobody loses a request.
     if not serves(worker, now) and now - worker.retiring_since > _ABANDONED_BOOT_SECONDS:
         return signal.SIGKILL
-    return signal.SIGTERM if now - worker.told_to_retire_at > _SECONDS_BETWEEN_SIGNALS else None
+    if now - worker.told_to_retire_at <= _SECONDS_BETWEEN_SIGNALS:
+        return None
+    heard = worker.assignment.record.cells[Cell.RETIRES] or now - worker.retiring_since > _REMINDING_SECONDS
+    return signal.SIGTERM if patience.ends or not heard else None
 
 
 def _is_spent(cells: memoryview[float]) -> bool:
@@ -97,11 +142,14 @@ def _is_spent(cells: memoryview[float]) -> bool:
 
 
 def _is_overdue(worker: MeasuredWorker, patience: Patience, now: float) -> bool:
+    if overstays(worker, now):
+        return True
     if not worker.ready:
         return bool(patience.boot) and now - worker.spawned_at > patience.boot
-    if worker.retiring_since is not None:
-        if worker.assignment.record.cells[Cell.OVERDUE] == Overdue.ONLY:
-            return True
-        if now - worker.retiring_since > patience.graceful + _SECONDS_AFTER_GRACE:
-            return True
+    if worker.retiring_since is not None and worker.assignment.record.cells[Cell.OVERDUE] == Overdue.ONLY:
+        return True
     return bool(patience.timeout) and now - worker.tmp.last_update() > patience.timeout
+
+
+def _retire_by(worker: MeasuredWorker) -> float:
+    return worker.assignment.record.cells[Cell.RETIRE_BY] or math.inf

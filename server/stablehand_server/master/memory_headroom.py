@@ -38,14 +38,16 @@ class MemoryHeadroom:
         self._was_exceeded = False
         self._surge: Literal[0, 1] = 1
         self._next_reading = 0.0
+        self._measured: frozenset[int] = frozenset()  # one process more, and the last reading tells nothing
         self._said = False
 
     def surge(self, workers: Collection[int]) -> Literal[0, 1]:
         """Return by how many processes the switch may exceed the number of workers, given their process ids."""
         now = time.monotonic()
-        if self._was_exceeded or not workers or now < self._next_reading:
+        known = frozenset(workers)
+        if self._was_exceeded or not known or (now < self._next_reading and known == self._measured):
             return self._surge
-        self._next_reading = now + _SECONDS_BETWEEN_READINGS
+        self._next_reading, self._measured = now + _SECONDS_BETWEEN_READINGS, known
         headroom = self._cgroup.memory_headroom_bytes()
         if headroom is not None:
             self._decide(headroom, _largest(workers))

@@ -5,6 +5,11 @@ a surge of one process; only when a new worker is ready does an old one retire. 
 the surge is zero: an old worker goes first. The same plan starts the first generation, replaces a worker that died or
 has served its number of requests, follows a changed number of workers, and undoes a switch: a rollback is a switch
 back.
+
+A worker that retires goes on for as long as its longest request takes, which nobody knows. One that has idle
+connections only is gone within seconds, and so long the next step waits for it. One that is kept beyond that counts
+against the surge no more, or a switch would never end; there is a limit on how many are kept, beyond which switches
+wait. Nobody's request is cut for it.
 """
 
 from __future__ import annotations
@@ -32,7 +37,8 @@ class LivingWorker:
     """What the plan needs to know of a worker process; `age` grows with every spawn.
 
     `spent`: it has served its max_requests, or has a request that takes too long, and goes on serving until its
-    successor is ready.
+    successor is ready. `long`: one of its requests has taken long already.
+    `kept`: it retires, and its requests take long.
     """
 
     pid: int
@@ -41,19 +47,32 @@ class LivingWorker:
     phase: Phase
     age: int
     spent: bool = False
+    long: bool = False
+    kept: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What to do now. `complete`: the wanted generation is all there and ready, and every other worker retires."""
+    """What to do now.
+
+    `complete`: the wanted generation is all there and ready, and every other worker retires. `waits`: it is not, and
+    nothing goes on before a request has come to its end, for there are as many processes as may be.
+    """
 
     spawn: tuple[int, ...] = ()  # worker indexes
     retire: tuple[int, ...] = ()  # process ids
     complete: bool = False
+    waits: bool = False
 
 
 def plan(
-    living: Collection[LivingWorker], *, generation: int, workers: int, replaced: int, surge: Literal[0, 1] = 1
+    living: Collection[LivingWorker],
+    *,
+    generation: int,
+    workers: int,
+    replaced: int,
+    surge: Literal[0, 1] = 1,
+    retire_limit: int,
 ) -> Plan:
     """Return the next step towards `workers` workers of a generation, at the indexes 0 to workers - 1.
 
@@ -63,39 +82,56 @@ def plan(
         workers: how many workers it should have; with none, all that live retire.
         replaced: how many workers of other generations served when the switch began. Of them so many stay as the share
             of new ones that are not ready yet: none of the old capacity goes before the new has come.
-        surge: by how many processes all together, retiring ones too, may exceed the larger generation: memory is the
-            limit that kills. With 0 one old worker, and only one at a time, goes before its successor comes.
+        surge: by how many processes all together, those too that end soon, may exceed the larger generation: memory is
+            the limit that kills. With 0 one old worker, and only one at a time, goes before its successor comes; one
+            that has a long request does not, and those that are kept count too.
+        retire_limit: how many processes may retire at once, at least one; then nobody else is told to.
     """
     staying = [worker for worker in living if worker.phase is not Phase.RETIRING]
+    retiring = len(living) - len(staying)
+    kept = sum(worker.kept for worker in living if worker.phase is Phase.RETIRING)
     old = [worker for worker in staying if worker.generation != generation]
     new, spent, surplus = _sorted_out([w for w in staying if w.generation == generation], workers)
     ready = {index for index, worker in new.items() if worker.phase is Phase.READY}
     relieved = [worker for worker in spent if worker.index in ready]
     waiting = [worker for worker in spent if worker.index not in ready]
     serving = ready.union(worker.index for worker in waiting)
+    unhurried = all(worker.phase is not Phase.BOOTING for worker in new.values())
 
     # A float may come out one too many.
     keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers)) if workers else 0
-    # First those that serve nothing, then those whose successor is ready, then the oldest.
-    old.sort(key=lambda w: (w.phase is not Phase.BOOTING, w.index not in ready, w.age))
-    going = old[: max(0, len(old) - keep)]
-    retire = [*surplus, *relieved, *going]
+    # First those that serve nothing, then those that end soon, those whose successor is ready, and the oldest.
+    old.sort(key=lambda w: (w.phase is not Phase.BOOTING, w.long, w.index not in ready, w.age))
+    retire = _within([*surplus, *relieved, *old[: max(0, len(old) - keep)]], retire_limit - retiring)
+    going = {worker.pid for worker in retire}
 
     missing = [index for index in range(workers) if index not in new]
     gaps = [index for index in missing if index not in serving]
-    if not old and gaps:
-        spawn = gaps if surge else gaps[: max(0, workers - len(living))]  # nobody serves there: all at once
+    if not old and gaps:  # nobody serves there: all at once
+        spawn = gaps if surge else gaps[: max(0, workers - len(living))]
+        if not staying and retiring == kept and not spawn:
+            spawn = gaps[:1]  # nobody serves at all, nor will memory be free soon: that is the greater harm
     else:
         most = max(replaced, workers) + surge
-        unhurried = len(ready) == len(new)  # none boots
-        spawn = missing[:1] if unhurried and len(living) < most else []
-        if missing and unhurried and not spawn and not retire and len(staying) == len(living) and not surge:
-            retire = [next(iter([*old, *waiting]))]  # old first
+        room = most - (len(living) - kept if surge else len(living))
+        allowed = retiring < retire_limit or len(staying) < min(replaced, workers)  # or one has died
+        spawn = missing[:1] if unhurried and room > 0 and allowed else []
+        if missing and unhurried and not spawn and not retire and not retiring and not surge:
+            retire = [each for each in (*old, *waiting) if not each.long][:1]  # old first
+    complete = len(serving) == workers and going.issuperset(worker.pid for worker in (*old, *surplus))
     return Plan(
         spawn=tuple(spawn),
         retire=tuple(worker.pid for worker in retire),
-        complete=len(serving) == workers and len(going) == len(old),
+        complete=complete,
+        waits=not (complete or spawn or retire) and unhurried and retiring == kept,
     )
+
+
+def _within(going: Collection[LivingWorker], room: int) -> list[LivingWorker]:
+    """Return those that may be told to go: all that serve nothing yet, and of the others so many, long ones last."""
+    unserving = [worker for worker in going if worker.phase is Phase.BOOTING]
+    others = sorted((worker for worker in going if worker.phase is not Phase.BOOTING), key=lambda w: w.long)
+    return [*unserving, *others[: max(0, room)]]
 
 
 def _sorted_out(

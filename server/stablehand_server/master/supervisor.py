@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gunicorn.arbiter import Arbiter
 
 from stablehand_server.linux.cgroup import Cgroup
-from stablehand_server.master import exits, lifecycle, listeners
+from stablehand_server.master import exits, generation, lifecycle, listeners
 from stablehand_server.master.backoff import GrowingPause
 from stablehand_server.master.lifecycle import Patience
 from stablehand_server.master.memory_headroom import MemoryHeadroom
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _SHORTEST_RESPAWN_SECONDS = 1.0
 _LONGEST_RESPAWN_SECONDS = 30.0
+_KILLED_SECONDS = 1.0  # for the kernel to end what was killed
+_SECONDS_BETWEEN_REAPS = 0.01
 _CLASSES = list(WorkerClass)
 
 
@@ -138,12 +141,19 @@ class Supervisor(Arbiter):
     def murder_workers(self) -> None:
         """End workers that do not beat, hang while they boot, or do not come to an end."""
         now = time.monotonic()
-        patience = Patience(float(self.cfg.boot_timeout), float(self.cfg.graceful_timeout), float(self.timeout))
+        # As with gunicorn, --timeout ends nobody while the server itself ends: --graceful-timeout does.
+        timeout = 0.0 if self._stopping else float(self.timeout)
+        patience = Patience(float(self.cfg.boot_timeout), timeout, ends=self._stopping)
         for pid, worker in list(self.WORKERS.items()):
             due = lifecycle.signal_due(worker, patience, now)
             if due is signal.SIGABRT:
-                self.log.critical("WORKER TIMEOUT (pid:%s)%s", pid, "" if worker.ready else " while it booted")
-                worker.aborted, worker.aborted_at = True, now
+                worker.aborted_at = now
+                if lifecycle.overstays(worker, now):
+                    worker.overstays = True
+                    self.log.warning("Worker (pid:%s) has not come to an end in its time: it is ended", pid)
+                else:
+                    worker.aborted = True
+                    self.log.critical("WORKER TIMEOUT (pid:%s)%s", pid, "" if worker.ready else " while it booted")
             elif due is signal.SIGTERM:
                 worker.told_to_retire_at = now
                 due = self._reminder
@@ -151,9 +161,19 @@ class Supervisor(Arbiter):
                 self.kill_worker(pid, due)
 
     def retire_worker(self, pid: int) -> None:
-        """Tell a worker to finish what it has, and go."""
-        lifecycle.note_retirement(self.WORKERS[pid])
+        """Tell a worker to finish what it has, and go, in as much time as --retire-timeout allows."""
+        lifecycle.note_retirement(self.WORKERS[pid], self._end_of_retirement())
         self.kill_worker(pid, signal.SIGTERM)
+
+    def note_untold_retirements(self) -> None:
+        """Note which workers accept no more by themselves: they have as much time as those that were told."""
+        for worker in self.WORKERS.values():
+            if lifecycle.retires_untold(worker):
+                lifecycle.note_retirement(worker, self._end_of_retirement())
+
+    def _end_of_retirement(self) -> float:
+        seconds = float(self.cfg.retire_timeout)
+        return time.monotonic() + seconds if seconds else math.inf
 
     def reap_workers(self) -> None:
         """Take leave of every child that has ended."""
@@ -216,17 +236,26 @@ class Supervisor(Arbiter):
             self.log.error("The dirty arbiter cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
-        """Stop: readiness falls first, then the workers finish what they have."""
+        """Stop: readiness falls first, then the workers finish what they have, within --graceful-timeout.
+
+        gunicorn kills at the very moment at which that ends, and so before a worker's exit: atexit, worker_exit, ASGI's
+        lifespan. Here that has a time of its own.
+        """
         self._stopping = True
         self._reminder = signal.SIGTERM if graceful else signal.SIGQUIT
         self.slots.server[Server.STOPPING] = 1.0
+        grace = float(self.cfg.graceful_timeout)
         for worker in self.WORKERS.values():
-            lifecycle.note_retirement(worker)
+            lifecycle.note_retirement(worker, time.monotonic() + grace)
         for listener in self.handed_over:
             listener.close()
         # gunicorn removes the files of all Unix sockets that it closes.
         self.LISTENERS = [each for each in self.LISTENERS if each not in self.handed_over]
+        known, self.cfg = self.cfg, generation.copied(self.cfg)
+        self.cfg.set("graceful_timeout", math.ceil(grace + lifecycle.LAST_SECONDS))
         super().stop(graceful)
+        self.cfg = known
+        self._await_the_killed()
         if self._sidecars is not None:
             self._sidecars.stop()
 
@@ -246,6 +275,13 @@ class Supervisor(Arbiter):
         config = generation.config
         numbers = [_class_number(generation), generation.workers, config.threads, config.worker_connections]
         self.slots.write_server(start, numbers)
+
+    def _await_the_killed(self) -> None:
+        """Reap those that have just been killed: the hook child_exit is called for every worker."""
+        until = time.monotonic() + _KILLED_SECONDS
+        while self.WORKERS and time.monotonic() < until:
+            self.reap_workers()
+            time.sleep(_SECONDS_BETWEEN_REAPS)
 
     def _take_leave(self, worker: MeasuredWorker, status: int, reason: str, cpu_seconds: tuple[float, float]) -> None:
         if os.waitstatus_to_exitcode(status) != 0 and reason not in {"retired", "max_requests"}:

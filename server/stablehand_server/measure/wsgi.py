@@ -34,6 +34,9 @@ _DURATION_BUCKETS = int(Cell.DURATION_BUCKETS)
 _DURATION_SECONDS = int(Cell.DURATION_SECONDS)
 _QUEUE_BUCKETS = int(Cell.QUEUE_BUCKETS)
 _QUEUE_SECONDS = int(Cell.QUEUE_SECONDS)
+_OLDEST_SINCE = int(Cell.OLDEST_REQUEST_SINCE)
+_OLD = int(Cell.OLD_REQUESTS)
+_CLOCK_READINGS_SECONDS = 5e-6  # between a request's beginning and the reading of the clock that times it
 
 # struct tcp_info (include/uapi/linux/tcp.h): tcpi_last_data_recv, milliseconds since the last data arrived.
 _TCP_INFO = (socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 0), 56)  # up to and with that field
@@ -69,10 +72,24 @@ class UnlockedRecorder:
         cells[_REQUESTS + code] += 1.0
         cells[_DURATION_BUCKETS + bucket] += 1.0
         cells[_DURATION_SECONDS] += seconds
+        if cells[_OLD] and monotonic() - seconds <= cells[_OLDEST_SINCE] + _CLOCK_READINGS_SECONDS:
+            cells[_OLD] -= 1.0
 
     def abandon(self, seconds: float, code: int) -> None:
         """Record as `leave` does, from a finalizer: between two steps of any other code of the thread."""
         self.leave(seconds, code)  # whose steps nothing comes in between of
+
+
+def note_oldest_request(cells: memoryview[float], now: float) -> None:
+    """Publish since when the oldest request is inside the app: a worker calls this a few times a second.
+
+    No request is remembered by itself, which would cost each of them. The requests that are inside at one moment are
+    counted down as they leave; as long as some are left, the oldest is older than that moment. When all have left, the
+    next look begins with those that are inside then. So the age is right but for a look's distance.
+    """
+    busy = cells[_BUSY]
+    if not busy or not cells[_OLD]:
+        cells[_OLDEST_SINCE], cells[_OLD] = now, busy
 
 
 class RequestRecorder(UnlockedRecorder):

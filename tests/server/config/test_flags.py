@@ -39,6 +39,8 @@ def test_defaults_suit_a_container(application, monkeypatch):
     assert config.settings_file == []
     assert config.metrics_bind == ("0.0.0.0", 9464)
     assert config.boot_timeout == 120
+    assert config.retire_timeout == 0
+    assert config.retire_limit == 0
     assert config.request_timeout == 0
     assert config.autotune is False
     assert config.control_socket_disable is True
@@ -67,6 +69,8 @@ def test_a_configuration_file_may_give_the_metrics_address_as_text_number_or_pai
         (("--metrics-bind", "127.0.0.1:99999"), "is no address: HOST:PORT is needed"),
         (("--metrics-bind", "unix:/tmp/socket"), "is no address: HOST:PORT is needed"),
         (("--boot-timeout", "-1"), "must be positive: -1"),
+        (("--retire-timeout", "-1"), "must be positive: -1"),
+        (("--retire-limit", "1025"), "retire_limit is 1025, but must be at most 1024"),
     ],
 )
 def test_a_bad_value_ends_the_start_with_what_is_wrong(application, capfd, arguments, words):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
@@ -127,6 +128,34 @@ def test_the_newest_ready_process_of_an_index_speaks_and_both_count_their_client
     assert value(samples, "stablehand_worker_slots", worker="0") == 1000
     assert value(samples, "stablehand_worker_lag_seconds", worker="0") == 0.5
     assert value(samples, "stablehand_workers", state="retiring") == 1
+
+
+def test_a_process_that_retires_offers_no_slots_and_tells_how_old_its_oldest_request_is(scrape, spawn):
+    for age in (60.0, 90.0):
+        cells = spawn(0, state=State.RETIRING, worker_class=1).record.cells
+        cells[Cell.SLOTS], cells[Cell.BUSY] = 8, 1
+        cells[Cell.OLDEST_REQUEST_SINCE] = time.monotonic() - age
+    spawn(1).record.cells[Cell.OLDEST_REQUEST_SINCE] = time.monotonic() - 99.0  # nothing is inside
+    samples = scrape()
+
+    assert value(samples, "stablehand_worker_slots", worker="0") == 0
+    assert value(samples, "stablehand_worker_busy_slots", worker="0") == 2
+    assert 90.0 <= value(samples, "stablehand_worker_oldest_request_seconds", worker="0") < 99.0
+    assert value(samples, "stablehand_worker_oldest_request_seconds", worker="1") == 0
+
+
+def test_counters_stay_right_and_series_bounded_over_many_retiring_processes_of_an_index(scrape, spawn, slots):
+    workers = [spawn(0, state=State.RETIRING) for _ in range(50)]
+    for each in workers:
+        each.serve(2, 0.1)
+    before = scrape()
+    for each in workers[::2]:
+        slots.release(each.record)
+    after = scrape()
+
+    for samples in (before, after):
+        assert value(samples, "stablehand_worker_requests_total", worker="0", code="2xx") == 100
+        assert len([name for name, _ in samples if name == "stablehand_worker_oldest_request_seconds"]) == 2
 
 
 def test_a_ready_process_speaks_for_its_index_while_its_successor_boots(scrape, spawn):

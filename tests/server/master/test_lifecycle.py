@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import signal
 import time
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from stablehand_server.master.lifecycle import Patience
 from stablehand_server.master.rolling_plan import Phase
 from stablehand_server.shared_memory import Cell, Overdue, Slots, State
 
-PATIENCE = Patience(boot=10, graceful=30, timeout=5)
+PATIENCE = Patience(boot=10, timeout=5)
+ENDING = Patience(boot=10, timeout=0, ends=True)
 NOW = 1000.0
 NEVER = 2e9  # the file's time before the first beat is the wall clock's
 
@@ -19,6 +21,8 @@ NEVER = 2e9  # the file's time before the first beat is the wall clock's
 def worker(**known):
     """Return a worker that beats now, and has been ready for long."""
     record = Slots().allocate(index=3, age=7, worker_class=0, slots=1)
+    record.cells[Cell.RETIRE_BY] = known.pop("retire_by", math.inf if "retiring_since" in known else 0.0)
+    record.cells[Cell.RETIRES] = known.pop("heard", 0.0)
     beat = known.pop("beat", NOW)
     facts = {
         "age": 7,
@@ -27,6 +31,7 @@ def worker(**known):
         "retiring_since": None,
         "told_to_retire_at": 0.0,
         "aborted": False,
+        "overstays": False,
         "aborted_at": 0.0,
         "tmp": SimpleNamespace(last_update=lambda: beat),
         "assignment": SimpleNamespace(index=3, generation=2, record=record),
@@ -47,8 +52,17 @@ def worker(**known):
         (worker(retiring_since=NOW - 0.5, told_to_retire_at=NOW - 0.5), None),
         (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 0.5), None),
         (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 1.5), signal.SIGTERM),
-        (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5), signal.SIGABRT),
-        (worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5), None),  # beats
+        (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 1.5, heard=1.0), None),
+        (worker(retiring_since=NOW - 11, told_to_retire_at=NOW - 1.5), None),
+        (worker(retiring_since=NOW - 9e9, told_to_retire_at=NOW - 9e9), None),
+        (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5, retire_by=NOW - 1.5), None),
+        (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5, retire_by=NOW - 2.5), signal.SIGABRT),
+        (worker(retiring_since=NOW - 33, retire_by=NOW - 2.5, overstays=True, aborted_at=NOW - 0.5), None),
+        (worker(retiring_since=NOW - 33, retire_by=NOW - 4, overstays=True, aborted_at=NOW - 1.5), signal.SIGKILL),
+        (
+            worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5),
+            None,  # it beats
+        ),
         (
             worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 1.5, told_to_retire_at=NOW - 0.5),
             None,
@@ -63,8 +77,33 @@ def test_whoever_takes_too_long_gets_the_signal_that_is_due(who, due):
     assert lifecycle.signal_due(who, PATIENCE, NOW) is due
 
 
+def test_while_the_server_ends_signals_are_repeated_until_they_work():
+    heard = worker(retiring_since=NOW - 60, told_to_retire_at=NOW - 1.5, heard=1.0)
+
+    assert lifecycle.signal_due(heard, ENDING, NOW) is signal.SIGTERM
+
+
+def test_the_end_of_the_server_bounds_a_retirement_that_had_no_bound_and_never_lengthens_one():
+    going = worker()
+    until = going.assignment.record.cells
+
+    lifecycle.note_retirement(going, math.inf)
+    assert until[Cell.RETIRE_BY] == math.inf
+    lifecycle.note_retirement(going, NOW + 30)
+    assert until[Cell.RETIRE_BY] == NOW + 30
+    lifecycle.note_retirement(going, NOW + 60)
+    assert until[Cell.RETIRE_BY] == NOW + 30
+
+
+def test_a_worker_that_accepts_no_more_by_itself_is_found_once_it_serves():
+    assert lifecycle.retires_untold(worker(heard=1.0))
+    assert not lifecycle.retires_untold(worker())
+    assert not lifecycle.retires_untold(worker(heard=1.0, ready=False))
+    assert not lifecycle.retires_untold(worker(heard=1.0, retiring_since=NOW))
+
+
 def test_zero_seconds_are_for_ever():
-    patience = Patience(boot=0, graceful=30, timeout=0)
+    patience = Patience(boot=0, timeout=0)
 
     assert lifecycle.signal_due(worker(beat=0.0), patience, NOW) is None
     assert lifecycle.signal_due(worker(ready=False), patience, NOW) is None
@@ -84,7 +123,7 @@ def test_a_worker_is_ready_at_its_first_heartbeat_and_that_is_told_once():
 
 def test_a_worker_that_is_told_to_go_while_it_boots_is_never_shown_as_ready():
     going = worker(ready=False, beat=0.0)
-    lifecycle.note_retirement(going)
+    lifecycle.note_retirement(going, math.inf)
     lifecycle.note_first_heartbeat(going)
 
     assert lifecycle.phase(going) is Phase.RETIRING
@@ -101,7 +140,7 @@ def test_a_worker_whose_boot_was_aborted_is_never_ready():
 
 def test_a_retiring_worker_is_told_so_where_its_app_cannot_hide_it():
     going = worker()
-    lifecycle.note_retirement(going)
+    lifecycle.note_retirement(going, math.inf)
 
     assert going.assignment.record.cells[Cell.TOLD_TO_RETIRE] == 1.0
 

@@ -58,6 +58,17 @@ def test_with_room_there_is_a_surge_and_without_it_none_and_the_log_says_so_once
     assert limited(2 * resident).surge(ME) == 1
 
 
+def test_one_process_more_or_less_is_a_reason_to_read_anew_before_the_next_is_started(limited, monkeypatch):
+    monkeypatch.setattr(memory_headroom, "_SECONDS_BETWEEN_READINGS", 3600.0)
+    resident = procfs.resident_bytes(os.getpid())
+    headroom = limited(2 * resident)
+    assert headroom.surge(ME) == 1
+
+    limited(resident // 10)
+    assert headroom.surge(ME) == 1  # as read before
+    assert headroom.surge([*ME, 2**22 + 1]) == 0
+
+
 def test_file_pages_that_can_be_dropped_are_room(limited):
     resident = procfs.resident_bytes(os.getpid())
 

@@ -8,14 +8,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stablehand_server.master.rolling_plan import LivingWorker, Phase, Plan, plan
+from stablehand_server.master import rolling_plan
+from stablehand_server.master.rolling_plan import LivingWorker, Phase, Plan
 
 OLD, NEW = 1, 2
 BOOTING, READY, RETIRING = Phase
 
 
-def worker(age, index, generation=NEW, phase=READY, *, spent=False):
-    return LivingWorker(100 + age, index, generation, phase, age, spent)
+def worker(age, index, generation=NEW, phase=READY, *, spent=False, long=False, kept=False):
+    return LivingWorker(100 + age, index, generation, phase, age, spent, long, kept)
+
+
+def kept(age, index=0):
+    return worker(age, index, OLD, RETIRING, kept=True)
+
+
+def plan(living, *, workers, retire_limit=None, **known):
+    staying = sum(each.phase is not RETIRING for each in living)
+    limit = max(staying, workers) if retire_limit is None else retire_limit
+    return rolling_plan.plan(living, workers=workers, retire_limit=limit, **known)
 
 
 def olds(count):
@@ -168,6 +179,58 @@ def test_of_two_spent_workers_of_an_index_one_goes_at_once():
     assert plan(living, generation=NEW, workers=1, replaced=0).retire == (102,)
 
 
+def test_a_process_that_is_kept_for_long_requests_does_not_hold_up_the_switch():
+    living = [kept(0), worker(1, 1, OLD), worker(5, 0)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=2) == Plan(spawn=(1,))
+
+
+def test_at_the_limit_of_retiring_processes_the_next_change_waits_and_everybody_serves_on():
+    living = [kept(0), kept(1), *olds(4)[2:]]
+
+    assert plan(living, generation=NEW, workers=2, replaced=2, retire_limit=2) == Plan(waits=True)
+    assert plan(living, generation=NEW, workers=2, replaced=2, retire_limit=3) == Plan(spawn=(0,))
+
+
+def test_at_the_limit_a_worker_that_died_is_replaced_all_the_same():
+    assert plan([kept(0), kept(1), worker(5, 0)], generation=NEW, workers=2, replaced=0, retire_limit=2).spawn == (1,)
+    mixed = [kept(0), worker(1, 1, OLD)]  # the new one at index 0 has died
+    assert plan(mixed, generation=NEW, workers=2, replaced=2, retire_limit=1).spawn == (0,)
+
+
+def test_at_the_limit_workers_too_many_serve_on_and_of_them_those_without_long_requests_go_first():
+    living = [worker(0, 0), worker(1, 1, long=True), worker(2, 2), worker(3, 3, long=True)]
+
+    steps = plan(living, generation=NEW, workers=1, replaced=0, retire_limit=2)
+    assert steps.retire == (102, 101)
+    assert not steps.complete
+    gone = [living[0], living[3], kept(1), kept(2)]
+    assert plan(gone, generation=NEW, workers=1, replaced=0, retire_limit=2) == Plan(waits=True)
+
+
+def test_a_worker_that_boots_is_ended_at_the_limit_too_for_it_serves_nobody():
+    living = [worker(0, 0, OLD), kept(1), worker(5, 0, phase=BOOTING)]
+
+    assert plan(living, generation=OLD, workers=1, replaced=0, retire_limit=1).retire == (105,)
+
+
+def test_with_a_surge_of_zero_nobody_with_a_long_request_goes_first():
+    busy, idle = worker(0, 0, OLD, long=True), worker(1, 1, OLD)
+
+    assert old_first([busy, idle], 2, 2) == Plan(retire=(101,))
+    assert old_first([busy], 1, 1) == Plan(waits=True)
+
+
+def test_with_a_surge_of_zero_kept_processes_count_and_the_change_waits():
+    assert old_first([kept(9), *olds(2)], 2, 2) == Plan(waits=True)
+    assert old_first([kept(9), worker(1, 0)], 2, 0) == Plan(waits=True)
+
+
+def test_with_a_surge_of_zero_somebody_serves_even_if_the_last_worker_never_comes_to_an_end():
+    assert old_first([worker(0, 0, OLD, RETIRING)], 1, 1) == Plan()
+    assert old_first([kept(0)], 1, 1) == Plan(spawn=(0,))
+
+
 @pytest.mark.parametrize("workers", range(1, 65))
 def test_a_switch_of_any_number_of_workers_comes_to_an_end(workers):
     machine = Machine(olds(workers), workers, random.Random(workers))  # noqa: S311 (no secret)
@@ -179,7 +242,9 @@ def test_a_switch_of_any_number_of_workers_comes_to_an_end(workers):
 
 
 class Machine:
-    """Carries plans out, and lets the workers' lives go on in any order."""
+    """Carries plans out, and lets the workers' lives go on in any order; `lasting` is the share of endless requests."""
+
+    lasting = 0.0
 
     def __init__(self, living, workers, random, surge=1):
         self.surge = surge
@@ -187,6 +252,7 @@ class Machine:
         self.workers = workers
         self.random = random
         self.replaced = sum(each.generation != NEW and each.phase is READY for each in living)
+        self.retire_limit = max(workers, len(living))
         self.age = max((each.age for each in living), default=0)
 
     def count(self, generation, phase):
@@ -197,20 +263,41 @@ class Machine:
         """Return every process, retiring ones too."""
         return list(self.living.values())
 
+    def retiring(self, *, kept=None):
+        """Count those that retire."""
+        return sum(each.phase is RETIRING and kept in (None, each.kept) for each in self.all())
+
     def take_step(self):
         """Carry the plan's next step out, and check what it promises."""
-        steps = plan(self.all(), generation=NEW, workers=self.workers, replaced=self.replaced, surge=self.surge)
+        steps = plan(
+            self.all(),
+            generation=NEW,
+            workers=self.workers,
+            replaced=self.replaced,
+            surge=self.surge,
+            retire_limit=self.retire_limit,
+        )
         had_old = any(each.generation != NEW and each.phase is not RETIRING for each in self.all())
+        served = self.count(NEW, READY) + self.count(OLD, READY)
+        retired = self.retiring()
+        going = sum(self.living[pid].phase is READY for pid in steps.retire)
+        assert going <= max(0, self.retire_limit - retired)
         for pid in steps.retire:
             assert self.living[pid].phase is not RETIRING, "told to retire twice"
-            self.living[pid] = dataclasses.replace(self.living[pid], phase=RETIRING)
+            ends = self.living[pid].phase is BOOTING or self.random.random() >= self.lasting
+            self.living[pid] = dataclasses.replace(self.living[pid], phase=RETIRING, kept=not ends)
         for index in steps.spawn:
             self.age += 1
             self.living[100 + self.age] = worker(self.age, index, phase=BOOTING)
         assert set(steps.spawn) <= set(range(self.workers))
         if steps.spawn and had_old:
             assert self.count(NEW, BOOTING) == 1
-            assert len(self.living) <= max(self.replaced, self.workers) + self.surge
+            kept = self.retiring(kept=True) if self.surge else 0
+            assert len(self.living) - kept <= max(self.replaced, self.workers) + self.surge
+            short = served < min(self.replaced, self.workers)
+            assert retired < self.retire_limit or short
+        if steps.waits:
+            assert self.retiring(kept=True) == self.retiring(), "waits for somebody who ends soon"
         if self.replaced:
             indexes = {each.index for each in self.all() if each.generation == NEW and each.phase is READY}
             share = Fraction(len(indexes & set(range(self.workers))), self.workers)
@@ -218,9 +305,9 @@ class Machine:
             assert Fraction(self.count(OLD, READY), self.replaced) + share >= 1 - lent
         return steps
 
-    def let_live(self):
-        """Let at least one worker that boots or retires go on."""
-        moving = [each for each in self.all() if each.phase is not READY]
+    def let_live(self, *, ending=False):
+        """Let at least one worker that boots or retires go on; with `ending`, also one whose requests take long."""
+        moving = [each for each in self.all() if each.phase is not READY and (ending or not each.kept)]
         self.random.shuffle(moving)
         for each in moving[: self.random.randint(1, len(moving))] if moving else []:
             if each.phase is BOOTING:
@@ -233,19 +320,23 @@ MIXES = st.lists(
     st.tuples(st.integers(0, 7), st.sampled_from([0, OLD, NEW]), st.sampled_from(list(Phase)), st.booleans()),
     max_size=10,
 )
-
-
 # A machine with much else to do generates slowly: that is no fault of the plan.
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+slowly = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
+
+
+def mixed(mix):
+    return [
+        worker(age, index, generation, phase, spent=spent and phase is not BOOTING)
+        for age, (index, generation, phase, spent) in enumerate(mix)
+    ]
+
+
+@slowly
 @given(mix=MIXES, workers=st.integers(1, 8), surge=st.integers(0, 1), random=st.randoms(use_true_random=False))
 def test_from_any_mix_of_workers_the_wanted_generation_comes_and_capacity_never_falls_below_the_old(
     mix, workers, surge, random
 ):
-    living = [
-        worker(age, index, generation, phase, spent=spent and phase is not BOOTING)
-        for age, (index, generation, phase, spent) in enumerate(mix)
-    ]
-    machine = Machine(living, workers, random, surge)
+    machine = Machine(mixed(mix), workers, random, surge)
     for _ in range(200):
         if machine.take_step().complete:
             break
@@ -259,3 +350,34 @@ def test_from_any_mix_of_workers_the_wanted_generation_comes_and_capacity_never_
     assert machine.take_step() == Plan(complete=True)
     assert sorted(each.index for each in machine.all()) == list(range(workers))
     assert all(each.generation == NEW for each in machine.all())
+
+
+@slowly
+@given(
+    mix=MIXES,
+    workers=st.integers(1, 8),
+    surge=st.integers(0, 1),
+    retire_limit=st.integers(1, 4),
+    random=st.randoms(use_true_random=False),
+)
+def test_with_requests_that_take_for_ever_the_processes_are_bounded_and_when_those_end_the_change_comes(
+    mix, workers, surge, retire_limit, random
+):
+    machine = Machine(mixed(mix), workers, random, surge)
+    machine.retire_limit, machine.lasting = retire_limit, 0.5
+    most = len(machine.living)
+    for _ in range(60):
+        steps = machine.take_step()
+        bound = max(machine.replaced, workers) + 1 + max(retire_limit, most)  # those too that retire already
+        assert len(machine.living) <= bound
+        if steps.complete or steps.waits:
+            break
+        machine.let_live()
+    else:
+        pytest.fail("it neither comes to an end nor says that it waits")
+    for _ in range(100):
+        machine.let_live(ending=True)
+        machine.take_step()
+
+    assert machine.take_step() == Plan(complete=True)
+    assert sorted(each.index for each in machine.all()) == list(range(workers))

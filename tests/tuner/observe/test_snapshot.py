@@ -31,6 +31,18 @@ def test_a_scrape_is_reduced_to_what_the_tuner_reads(samples):
     assert snapshot.duration_buckets[-1] == (math.inf, sum(each.requests for each in snapshot.workers.values()))
 
 
+@pytest.mark.parametrize(("retiring", "limit", "is_full"), [(0, 2, False), (1, 2, False), (2, 2, True), (5, 2, True)])
+def test_a_server_is_full_of_retiring_processes_at_its_limit(samples, retiring, limit, is_full):
+    said = [
+        *without(samples, names.WORKERS.name, state="retiring"),
+        (names.WORKERS.name, {"state": "retiring"}, float(retiring)),
+        (names.RETIRE_LIMIT.name, {}, float(limit)),
+    ]
+
+    assert Snapshot.from_samples(said, at=1.0).is_full_of_retiring is is_full
+    assert not Snapshot.from_samples(samples, at=1.0).is_full_of_retiring  # of an earlier version
+
+
 def test_samples_that_the_tuner_does_not_read_are_passed_over(samples):
     others = [("python_info", {}, math.nan), ("stablehand_worker_requests_created", {"worker": "0"}, -1.0)]
 

@@ -50,6 +50,9 @@ WORKER_RUN_DELAY_SECONDS = Metric(
 WORKER_LAG_SECONDS = Metric(
     "stablehand_worker_lag_seconds", "gauge", "How late the worker's periodic timer fired last.", ("worker",)
 )
+WORKER_OLDEST_REQUEST_SECONDS = Metric(
+    "stablehand_worker_oldest_request_seconds", "gauge", "Age of the oldest request inside the app.", ("worker",)
+)
 WORKER_RESIDENT_MEMORY_BYTES = Metric(
     "stablehand_worker_resident_memory_bytes", "gauge", "Resident memory (RSS).", ("worker",)
 )
@@ -60,6 +63,9 @@ WORKER_PROPORTIONAL_MEMORY_BYTES = Metric(
 # The whole server
 WORKER_EXITS = Metric("stablehand_worker_exits", "counter", "Workers that ended, by reason.", ("reason",))
 WORKERS = Metric("stablehand_workers", "gauge", "Workers by state.", ("state",))
+RETIRE_LIMIT = Metric(
+    "stablehand_retire_limit", "gauge", "Processes that may retire at once, beyond which the next change waits."
+)
 REQUEST_DURATION_SECONDS = Metric(
     "stablehand_request_duration_seconds", "histogram", "Time inside the app, all workers."
 )

@@ -45,6 +45,15 @@ class GateDecision:
     shrink_workers: int = 0
 
 
+def in_place(settings: Settings, current: Settings) -> bool:
+    """Tell whether the processes that run can take the settings up: no worker comes or goes, and nothing shrinks."""
+    return (
+        (settings.worker_class, settings.workers) == (current.worker_class, current.workers)
+        and settings.threads >= current.threads
+        and settings.worker_connections >= current.worker_connections
+    )
+
+
 def wait_after(windows: Windows, reversals: int) -> float:
     """Return the seconds to wait after a change: each reversal doubles them, up to an hour."""
     longest = max(LONGEST_WAIT_SECONDS, windows.cool_down_seconds)
@@ -102,6 +111,12 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
         return GateDecision(
             None, Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before"
         )
+    if window.pods_full_of_retiring and not in_place(settings, current):
+        message = (
+            f"{settings} would suit, but as many processes as may be still finish long requests after earlier changes: "
+            "the server would begin no other change that needs processes"
+        )
+        return dataclasses.replace(held, settings=None, reason=Reason.LONG_REQUESTS, message=message)
     if state.next_change_at is not None and now < state.next_change_at and not (emergency and state.reversals == 0):
         message = (
             f"{settings} would suit, but the last change was just made: {state.next_change_at - now:.0f} s to wait"

@@ -84,6 +84,7 @@ def combine(observations: Sequence[Observation]) -> Observation:
         **changed,
         duration_buckets=histogram.add([each.duration_buckets for each in observations]),
         peak_demand=sum(each.peak_demand for each in observations),
+        pods_full_of_retiring=sum(each.pods_full_of_retiring for each in observations),
         busiest_worker_cores=max(each.busiest_worker_cores for each in observations),
         worker_memory_bytes_mean=_known_mean(observations, weights),
         memory_limit_bytes=min(limits) if limits else None,

@@ -40,7 +40,8 @@ class Observation(Rates):
     highest and the lag are the highest seen. Memory is bytes, everything else seconds or counts.
 
     `cores_per_process` is how many cores the threads of one process can compute on at once: 1 with an interpreter's
-    lock, all of the pod's in a free-threaded build.
+    lock, all of the pod's in a free-threaded build. `pods_full_of_retiring` counts the pods whose server has as many
+    processes finishing long requests as may be.
 
     `steady` says that one and the same settings were active from beginning to end: only then do the rates speak of
     them.
@@ -66,6 +67,7 @@ class Observation(Rates):
     available_classes: frozenset[str]
     blocking_modules: frozenset[str]
     cores_per_process: float = 1.0
+    pods_full_of_retiring: float = 0.0
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the observation as plain JSON; the last bucket's bound is null instead of infinity."""
@@ -86,6 +88,8 @@ class Observation(Rates):
         """
         read: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
+            if field.name not in fields and field.default is not dataclasses.MISSING:
+                continue  # written by an earlier version
             value = fields[field.name]
             if field.name in _MAY_BE_NONE and value is None:
                 read[field.name] = None
@@ -184,6 +188,7 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
         available_classes=later.available_classes,
         blocking_modules=later.blocking_modules,
         cores_per_process=later.cores_per_process,
+        pods_full_of_retiring=float(later.is_full_of_retiring),
     )
 
 

@@ -71,6 +71,7 @@ class Snapshot:
     blocking_modules: frozenset[str]
     cores_per_process: float = 1.0
     settings_refused: bool = False
+    is_full_of_retiring: bool = False
 
     @classmethod
     def from_samples(
@@ -120,6 +121,7 @@ class Snapshot:
             blocking_modules=scrape.labels_of_info(names.BLOCKING_MODULE_INFO, "module"),
             # absent from servers that do not say so: then there is a lock
             cores_per_process=max(1.0, cores) if scrape.optional(names.GIL_ENABLED) == 0 else 1.0,
+            is_full_of_retiring=_is_full_of_retiring(scrape),
             settings_refused=scrape.optional(names.SETTINGS_REFUSED) == 1,
         )
 
@@ -191,6 +193,12 @@ def _worker_index(name: str, labels: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > HIGHEST_WORKER_INDEX:
         raise IncompleteSnapshot(f"{_series(name, labels)}: worker must be an index, 0 to {HIGHEST_WORKER_INDEX}")
     return int(text)
+
+
+def _is_full_of_retiring(scrape: _Scrape) -> bool:
+    """Tell whether a change that needs processes would wait in the server; servers without a limit never wait."""
+    limit = scrape.optional(names.RETIRE_LIMIT)
+    return bool(limit) and (scrape.optional(names.WORKERS, state="retiring") or 0.0) >= (limit or 0.0)
 
 
 def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:

@@ -217,14 +217,13 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     async def _retire(self) -> None:
         started = self.loop.time()
         last_call = started + self.linger_seconds()
-        deadline = started + self.cfg.graceful_timeout
 
         def ended() -> bool:
             now = self.loop.time()
             if now >= last_call:
                 for connection in tuple(self.connections):
                     connection.close_if_idle()
-            return self._quick_shutdown or now >= deadline or not self._has_work()
+            return self._quick_shutdown or not self.may_finish() or not self._has_work()
 
         await self._tick_until(ended)
         if self._has_work() and not self._quick_shutdown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import math
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from gunicorn.workers.base import Worker
 from stablehand_server.linux import privileges
 from stablehand_server.measure import access_log, blocking_modules
 from stablehand_server.measure.app_interface import Interface, interface_of
-from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder
+from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder, note_oldest_request
 from stablehand_server.shared_memory import Cell, State
 from stablehand_server.workers.common import termination_handler
 from stablehand_tuner.contracts.settings import WorkerClass
@@ -87,6 +88,7 @@ class MeasuredWorker(Worker):
         self._requests_to_serve = self.max_requests
         if self.announces_max_requests:
             self.max_requests = sys.maxsize
+        self._orphaned_at: float | None = None
         self._next_look = 0.0
         self._next_module_check = 0.0
         # What the master notes of its worker.
@@ -94,6 +96,7 @@ class MeasuredWorker(Worker):
         self.ready = False
         self.retiring_since: float | None = None
         self.told_to_retire_at = 0.0
+        self.overstays = False  # it retires, and was ended because its time was over
         self.aborted_at = 0.0
 
     @classmethod
@@ -128,6 +131,8 @@ class MeasuredWorker(Worker):
         super().init_signals()
         if self._drops_privileges and self.cfg.metrics_bind is not None:  # done since init_process began
             privileges.let_own_user_look()
+        if self._cells[Cell.RETIRE_BY]:  # the signal came before there was a handler
+            self.alive = False
         for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, _leave_to_the_master)
             signal.siginterrupt(number, False)
@@ -146,6 +151,11 @@ class MeasuredWorker(Worker):
         super().load_wsgi()
         if self.aborted:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM: retire; the master learns that the signal has come."""
+        self._cells[Cell.RETIRES] = 1.0
+        super().handle_exit(sig, frame)
 
     def refuse_asgi(self) -> None:
         """Refuse an app that gunicorn's WSGI code cannot call.
@@ -178,6 +188,7 @@ class MeasuredWorker(Worker):
         if now < self._next_look:
             return
         self._next_look = now + _SECONDS_BETWEEN_LOOKS
+        note_oldest_request(self._cells, now)
         self._retire_if_told()
         self._grow_if_wanted()
         self._note_requests_served()
@@ -251,6 +262,25 @@ class MeasuredWorker(Worker):
         At least as long as under the same class of gunicorn's, and as long as a connection that is kept.
         """
         return max(FIRST_REQUEST_SECONDS, float(self.cfg.keepalive))
+
+    def retire_until(self) -> float:
+        """Return until when (time.monotonic()) this worker, which retires, may finish what it has.
+
+        Infinity, the usual case, is for as long as its longest request takes: it makes room for another worker. The
+        end of the server itself comes after --graceful-timeout. Ask anew each time: the server may begin to end while
+        a worker retires.
+        """
+        self._cells[Cell.RETIRES] = 1.0
+        told = self._cells[Cell.RETIRE_BY] or math.inf  # who retires by itself is told as soon as the master sees it
+        if self.ppid == os.getppid():
+            return told
+        if self._orphaned_at is None:
+            self._orphaned_at = time.monotonic()
+        return min(told, self._orphaned_at + float(self.cfg.graceful_timeout))
+
+    def may_finish(self) -> bool:
+        """Tell whether this worker, which retires, may go on with what it has: see `retire_until`."""
+        return time.monotonic() < self.retire_until()
 
     def linger_seconds(self) -> float:
         """Return how long this worker, when it retires, waits for requests that are on their way."""

@@ -84,7 +84,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         raise NotImplementedError
 
     def abandon_connections(self) -> None:
-        """End what is left after --graceful-timeout."""
+        """End what is left when the time to finish it is over."""
         raise NotImplementedError
 
     def pause(self, seconds: float) -> None:
@@ -128,7 +128,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
     def _retire(self) -> None:
         started = time.monotonic()
         last_call = started + self.linger_seconds()
-        while self._has_connections() and time.monotonic() < started + self.cfg.graceful_timeout:
+        while self._has_connections() and self.may_finish():
             self._tick()
             if time.monotonic() >= last_call:
                 self._wake_idle()

@@ -162,8 +162,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
                 if connection in waiting:
                     waiting[connection] = min(until, last_call)
         self._wake_leader()
-        deadline = started + self.cfg.graceful_timeout
-        while self._has_connections() and time.monotonic() < deadline:
+        while self._has_connections() and self.may_finish():
             self._keep_time()
             self._overdue.hang_up(time.monotonic())
             if self._only_overdue_are_left() and self._count() == len(self._in_flight):

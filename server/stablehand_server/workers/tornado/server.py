@@ -17,6 +17,7 @@ from tornado.ioloop import IOLoop
 from tornado.log import app_log
 
 from stablehand_server.workers.tornado.requests import ObservedDelegate
+from stablehand_server.workers.tornado.websockets import WebSockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ class Server(HTTPServer):
         self._has_asked: set[Any] = set()
         self._waits = False
         self._retiring = False
+        self.websockets = WebSockets()
 
     def begin(self, listeners: Iterable[Any], limit: int, request_begins: Callable[[], None], *, alone: bool) -> None:
         """Accept up to so many connections; `alone` tells that no other worker accepts from the same listeners."""
@@ -61,12 +63,17 @@ class Server(HTTPServer):
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
-        return len(self._connections)
+        """How many connections are open, websockets too."""
+        return len(self._connections) + len(self.websockets)
 
     def close_idle(self, keepalive: float, first_request: float) -> None:
-        """Close what has been idle for so many seconds, after its last request or before its first."""
+        """Close what has been idle for so many seconds, after its last request or before its first.
+
+        Where websockets have come to their end, others may connect.
+        """
         now = time.monotonic()
+        self.websockets.forget_closed()
+        self._wait_for_connections()
         for connection, since in tuple(self._idle_since.items()):
             patience = keepalive if connection in self._has_asked else first_request
             # A stream that no longer reads has a request at hand, which its coroutine has yet to hear of.

@@ -25,6 +25,7 @@ from stablehand_server.workers.tornado.requests import InlineContainer, Measured
 from stablehand_server.workers.tornado.server import Server
 
 _SECONDS_BETWEEN_BEATS = 1.0
+_TAKING_LEAVE_SECONDS = 1.0  # for clients to answer a close frame
 
 
 class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
@@ -70,13 +71,14 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
             self._served(), no_keep_alive=keepalive <= 0, ssl_options=ssl_context(self.cfg) if self.cfg.is_ssl else None
         )
         self._server = server
+        server.websockets.watch()
         server.begin(self.sockets, self.cfg.worker_connections, self._request_begins, alone=self.cfg.workers == 1)
         while self.alive:
             await self._tick(server)
             server.close_idle(keepalive, self.first_request_seconds())
         server.retire()
         started = time.monotonic()
-        while server.connections and time.monotonic() < started + self.cfg.graceful_timeout:
+        while server.connections and self.may_finish():
             await self._tick(server)
             if time.monotonic() - started >= self.linger_seconds():
                 server.close_idle(0.0, 0.0)
@@ -84,6 +86,15 @@ class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
                 server.close_idle(keepalive, self.first_request_seconds())
         if server.connections:
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
+            await self._take_leave(server)
+
+    async def _take_leave(self, server: Server) -> None:
+        """Close the websockets as their protocol has it, and give their handlers the time to hear of it."""
+        server.websockets.close()
+        until = time.monotonic() + _TAKING_LEAVE_SECONDS
+        while len(server.websockets) and time.monotonic() < until:
+            await self._tick(server)
+            server.websockets.forget_closed()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: retire, at the loop's next tick; what is answered before that says already that it is the last."""
