@@ -72,8 +72,11 @@ def test_without_the_flag_a_silent_request_may_last_longer_than_the_timeout(laun
     assert server.metric("worker_exits_total", reason="timeout") == 0
 
 
-def test_a_request_beyond_the_limit_is_ended_when_the_successor_of_its_worker_serves(launch, until, app, tmp_path):
-    server = launch("--worker-class", "gthread", "--threads", "1", "--request-timeout", "1", **app)
+@pytest.mark.parametrize("worker_class", ["gthread", "asgi"])
+def test_a_request_beyond_the_limit_is_ended_when_the_successor_of_its_worker_serves(
+    launch, until, app, tmp_path, worker_class
+):
+    server = launch("--worker-class", worker_class, "--threads", "1", "--request-timeout", "1", **app)
     (worker,) = server.workers()
     with server.load(2, keep_alive=False) as load:
         until(lambda: load.last().completed)

@@ -33,10 +33,21 @@ class Call:
     """One request of a WSGI app: what its thread needs, and who is told in the loop that it has ended.
 
     `make_request` is called in the thread, and may raise what gunicorn's WSGI workers refuse; `ended` with whether the
-    connection can be kept.
+    connection can be kept; `hang_up` ends the connection.
     """
 
-    __slots__ = ("began", "client", "ended", "is_last", "make_request", "outlet", "request", "response", "server")
+    __slots__ = (
+        "began",
+        "client",
+        "ended",
+        "hang_up",
+        "is_last",
+        "make_request",
+        "outlet",
+        "request",
+        "response",
+        "server",
+    )
 
     def __init__(
         self,
@@ -47,6 +58,7 @@ class Call:
         server: Any,
         is_last: bool,
         ended: Callable[[bool], None],
+        hang_up: Callable[[], None],
         response: tuple[type[Any] | None, tuple[Any, ...]] = (None, ()),
     ) -> None:
         self.make_request = make_request
@@ -55,6 +67,7 @@ class Call:
         self.server = server
         self.is_last = is_last
         self.ended = ended
+        self.hang_up = hang_up
         self.response = response
         self.request: BridgedRequest | None = None
         self.began: float | None = None  # on time.monotonic()'s clock, as soon as a thread has it
@@ -67,6 +80,7 @@ class Bridge:
         self._app = app
         self._worker = worker
         self._threads: int = worker.cfg.threads
+        self._stuck = 0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="wsgi")
         self.calls: dict[Call, None] = {}  # in the order in which they came; the loop's own
 
@@ -78,12 +92,21 @@ class Bridge:
     @property
     def is_full(self) -> bool:
         """Whether the next request would wait for a thread."""
-        return len(self.calls) >= self._threads
+        return len(self.calls) - self._stuck >= self._threads
 
     def grow(self, threads: int) -> None:
         """Let the pool start more threads."""
         self._threads = threads
-        self._pool._max_workers = threads  # noqa: SLF001 (a pool starts threads up to it, on demand; no public way)
+        self._resize()
+
+    def do_without(self, stuck: int) -> None:
+        """Let the pool start other threads in the place of those that are stuck."""
+        self._stuck = max(stuck, self._stuck)
+        self._resize()
+
+    def _resize(self) -> None:
+        self._pool._max_workers = self._threads + self._stuck  # noqa: SLF001 (a pool starts threads up to it; no public way)
+        self._pool.submit(_nothing)  # only then does it look whether it needs another one
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request as an ASGI app does, for HTTP/2 and uWSGI's protocol."""
@@ -122,6 +145,7 @@ class Bridge:
                 server=scope["server"] or "",
                 is_last=False,
                 ended=ended,
+                hang_up=lambda: ended(False),
                 response=(MessageResponse, (send, loop)),
             )
         )
@@ -201,3 +225,7 @@ class Bridge:
                 cfg.post_request(worker, request, environ, response)
             except Exception:  # the user's own code
                 log.exception("Exception in post_request hook")
+
+
+def _nothing() -> None:
+    """Do nothing, in a thread."""

@@ -61,6 +61,7 @@ class BridgedExchange:
                 server=server,
                 is_last=connection.worker.is_last_response(),
                 ended=self._ended,
+                hang_up=connection.hang_up,
             )
         )
 

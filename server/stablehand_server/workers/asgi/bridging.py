@@ -11,6 +11,7 @@ class Bridging(Closing):
     """A connection, as the thread's `Outlet` and its exchange see it."""
 
     cfg: Any
+    transport: Any
     req_count: int
     _is_handed_over: bool
     _max_buffer_size: int
@@ -56,6 +57,12 @@ class Bridging(Closing):
         super().resume_writing()
         if self._outlet is not None:
             self._outlet.written()
+
+    def hang_up(self) -> None:
+        """End the connection, whatever it is in the middle of."""
+        if self._outlet is not None:
+            self._outlet.hang_up()
+        self.transport.abort()
 
     def hand_over(self) -> None:
         """Read no more from the socket, which the app does from now on; the connection closes after its request."""

@@ -7,6 +7,7 @@ import contextvars
 import errno
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gunicorn.arbiter import Arbiter
@@ -17,8 +18,9 @@ from gunicorn.workers import gasgi
 from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import UnlockedRecorder
-from stablehand_server.shared_memory import Cell
+from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.bridge import Bridge
+from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
 from stablehand_server.workers.asgi.protocol import Connection
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 
@@ -57,6 +59,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         self._tls: ssl.SSLContext | None = None
         self._make_transport: Any = None
         self.bridge: Bridge | None = None
+        self._overdue: OverdueCalls | None = None  # of the bridge
         # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge. What
         # takes a connection over calls an app that measures itself. `asgi` and `wsgi` are the user's app as it is.
         self.http1_app: Any = None
@@ -119,6 +122,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
         if interface_of(self.asgi) is Interface.WSGI:
             self.wsgi = self.asgi
             self.bridge = Bridge(self.measured_wsgi(), self)
+            self._overdue = OverdueCalls(self.bridge, float(self.cfg.request_timeout), self.log)
             self._publish_slots()
 
     def _take_up_app(self) -> None:
@@ -213,6 +217,8 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             now = self.loop.time()
             for connection in tuple(self.connections):
                 connection.look(now)
+            if self._overdue is not None and self._overdue.look(time.monotonic()) and not self._cells[Cell.OVERDUE]:
+                self._cells[Cell.OVERDUE] = float(Overdue.SOME)
 
     async def _retire(self) -> None:
         started = self.loop.time()
@@ -223,10 +229,18 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             if now >= last_call:
                 for connection in tuple(self.connections):
                     connection.close_if_idle()
-            return self._quick_shutdown or not self.may_finish() or not self._has_work()
+            if self._overdue is not None:
+                self._overdue.hang_up(time.monotonic())
+            return (
+                self._quick_shutdown or not self.may_finish() or not self._has_work() or self._only_overdue_are_left()
+            )
 
         await self._tick_until(ended)
-        if self._has_work() and not self._quick_shutdown:
+        if self._only_overdue_are_left() and not self._quick_shutdown:
+            # The master ends this worker as it ends any that takes too long: SIGABRT, worker_abort, the reason.
+            self._cells[Cell.OVERDUE] = float(Overdue.ONLY)
+            await self._tick_until(lambda: self._quick_shutdown or self.ppid != os.getppid())
+        elif self._has_work() and not self._quick_shutdown:
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
             await self._take_leave()
         self._at_its_end = True
@@ -237,6 +251,11 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             connection.take_leave()
         until = self.loop.time() + _TAKING_LEAVE_SECONDS
         await self._tick_until(lambda: self._quick_shutdown or self.loop.time() >= until or not self._has_work())
+
+    def _only_overdue_are_left(self) -> bool:
+        if self._overdue is None or self.nr_conns or self._handshakes:
+            return False
+        return self._overdue.only_these_are_left(time.monotonic())
 
     def _has_work(self) -> bool:
         if self.nr_conns or self._handshakes:

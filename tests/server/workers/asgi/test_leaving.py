@@ -99,6 +99,30 @@ def serving(launch, tmp_path):
     return launched
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_at_the_servers_end_websockets_and_streams_are_closed_as_their_protocols_have_it(
+    serving, connected, until, tmp_path, loop
+):
+    server = serving("--graceful-timeout", "2", "--asgi-loop", loop)
+    websocket, events = connected(server, upgrade()), connected(server, b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+    silent = connected(server, upgrade())  # never answers the close frame
+    for client, wanted in ((websocket, b"\r\n\r\n"), (silent, b"\r\n\r\n"), (events, b"tick")):
+        until_in(client, wanted)
+    until(lambda: server.metric("worker_connections", worker="0") == 3)
+    server.signal(signal.SIGTERM)
+    websocket.sendall(frame(b"still here"))
+    until_in(websocket, b"still here")
+
+    assert rest(websocket).startswith(b"\x88" + bytes([2 + 15]) + struct.pack("!H", 1012))
+    assert rest(events).endswith(b"data: last\r\n0\r\n\r\n")
+    assert server.process.wait(timeout=20) == 0
+    assert (tmp_path / "websocket-ended").read_text() == "1012"
+    for name in ("events-ended", "lifespan-ended"):
+        assert (tmp_path / name).exists()
+    for word in ("TIMEOUT", "Traceback", "Killing"):
+        assert word not in server.log()
+
+
 def test_frames_that_come_with_the_upgrade_reach_the_websocket(serving, connected):
     server = serving()
     client = connected(server, upgrade() + frame(b"first") + frame(b"second"))
