@@ -50,8 +50,8 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
     _lingering: LingeringCloses
 
     def first_request_seconds(self) -> float:
-        """Return as long as gunicorn, which waits in a thread first and then as for a kept connection."""
-        return FIRST_REQUEST_SECONDS + float(self.cfg.keepalive)
+        """Return as long as gunicorn, which waits in a thread, then as for a kept one, and looks once a second."""
+        return FIRST_REQUEST_SECONDS + float(self.cfg.keepalive) + _LONGEST_WAIT_SECONDS
 
     @classmethod
     def slots(cls, config: Config) -> int:
