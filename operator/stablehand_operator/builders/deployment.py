@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # the field, and never more than a sixth of the pod's grace period, so that requests keep most of it.
 _DRAIN_SECONDS = 5
 _DRAIN_SHARE = 6
-# Between the server's own deadline and the kubelet's SIGKILL, for the processes to end.
-_EXIT_SECONDS = 2
+# Between the workers' deadline and the kubelet's SIGKILL: their exit (2 s), SIGABRT (1 s), and the master's own end.
+_EXIT_SECONDS = 4
 
 # An app may take this long to import before the pod is restarted.
 _STARTUP_SECONDS = 300
