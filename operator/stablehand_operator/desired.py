@@ -44,7 +44,7 @@ def desired_settings(app: WSGIApp, status: WSGIAppStatus) -> Desired:
 
 
 def stored_state(status: WSGIAppStatus) -> TunerState:
-    """Return the tuner's state from the status; where it is damaged, a fresh one that says so at its next step."""
+    """Return the tuner's state from the status; where it is corrupt, a fresh one that says so at its next step."""
     if not status.tuner:
         return TunerState()
     try:

@@ -49,7 +49,7 @@ def step(
     """
     notes: list[Decision] = []
     if state.note:
-        message = f"the stored state could not be read and the tuner begins anew: {state.note}"
+        message = f"the stored state could not be read and the tuner starts afresh: {state.note}"
         notes.append(Decision(Action.HOLD, Reason.STATE_DISCARDED, message))
         state = dataclasses.replace(state, note="")
     state = _never_ahead_of(state, now, policy)

@@ -49,7 +49,7 @@ def can_be_replaced(path: Path) -> bool:
 
 
 def read_state(path: Path | None) -> TunerState:
-    """Return what the tuner knew when it ended; a damaged file is said, and then the tuner begins anew."""
+    """Return what the tuner knew when it ended; a corrupt file is logged, and the tuner starts afresh."""
     if path is None:
         return TunerState()
     try:
@@ -57,11 +57,11 @@ def read_state(path: Path | None) -> TunerState:
     except FileNotFoundError:
         return TunerState()
     except (OSError, ValueError) as error:
-        logger.warning("The tuner begins anew: its state in %s cannot be read: %s", path, error)
+        logger.warning("The tuner starts afresh: its state in %s cannot be read: %s", path, error)
         return TunerState()
     state = TunerState.from_mapping(fields)
     if state.note:
-        logger.warning("The tuner begins anew: its state in %s is damaged: %s", path, state.note)
+        logger.warning("The tuner starts afresh: its state in %s is corrupt: %s", path, state.note)
     return state
 
 
@@ -98,7 +98,7 @@ def read_last_run(path: Path | None) -> LastRun | None:
         kills = {str(cgroup): int(count) for cgroup, count in fields["memoryKills"].items()}
         return LastRun(Settings.from_mapping(fields["settings"]), kills)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # what is wrong with the file is said where the state is read
+        return None  # what is wrong with the file is logged where the state is read
 
 
 def write_state(path: Path | None, state: TunerState, run: LastRun | None = None) -> None:

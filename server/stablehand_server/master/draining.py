@@ -82,7 +82,7 @@ class DrainingArbiter(LiveArbiter):
         self._refuse_connections()
 
     def reap_workers(self) -> None:
-        """Take leave of every child that has ended; while the server stops, hurry up those that have not.
+        """Reap every child that has ended; while the server stops, end those that take too long.
 
         gunicorn signals once when it stops, which a worker that boots has no handler for yet, and then waits for all of
         --graceful-timeout.

@@ -1,4 +1,4 @@
-"""The processes of the server: forks workers and takes leave of them, whatever generation is wanted."""
+"""The processes of the server: forks, monitors and reaps workers, whatever generation is wanted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Ending(NamedTuple):
 
 
 class Supervisor(Arbiter):
-    """gunicorn's arbiter as far as it forks, watches and buries; a subclass says what should run."""
+    """gunicorn's arbiter as far as it forks, monitors and reaps; a subclass says what should run."""
 
     # gunicorn's own attributes, which have no types there
     LISTENERS: list[Any]
@@ -176,7 +176,7 @@ class Supervisor(Arbiter):
         return time.monotonic() + seconds if seconds else math.inf
 
     def reap_workers(self) -> None:
-        """Take leave of every child that has ended."""
+        """Reap every child that has ended."""
         if self._stopping:
             self.murder_workers()  # gunicorn's own loop waits here for the last ones, and does nothing else
         out_of_memory = self._out_of_memory.since_last_call()

@@ -199,13 +199,13 @@ def test_what_was_held_against_classes_is_forgotten_with_another_app(run):
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"version": 99}', "\0"])
-def test_a_damaged_state_is_said_and_the_tuner_begins_anew(run, caplog, damage):
+def test_a_corrupt_state_is_logged_and_the_tuner_starts_afresh(run, caplog, damage):
     run.state_path.write_text(damage)
     with caplog.at_level(logging.WARNING):
         run.restart()
 
     assert str(run.state_path) in caplog.text
-    assert "begins anew" in caplog.text
+    assert "starts afresh" in caplog.text
     run.until(lambda view: view.decision.action is Action.KEEP, 25)
 
 

@@ -163,7 +163,7 @@ class TunerState:
     def from_mapping(cls, fields: Mapping[str, Any] | None) -> TunerState:
         """Read what `to_mapping` wrote; None, or an empty object, is the state of an app never seen before.
 
-        A damaged state, or one of another version, does not raise: the tuner begins anew, and its next step says so.
+        A corrupt state, or one of another version, does not raise: the tuner starts afresh, and its next step says so.
         """
         if not fields:
             return cls()

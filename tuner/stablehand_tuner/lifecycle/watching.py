@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy, Windows
 
-SURE_REQUESTS = 5.0  # times the least of a window, and what is likelier by the model is done, though not sure
+SURE_REQUESTS = 5.0  # times the least of a window: then the tuner acts on the point estimate, though it is not sure
 QUIET_WINDOWS = 20  # so many windows with too few requests, and what they saw is too old to judge by
 BLIND_WINDOWS = 4  # so many windows in which pods are missing whenever a decision is due, and the same holds
 TOLERATED_GAPS = 0.1  # of a window's scrapes: counters are cumulative, so the next scrape tells what the gap hid

@@ -1,4 +1,4 @@
-"""What every worker class has in common here: its record in the shared mapping, and a word about a failed boot."""
+"""What every worker class has in common here: its record in the shared mapping, and why a boot failed."""
 
 from __future__ import annotations
 
