@@ -25,7 +25,10 @@ class ServerConfig(Config):
     def parser(self) -> argparse.ArgumentParser:
         """Return the parser of the command line; --version says both versions."""
         parser: argparse.ArgumentParser = super().parser()
-        own = metadata.version("stablehand-server")
+        try:
+            own = metadata.version("stablehand-server")
+        except metadata.PackageNotFoundError:  # on the path, but not installed, as from a checkout
+            own = "not installed"
         for action in parser._actions:  # noqa: SLF001 (argparse has no public way to find an action again)
             if "--version" in action.option_strings:
                 action.version = f"%(prog)s (version {own}, gunicorn {gunicorn.__version__})\n"  # type: ignore[attr-defined]

@@ -46,6 +46,7 @@ class SuiteArbiter(LiveArbiter):
             worker.retiring_since = None
             worker.told_to_retire_at = worker.aborted_at = 0.0
             worker.aborted = worker.aborted is True
+            worker.overstays = False
         self._workers = workers
 
     @property

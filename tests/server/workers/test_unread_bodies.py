@@ -121,7 +121,7 @@ def test_an_error_in_a_request_is_told_to_a_client_that_goes_on_sending(serve, w
 
 @pytest.mark.parametrize("worker_class", GREEN)
 def test_a_worker_retires_although_a_client_does_not_end_its_body(serve, until, worker_class):
-    server = serve(worker_class, "--graceful-timeout", "4")
+    server = serve(worker_class, "--graceful-timeout", "4", "--retire-timeout", "4")
     old = server.workers()
     with connected(server) as silent, connected(server) as closing:
         silent.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")

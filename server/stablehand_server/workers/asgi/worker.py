@@ -189,7 +189,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     async def _start_lifespan(self) -> None:
         if self.cfg.asgi_lifespan == "off" or self.bridge is not None:
             return
-        lifespan = LifespanManager(self.http1_app, self.log, self.state)
+        lifespan = LifespanManager(self.http1_app or self.asgi, self.log, self.state)
         try:
             await lifespan.startup()
         except Exception as error:  # the app's own code

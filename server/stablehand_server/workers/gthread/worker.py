@@ -53,6 +53,10 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         """Return as long as gunicorn, which waits in a thread, then as for a kept one, and looks once a second."""
         return FIRST_REQUEST_SECONDS + float(self.cfg.keepalive) + _LONGEST_WAIT_SECONDS
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._accept_errors = AcceptErrors(self.log)
+
     @classmethod
     def slots(cls, config: Config) -> int:
         """Return the number of threads."""
@@ -66,7 +70,6 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         self._ready: deque[gthread.TConn] = deque()  # whose request waits for a thread
         self._lingering = LingeringCloses(self.poller)
         remembered.remember(self.cfg)
-        self._accept_errors = AcceptErrors(self.log)
         self._overdue = OverdueRequests(float(self.cfg.request_timeout), self.log)
         self._threads_given_up = 0
         if self.cfg.request_timeout:
