@@ -436,7 +436,10 @@ def app(environ, start_response):
 """
 
 
-@pytest.mark.parametrize("app", [OWN_PROTOCOL, RECEIVES_ITSELF], ids=["dup", "recv"])
+RECEIVES_LATE = "import time\n" + RECEIVES_ITSELF.replace("    while line", "    time.sleep(0.5)\n    while line")
+
+
+@pytest.mark.parametrize("app", [OWN_PROTOCOL, RECEIVES_ITSELF, RECEIVES_LATE], ids=["dup", "recv", "late"])
 def test_an_app_may_take_its_clients_socket_over(run, commands, app):
     for name, flags in (("gunicorn", ("-k", "gthread")), ("stablehand-server", ("-k", "asgi"))):
         program = run(*flags, "--threads", "2", command=commands[name], files={"hello.py": app})

@@ -14,6 +14,7 @@ class Bridging(Closing):
     transport: Any
     req_count: int
     _is_handed_over: bool
+    _holds_back = False
     _max_buffer_size: int
     _reading_paused: bool
 
@@ -47,6 +48,10 @@ class Bridging(Closing):
         if not self._closed and not self._is_handed_over:
             self._maybe_resume_reading()
 
+    def _maybe_resume_reading(self) -> None:
+        if not self._holds_back:
+            super()._maybe_resume_reading()
+
     def write_pieces(self, pieces: list[Any]) -> None:
         """Write to the client, unless it has gone."""
         if not self._closed:
@@ -63,6 +68,11 @@ class Bridging(Closing):
         if self._outlet is not None:
             self._outlet.hang_up()
         self.transport.abort()
+
+    def hold_back(self) -> None:
+        """Read nothing until the app has answered: what follows an upgrade may be for the app to receive."""
+        self._holds_back = True
+        self._pause_reading()
 
     def hand_over(self) -> None:
         """Read no more from the socket, which the app does from now on; the connection closes after its request."""

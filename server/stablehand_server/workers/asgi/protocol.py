@@ -239,9 +239,11 @@ class Connection(Patience, Bridging, Scopes):
         exchange = BridgedExchange(self, bridge)
         self._body_receiver, self._outlet = exchange.receiver, exchange.outlet
         client, server = self._accepted or (self._peername, self._sockname)
-        exchange.begin(
-            self._current_request, client, server, getattr(self._callback_parser, "proxy_protocol_info", None)
-        )
+        request = self._current_request
+        upgrades = request.may_upgrade() and not (request.chunked or request.content_length)
+        exchange.begin(request, client, server, getattr(self._callback_parser, "proxy_protocol_info", None))
+        if upgrades:
+            self.hold_back()
 
     def response_complete(self, exchange: Exchange, keep_alive: bool) -> bool:  # noqa: FBT001 (gunicorn's answer)
         """Read the next request, although the app may still be running; tell whether that could be done.
@@ -259,6 +261,7 @@ class Connection(Patience, Bridging, Scopes):
     def exchange_ended(self, exchange: Exchange | BridgedExchange, keep_alive: bool) -> None:  # noqa: FBT001 (gunicorn's answer)
         """Go on after the app's call has returned."""
         self._outlet = None
+        self._holds_back = False
         keep_alive = keep_alive and not self._closed and not self._is_handed_over
         if exchange.task_is_finishing:
             del self._finishing_calls[exchange.task]
