@@ -42,7 +42,6 @@ lint: venv ## Checks style, types, the layers, and that generated files are up t
 	scripts/check-addresses
 
 test: lint test-fast test-integration test-e2e ## Runs every check and every test; 40 minutes at most once caches are warm
-	scripts/test-pythons 3.10 3.14
 
 tools: venv ## Builds the programs that tests need (Kubernetes, Helm, etcd, Prometheus), once
 	@$(BIN)/stablehand-dev cluster tools > /dev/null
@@ -56,7 +55,7 @@ test-integration: tools ## Runs the tests with real servers under load and a rea
 test-e2e: tools ## Runs the tests on a real cluster of their own, or on an empty one that you name
 	$(PYTEST) -m "e2e and not soak"
 
-test-pythons: venv ## Runs the fast tests and live switches on every supported Python that is found (make test: 3.10, 3.14)
+test-pythons: venv ## Runs the fast tests and live switches on every supported Python that is found; no part of make test
 	scripts/test-pythons $(ARGS)
 
 gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)
