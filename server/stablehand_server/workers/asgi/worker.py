@@ -158,7 +158,6 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
 
     def run(self) -> None:
         """Serve until told to retire; then give every connection its last request."""
-        self._take_up_app()
         try:
             self.loop.run_until_complete(self._serve())
         finally:
@@ -167,6 +166,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
             self._cleanup()
 
     async def _serve(self) -> None:
+        self._take_up_app()
         self.context = contextvars.copy_context()
         await self._start_lifespan()
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
@@ -189,7 +189,7 @@ class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
     async def _start_lifespan(self) -> None:
         if self.cfg.asgi_lifespan == "off" or self.bridge is not None:
             return
-        lifespan = LifespanManager(self.http1_app or self.asgi, self.log, self.state)
+        lifespan = LifespanManager(self.http1_app, self.log, self.state)
         try:
             await lifespan.startup()
         except Exception as error:  # the app's own code
