@@ -6,6 +6,7 @@ import gzip
 import socket
 import sys
 import threading
+import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_CONNECTIONS = 32
 _PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -44,11 +46,34 @@ class MetricsServer(ThreadingHTTPServer):
         self.collector = collector
         self._open: dict[socket.socket, None] = {}  # in the order of their coming
         self._lock = threading.Lock()
+        self._closed = threading.Condition(self._lock)
+        listener.setblocking(False)  # another exporter may accept at the same socket, and be faster
         address = listener.getsockname()
         super().__init__(address[:2], _Handler, bind_and_activate=False)
         self.socket.close()  # the base class has made one of its own
         self.socket = listener
         self.server_name, self.server_port = address[:2]
+
+    def accept_waiting(self) -> None:
+        """Accept the connections that wait, as many as may be open at once."""
+        for _ in range(_MOST_CONNECTIONS):
+            try:
+                request, client_address = self.get_request()
+            except (BlockingIOError, ConnectionAbortedError):
+                return  # another exporter was faster, or the client has gone
+            except OSError:  # no descriptor is left: the connection waits, and must not be looked for all the time
+                time.sleep(_PAUSE_SECONDS)
+                return
+            try:
+                self.process_request(request, client_address)
+            except RuntimeError:  # no thread can be started
+                self.handle_error(request, client_address)
+                self.shutdown_request(request)
+
+    def await_answers(self, seconds: float) -> None:
+        """Wait until every accepted connection is answered, so many seconds at the most."""
+        with self._lock:
+            self._closed.wait_for(lambda: not self._open, seconds)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection in a thread of its own."""
@@ -62,9 +87,10 @@ class MetricsServer(ThreadingHTTPServer):
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection that was handled."""
+        super().shutdown_request(request)
         with self._lock:
             self._open.pop(request, None)
-        super().shutdown_request(request)
+            self._closed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that went away half-way; anything else is a fault, and is printed."""

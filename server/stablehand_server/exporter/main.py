@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import threading
 import time
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
     from stablehand_server.exporter.processes import Processes
     from stablehand_server.shared_memory import Slots
 
+# Asks the exporter to answer who has connected, and to end. Not SIGTERM, which a service manager sends to every process
+# of the server: /readyz has to say until the master's end that the server shuts down.
+END_SIGNAL = signal.SIGALRM
+LONGEST_END_SECONDS = 1.0
+
 _SECONDS_BETWEEN_LOOKS = 0.5  # for the master
 _SHORTEST_PAUSE_SECONDS = 0.01  # between the memory of two processes
 
 
 def run(slots: Slots, listener: socket.socket, parent_pid: int, become: Callable[[], None] = lambda: None) -> None:
-    """Serve /metrics, /readyz and /healthz; return when the parent has changed.
+    """Serve /metrics, /readyz and /healthz; return at END_SIGNAL, or when the parent has changed.
 
     Args:
         slots: the shared mapping.
@@ -38,14 +44,22 @@ def run(slots: Slots, listener: socket.socket, parent_pid: int, become: Callable
     become()
     # A service manager signals the whole group. The master's shutdown is to be seen here until its end, which is ours.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ending, end = os.pipe()  # select() is resumed after a signal's handler: only a descriptor wakes it for good
+    signal.signal(END_SIGNAL, lambda *_: os.write(end, b"\0"))
     processes = Processes(parent_pid)
     collector = ServerCollector(slots, processes, Cgroup.of_this_process())
     server = MetricsServer(listener, slots, collector)
     threading.Thread(target=_read_memory, args=(processes,), name="memory", daemon=True).start()
-    server.timeout = _SECONDS_BETWEEN_LOOKS
-    with server:
+    with server, selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(ending, selectors.EVENT_READ)
         while os.getppid() == parent_pid:
-            server.handle_request()
+            ready = {key.fd for key, _ in selector.select(_SECONDS_BETWEEN_LOOKS)}
+            if ready:
+                server.accept_waiting()
+            if ending in ready:
+                server.await_answers(LONGEST_END_SECONDS)
+                return
 
 
 def _read_memory(processes: Processes) -> None:

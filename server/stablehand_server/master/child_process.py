@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHORTEST_RESTART_SECONDS = 0.5
 _LONGEST_RESTART_SECONDS = 30.0
+_LOOK_SECONDS = 0.005
 _STEADY_SECONDS = 60.0  # after so long the next restart is quick again
 
 
@@ -23,6 +24,15 @@ class ChildProcess:
 
     The child has the default signal handlers, runs `main`, and leaves by os._exit: nothing of the master's clean-up
     runs in it. `main` itself ends when its parent has changed.
+
+    Args:
+        name: what the log calls it.
+        main: what the child does.
+        log: gunicorn's logger.
+        supervised: whether it is started again.
+        fork: forks, where os.fork is not enough.
+        end_signal: asks the child to end what it does; None kills it.
+        longest_end_seconds: how long it may take then, before it is killed.
     """
 
     def __init__(
@@ -33,9 +43,13 @@ class ChildProcess:
         *,
         supervised: bool = True,
         fork: Callable[[], int] | None = None,
+        end_signal: signal.Signals | None = None,
+        longest_end_seconds: float = 0.0,
     ) -> None:
         self.name = name
         self._fork = fork
+        self._end_signal = end_signal
+        self._longest_end_seconds = longest_end_seconds
         self.pid = 0
         self._main = main
         self._log = log
@@ -88,23 +102,33 @@ class ChildProcess:
     def stop(self) -> None:
         """End the child for good, and wait for it."""
         self._ended = True
-        self._kill()
+        self._end()
 
     def restart(self) -> None:
         """End the child, and wait for it; the next `ensure` starts it again."""
-        self._kill()
+        self._end()
         self._pause.reset()
 
-    def _kill(self) -> None:
+    def _end(self) -> None:
         if not self.pid:
             return
         try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            if self._end_signal is None or not self._ended_by_itself(self._end_signal):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
         except (ProcessLookupError, ChildProcessError):
             return  # gone, or reaped with the others
         finally:
             self.pid = 0
+
+    def _ended_by_itself(self, end_signal: signal.Signals) -> bool:
+        os.kill(self.pid, end_signal)
+        until = time.monotonic() + self._longest_end_seconds
+        while time.monotonic() < until:
+            if os.waitpid(self.pid, os.WNOHANG)[0]:
+                return True
+            time.sleep(_LOOK_SECONDS)
+        return False
 
 
 def _become_ordinary() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn import util
 
 from stablehand_server.config.metrics_address import Address, DefaultAddress
+from stablehand_server.exporter import main as exporter
 from stablehand_server.linux import privileges
 from stablehand_server.master import class_probe, metrics_socket, private_folder
 from stablehand_server.master.backoff import GrowingPause
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.policy import Policy
 
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between two tries to get the metrics' port
+_SECONDS_TO_EXIT = 0.5  # of the exporter, once it has answered everybody
 
 
 class Sidecars:
@@ -55,7 +57,13 @@ class Sidecars:
         self._wanted: Address | None = None  # an address that is not listened at yet
         self._pause = GrowingPause(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._probe = self._child("probe", self._look_for_classes, supervised=False)
-        self._exporter = self._child("exporter", self._export, fork=self._fork_with_socket)
+        self._exporter = self._child(
+            "exporter",
+            self._export,
+            fork=self._fork_with_socket,
+            end_signal=exporter.END_SIGNAL,
+            longest_end_seconds=exporter.LONGEST_END_SECONDS + _SECONDS_TO_EXIT,
+        )
         self._tuner = self._child("tuner", self._tune)
 
     def settings_files(self, config: Config) -> tuple[str, ...]:
@@ -221,10 +229,8 @@ class Sidecars:
         self._exporter.restart()
 
     def _export(self) -> None:
-        from stablehand_server.exporter import main  # noqa: PLC0415 (prometheus-client stays out of the master)
-
         if self.metrics.socket is not None:  # as it always is where the exporter is started
-            main.run(self._slots, self.metrics.socket, self._master, self._become_workers_user)
+            exporter.run(self._slots, self.metrics.socket, self._master, self._become_workers_user)
 
     def _tune(self) -> None:
         from stablehand_server.autotune import tuning  # noqa: PLC0415 (only --autotune pays for it)

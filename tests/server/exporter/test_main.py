@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from stablehand_server.exporter import main as exporter
+
 pytestmark = pytest.mark.integration
 
 MASTER = """
@@ -63,6 +65,37 @@ def test_the_exporter_serves_while_its_master_lives_and_ends_soon_after_it():
         os.kill(master.pid, signal.SIGKILL)
         master.wait()
     until(lambda: not healthy(port), seconds=5.0)
+
+
+def test_an_exporter_that_is_asked_to_end_first_answers_who_has_connected():
+    port = free_port()
+    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        until(lambda: healthy(port))
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as accepted:
+            accepted.sendall(b"GET /healthz HTTP/1.1\r\n")
+            assert healthy(port)  # so the connection before it was accepted
+            os.kill(int(master.stdout.readline()), exporter.END_SIGNAL)
+            accepted.sendall(b"\r\n")
+            assert accepted.makefile("rb").read().endswith(b"ok\n")
+        assert master.wait(5) == 0
+    finally:
+        master.kill()
+        master.communicate()
+
+
+def test_an_exporter_that_is_asked_to_end_does_not_wait_for_a_client_that_says_nothing():
+    port = free_port()
+    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        until(lambda: healthy(port))
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            assert healthy(port)
+            os.kill(int(master.stdout.readline()), exporter.END_SIGNAL)
+            assert master.wait(5) == 0
+    finally:
+        master.kill()
+        master.communicate()
 
 
 def test_a_service_managers_signal_to_all_processes_leaves_the_exporter_to_its_master():
