@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_bench import (
     machine,
+    processes,
     report,
     server_clock,
     server_convoy,
@@ -82,6 +83,7 @@ _TABLES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, and return the process's status."""
     options = _options(arguments)
+    processes.end_at_sigterm()
     results = report.read_json(_RESULTS / "server.json") if options.docs else {}
     try:
         wrk.require()

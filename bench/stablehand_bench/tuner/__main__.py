@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_bench import machine, report, wrk
+from stablehand_bench import machine, processes, report, wrk
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import calibration, placement, plan, publish, workloads
 from stablehand_bench.tuner.measure import Place
@@ -28,6 +28,7 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, and return the process's status."""
     options = _options(arguments)
+    processes.end_at_sigterm()
     path = options.results or _cache() / ("tuner-quick.jsonl" if options.quick else "tuner.jsonl")
     try:
         if options.report:
