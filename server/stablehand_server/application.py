@@ -9,10 +9,8 @@ import traceback
 from pathlib import Path
 from typing import ClassVar
 
-from gunicorn.app.base import BaseApplication
-from gunicorn.app.wsgiapp import WSGIApplication
-
 from stablehand_server.config import container_defaults, flags, startup_faults
+from stablehand_server.gunicorn_internals.application import BaseApplication, WSGIApplication
 from stablehand_server.linux.cgroup import Cgroup
 from stablehand_server.master import background, generation
 from stablehand_server.master.draining import DrainingArbiter

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gunicorn.config import Config
-
+from stablehand_server.gunicorn_internals.settings import Config
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:

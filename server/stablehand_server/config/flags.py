@@ -5,12 +5,17 @@ from __future__ import annotations
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import gunicorn
-from gunicorn import config as gunicorn_config
-from gunicorn.config import Config, Setting, validate_bool, validate_pos_int, validate_string
-
 from stablehand_server.config import container_defaults, metrics_address
 from stablehand_server.config.metrics_address import Address
+from stablehand_server.gunicorn_internals.settings import (
+    GUNICORN_VERSION,
+    Config,
+    Setting,
+    validate_bool,
+    validate_pos_int,
+    validate_string,
+)
+from stablehand_server.gunicorn_internals.settings import Workers as GunicornWorkers
 from stablehand_server.shared_memory import INDEXES
 
 if TYPE_CHECKING:
@@ -31,7 +36,7 @@ class ServerConfig(Config):
             own = "not installed"
         for action in parser._actions:  # noqa: SLF001 (argparse has no public way to find an action again)
             if "--version" in action.option_strings:
-                action.version = f"%(prog)s (version {own}, gunicorn {gunicorn.__version__})\n"  # type: ignore[attr-defined]
+                action.version = f"%(prog)s (version {own}, gunicorn {GUNICORN_VERSION})\n"  # type: ignore[attr-defined]
         return parser
 
 
@@ -198,10 +203,10 @@ class RetireLimit(_InOwnSection, Setting):  # noqa: D101
 
 def _default_workers() -> int:
     named = container_defaults.default_of_image()
-    return int(gunicorn_config.Workers.default) if named is None else number_of_workers(named)
+    return int(GunicornWorkers.default) if named is None else number_of_workers(named)
 
 
-class Workers(gunicorn_config.Workers):  # noqa: D101
+class Workers(GunicornWorkers):  # noqa: D101
     default = _default_workers()
     validator = number_of_workers
     type = staticmethod(number_of_workers)
@@ -214,7 +219,7 @@ class Workers(gunicorn_config.Workers):  # noqa: D101
         """
 
 
-Workers.order = gunicorn_config.Workers.order  # its place in --help
+Workers.order = GunicornWorkers.order  # its place in --help
 
 
 class DrainSeconds(_InOwnSection, Setting):  # noqa: D101

@@ -6,10 +6,10 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.pidfile import Pidfile
+from stablehand_server.gunicorn_internals.master import Pidfile
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 
 def remember(config: Config) -> None:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 # Where gunicorn's log may go besides stderr, and the settings that say so.
 _PLACES = ("logconfig", "logconfig_json", "logconfig_dict", "syslog")

@@ -6,10 +6,10 @@ import ctypes
 import os
 from typing import TYPE_CHECKING
 
-from gunicorn import util
+from stablehand_server.gunicorn_internals.process import set_owner_process
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _PR_SET_DUMPABLE = 4  # include/uapi/linux/prctl.h
 
@@ -25,7 +25,7 @@ def drop(config: Config) -> None:
     Raises:
         OSError: when this process may not.
     """
-    util.set_owner_process(config.uid, config.gid, initgroups=config.initgroups)
+    set_owner_process(config.uid, config.gid, initgroups=config.initgroups)
 
 
 def let_own_user_look() -> None:

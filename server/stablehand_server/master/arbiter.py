@@ -12,12 +12,11 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from gunicorn import util
-from gunicorn.errors import HaltServer
-
 from stablehand_server.config import class_options, reload
 from stablehand_server.config.reload import Footing
 from stablehand_server.config.settings_source import Reading, SettingsSource
+from stablehand_server.gunicorn_internals.master import HaltServer
+from stablehand_server.gunicorn_internals.process import set_process_title
 from stablehand_server.master import generation, lifecycle, listeners
 from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
@@ -149,7 +148,7 @@ class LiveArbiter(Supervisor):
             self.cfg.on_reload(self)
         except Exception:  # a hook of the user's: no reason to stop serving
             self.log.exception("Part of the reload failed")
-        util._setproctitle(f"master [{self.proc_name}]")  # noqa: SLF001 (gunicorn's own module, as its arbiter does)
+        set_process_title(f"master [{self.proc_name}]")
         reading = self._valid_reading
         if reading is None and (fresh := self._source.poll()) is not None:  # of other files, as a rule
             reading = self._newest_reading = fresh

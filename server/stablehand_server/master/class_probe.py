@@ -9,9 +9,8 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING
 
-from gunicorn.config import Config
-
 from stablehand_server import workers
+from stablehand_server.gunicorn_internals.settings import Config
 from stablehand_server.shared_memory import Server
 from stablehand_tuner.contracts.settings import WorkerClass
 

@@ -9,9 +9,8 @@ import copy
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.config import Config
-
 from stablehand_server.config import class_options
+from stablehand_server.gunicorn_internals.settings import Config
 from stablehand_server.shared_memory import INDEXES
 from stablehand_server.workers import class_of, implementation
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings, WorkerClass

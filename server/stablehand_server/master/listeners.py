@@ -12,12 +12,12 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import sock, util
+from stablehand_server.gunicorn_internals.sockets import TCP6Socket, TCPSocket, UnixSocket, is_ipv6
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _ABSTRACT = "\0"  # begins the name of a Unix socket without a file
 MADE_VARIABLE = "STABLEHAND_MADE_FD"  # the descriptors among GUNICORN_FD that a former master had made
@@ -107,8 +107,8 @@ def _opened(address: Any, config: Config, log: Any) -> Any:
     if isinstance(address, int):
         raise OSError("a descriptor can only be handed over at the start")
     if isinstance(address, str):
-        return sock.UnixSocket(address, config, log)
-    return (sock.TCP6Socket if util.is_ipv6(address[0]) else sock.TCPSocket)(address, config, log)
+        return UnixSocket(address, config, log)
+    return (TCP6Socket if is_ipv6(address[0]) else TCPSocket)(address, config, log)
 
 
 def _in_words(address: Any) -> str:

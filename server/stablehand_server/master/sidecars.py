@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import util
-
 from stablehand_server.config.metrics_address import Address, DefaultAddress
 from stablehand_server.exporter import main as exporter
+from stablehand_server.gunicorn_internals.process import set_process_title
 from stablehand_server.linux import privileges
 from stablehand_server.master import class_probe, metrics_socket, private_folder
 from stablehand_server.master.backoff import GrowingPause
@@ -24,8 +23,7 @@ from stablehand_server.master.metrics_socket import MetricsSocket
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gunicorn.config import Config
-
+    from stablehand_server.gunicorn_internals.settings import Config
     from stablehand_server.shared_memory import Slots
     from stablehand_tuner.policy import Policy
 
@@ -209,7 +207,7 @@ class Sidecars:
         def run() -> None:
             self._close_listeners()
             # Not the master's title, which the child has inherited: who looks for masters would find two.
-            util._setproctitle(f"{name} [{self._config.proc_name}]")  # noqa: SLF001 (gunicorn's own module)
+            set_process_title(f"{name} [{self._config.proc_name}]")
             main()
 
         return ChildProcess(name, run, self._log, **options)

@@ -11,8 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gunicorn.arbiter import Arbiter
-
+from stablehand_server.gunicorn_internals.master import Arbiter
 from stablehand_server.linux.cgroup import Cgroup
 from stablehand_server.master import exits, generation, lifecycle, listeners
 from stablehand_server.master.backoff import GrowingPause

@@ -13,13 +13,12 @@ import uuid
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gunicorn.glogging import Logger, SafeAtoms
-from gunicorn.instrument.statsd import Statsd
+from stablehand_server.gunicorn_internals.logs import Logger, SafeAtoms, Statsd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 # The format that goes with `JSONAtoms`: the line is made as one of the atoms from which gunicorn formats its own.
 FORMAT = "%(json)s"

@@ -9,8 +9,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http import wsgi
-
+from stablehand_server.gunicorn_internals.serving import create, is_of_the_connection, put_in_place_of_create
 from stablehand_server.measure import access_log
 from stablehand_server.measure.wsgi import code_of_status, seconds_queued
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 _ERROR = STATUS_CODES.index("error")
 _TAKEN_OVER = STATUS_CODES.index("1xx")
-# gunicorn's own function, however often a worker of this process has put its measurement in front of it.
-_create = wsgi.create
 
 
 class RequestMeter:
@@ -48,7 +45,7 @@ class RequestMeter:
 
     def install(self) -> None:
         """Let gunicorn's workers of this process call `create`: a worker's process has one worker."""
-        wsgi.create = self.create
+        put_in_place_of_create(self.create)
 
     def create(  # noqa: PLR0917 (gunicorn's)
         self,
@@ -64,7 +61,7 @@ class RequestMeter:
 
         The parameters have gunicorn's names: a worker class may pass them by these.
         """
-        response, environ = _create(req, sock, client, server, cfg, response_class, response_args)
+        response, environ = create(req, sock, client, server, cfg, response_class, response_args)
         if self.to_close > 0.0:
             self.to_close -= 1.0
             response.force_close()
@@ -111,7 +108,7 @@ def _came_from_the_connection(traceback: TracebackType | None) -> bool:
     """Tell whether an OSError was raised while gunicorn sent to the client or read from it, not by the app itself."""
     while traceback is not None:
         owner = traceback.tb_frame.f_locals.get("self")
-        if type(owner).__module__.startswith("gunicorn.http") and not isinstance(owner, wsgi.FileWrapper):
+        if is_of_the_connection(owner):
             return True
         traceback = traceback.tb_next
     return False

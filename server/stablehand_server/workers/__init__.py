@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.workers import SUPPORTED_WORKERS
-
+from stablehand_server.gunicorn_internals.workers import SUPPORTED_WORKERS
 from stablehand_server.workers.common.base import MeasuredWorker
 from stablehand_server.workers.others import measured_class
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _OURS = {
     WorkerClass.SYNC: "stablehand_server.workers.sync.SyncWorker",

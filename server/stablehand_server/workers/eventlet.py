@@ -12,8 +12,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import sock
-
+from stablehand_server.gunicorn_internals.sockets import ssl_wrap_socket
 from stablehand_server.workers.common.green import GreenWorker
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class EventletWorker(GreenWorker):
 
     def secured(self, client: Any) -> Any:
         """Return eventlet's own TLS socket."""
-        return sock.ssl_wrap_socket(client, self.cfg)
+        return ssl_wrap_socket(client, self.cfg)
 
     def timeout_ctx(self) -> Any:
         """Return what gunicorn limits the wait for a request by, where it speaks HTTP/2."""

@@ -9,16 +9,16 @@ import gevent
 from gevent import socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gunicorn.sock import ssl_context
-from gunicorn.workers import ggevent
 
+from stablehand_server.gunicorn_internals.gevent import GeventWorker as GunicornGeventWorker
+from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.workers.common.green import GreenWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class GeventWorker(GreenWorker, ggevent.GeventWorker):
+class GeventWorker(GreenWorker, GunicornGeventWorker):
     """A greenlet for each connection."""
 
     _servers: tuple[Any, ...] = ()  # of gevent's, one for each listener

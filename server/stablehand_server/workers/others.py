@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gunicorn.workers.base_async import AsyncWorker
-from gunicorn.workers.gthread import ThreadWorker
-from gunicorn.workers.sync import SyncWorker
-
+from stablehand_server.gunicorn_internals.workers import AsyncWorker, SyncWorker, ThreadWorker, is_pywsgi
 from stablehand_server.shared_memory import Cell
 from stablehand_server.workers.common.base import MeasuredWorker
 from stablehand_server.workers.common.wsgi import WSGIWorker
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 
 class OthersWorker(MeasuredWorker):
@@ -90,7 +87,7 @@ def measured_class(chosen: type[Any]) -> type[Any]:
 
 
 def _mixin(chosen: type[Any]) -> type[MeasuredWorker]:
-    if chosen.__module__ == "gunicorn.workers.ggevent" and chosen.__name__ == "GeventPyWSGIWorker":
+    if is_pywsgi(chosen):
         return PyWSGIWorker
     if getattr(chosen, "server_class", None) is not None:  # gevent's server serves in gunicorn's stead
         return OthersWorker

@@ -12,11 +12,10 @@ from collections import deque
 from socket import MSG_DONTWAIT, MSG_PEEK, SHUT_WR
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from gunicorn import http, sock
-from gunicorn.http.errors import NoMoreData
-from gunicorn.workers import sync
-
 from stablehand_server.config import remembered
+from stablehand_server.gunicorn_internals.serving import NoMoreData, get_parser
+from stablehand_server.gunicorn_internals.sockets import ssl_wrap_socket
+from stablehand_server.gunicorn_internals.workers import SyncWorker as GunicornSyncWorker
 from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.base import LONGEST_SILENCE_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
@@ -43,7 +42,7 @@ class _Silent(NamedTuple):
     deadline: float
 
 
-class SyncWorker(WSGIWorker, sync.SyncWorker):
+class SyncWorker(WSGIWorker, GunicornSyncWorker):
     """Waits on a selector for whichever connection has a request, serves it, and closes the connection.
 
     gunicorn's loop reads from a connection as soon as it is accepted, and stands still until the client speaks, and
@@ -157,8 +156,8 @@ class SyncWorker(WSGIWorker, sync.SyncWorker):
         request = None
         try:
             if self.cfg.is_ssl:
-                client = sock.ssl_wrap_socket(client, self.cfg)
-            request = next(http.get_parser(self.cfg, client, address))
+                client = ssl_wrap_socket(client, self.cfg)
+            request = next(get_parser(self.cfg, client, address))
             self.handle_request(listener, request, client, address)
         except (NoMoreData, StopIteration) as end:
             self.log.debug("The client ended the connection: %s", end)

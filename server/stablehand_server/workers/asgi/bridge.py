@@ -13,10 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http import wsgi
-from gunicorn.http.body import Body
-from gunicorn.http.errors import NoMoreData
-
+from stablehand_server.gunicorn_internals.serving import Body, NoMoreData, create
 from stablehand_server.measure.asgi import SOCKET_KEY
 from stablehand_server.workers.asgi.bridged_body import AwaitedBody
 from stablehand_server.workers.asgi.bridged_request import BridgedRequest
@@ -194,9 +191,7 @@ class Bridge:
             cfg.pre_request(worker, request)
             started = datetime.now()  # noqa: DTZ005 (for a difference, which gunicorn's log wants)
             response_class, arguments = call.response
-            response, environ = wsgi.create(
-                request, call.outlet, call.client, call.server, cfg, response_class, arguments
-            )
+            response, environ = create(request, call.outlet, call.client, call.server, cfg, response_class, arguments)
             environ["wsgi.multithread"] = True
             if call.is_last or worker.is_leaving or not cfg.keepalive:
                 response.force_close()

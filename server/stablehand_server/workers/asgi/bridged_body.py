@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.errors import NoMoreData
+from stablehand_server.gunicorn_internals.serving import NoMoreData
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.body import Body
-
+from stablehand_server.gunicorn_internals.serving import Body
 from stablehand_server.workers.asgi.bridge import Call
 from stablehand_server.workers.asgi.bridged_body import FedBody
 from stablehand_server.workers.asgi.bridged_request import BridgedRequest

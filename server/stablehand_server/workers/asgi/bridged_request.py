@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.errors import InvalidRequestLine
-from gunicorn.http.message import Request
-from gunicorn.util import split_request_uri
+from stablehand_server.gunicorn_internals.serving import InvalidRequestLine, Request, split_request_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gunicorn.config import Config
-    from gunicorn.http.body import Body
+    from stablehand_server.gunicorn_internals.serving import Body
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _CODINGS_LEFT_ON = ("compress", "deflate", "gzip")  # nobody undoes them; what else there is, the parser has refused
 

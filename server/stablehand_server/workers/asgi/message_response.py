@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.wsgi import Response
+from stablehand_server.gunicorn_internals.serving import Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

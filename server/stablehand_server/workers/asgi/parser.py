@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gunicorn.asgi.parser import PythonProtocol
+from stablehand_server.gunicorn_internals.asgi import PythonProtocol
 
 _DELIMITERS = rb'"(),/:;<=>?@\[\\\]{}'  # RFC 9110 section 5.6.2: all that is visible makes a token, but for these
 _token = re.compile(rb"[^\x00-\x20\x7f-\xff" + _DELIMITERS + rb"]+")

@@ -17,9 +17,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.asgi.protocol import _MAX_FINISHING_APP_CALLS, ASGIProtocol
-from gunicorn.http2 import negotiation
-
+from stablehand_server.gunicorn_internals.asgi import MOST_FINISHING_APP_CALLS, ASGIProtocol, http2_upgrade_allowed
 from stablehand_server.workers.asgi.bridged_exchange import BridgedExchange
 from stablehand_server.workers.asgi.bridging import Bridging
 from stablehand_server.workers.asgi.discarded import Discarded
@@ -139,7 +137,7 @@ class Connection(Patience, Bridging, Scopes):
         self._setup_callback_parser()
         RequestParser.adopt(self._callback_parser)
         can_upgrade = hasattr(self._callback_parser, "remaining")  # gunicorn's rule: old parsers lose what follows
-        self._h2c_upgrade_ok = can_upgrade and negotiation.upgrade_allowed(self.cfg, peername)
+        self._h2c_upgrade_ok = can_upgrade and http2_upgrade_allowed(self.cfg, peername)
         self.app = self.worker.http1_app
         self._serves_http1 = True
         self.await_request(self.worker.first_request_seconds())
@@ -221,7 +219,7 @@ class Connection(Patience, Bridging, Scopes):
             if self._bridge is None and self._is_websocket_upgrade(request):
                 self._take_over(self._handle_websocket(request, self._sockname, self._peername))
                 return
-        if len(self._finishing_calls) >= _MAX_FINISHING_APP_CALLS:
+        if len(self._finishing_calls) >= MOST_FINISHING_APP_CALLS:
             self._held = True
         else:
             self._begin()

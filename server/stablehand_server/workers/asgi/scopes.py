@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gunicorn.asgi.protocol import ASGIProtocol
-
+from stablehand_server.gunicorn_internals.asgi import ASGIProtocol
 from stablehand_server.measure.asgi import SOCKET_KEY
 
 

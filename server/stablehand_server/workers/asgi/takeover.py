@@ -6,8 +6,7 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.asgi.protocol import ASGIProtocol, _valid_websocket_key
-
+from stablehand_server.gunicorn_internals.asgi import ASGIProtocol, valid_websocket_key
 from stablehand_server.measure.asgi import SOCKET_KEY
 from stablehand_server.workers.asgi.websocket import WebSocket
 
@@ -60,7 +59,7 @@ class Takeover(ASGIProtocol):
             wanted = (("Sec-WebSocket-Version", _WEBSOCKET_VERSION),)
             self._send_error_response(426, "Upgrade Required", wanted)
             return
-        if not _valid_websocket_key(headers.get("SEC-WEBSOCKET-KEY", "").strip()):
+        if not valid_websocket_key(headers.get("SEC-WEBSOCKET-KEY", "").strip()):
             self._send_error_response(400, "Bad Request")
             return
         self._websocket = WebSocket(

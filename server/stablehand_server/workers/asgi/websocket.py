@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.asgi.websocket import WebSocketProtocol
+from stablehand_server.gunicorn_internals.asgi import WebSocketProtocol
 
 if TYPE_CHECKING:
     import asyncio

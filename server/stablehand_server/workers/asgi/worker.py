@@ -10,11 +10,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gunicorn.arbiter import Arbiter
-from gunicorn.asgi.lifespan import LifespanManager, LifespanStartupFailed
-from gunicorn.sock import ssl_context
-from gunicorn.workers import gasgi
-
+from stablehand_server.gunicorn_internals.asgi import ASGIWorker as GunicornASGIWorker
+from stablehand_server.gunicorn_internals.asgi import LifespanManager, LifespanStartupFailed
+from stablehand_server.gunicorn_internals.master import Arbiter
+from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.wsgi import UnlockedRecorder
@@ -27,7 +26,7 @@ from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILE
 if TYPE_CHECKING:
     import ssl
 
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _SECONDS_BETWEEN_BEATS = 1.0
 _TAKING_LEAVE_SECONDS = 1.0  # less than the master waits beyond the grace
@@ -36,7 +35,7 @@ _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 _ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
 
 
-class ASGIWorker(MeasuredWorker, gasgi.ASGIWorker):
+class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     """One event loop: an ASGI app runs in it, a WSGI app in a pool of threads beside it."""
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})

@@ -12,10 +12,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gunicorn.arbiter import Arbiter
-from gunicorn.errors import AppImportError
-from gunicorn.workers.base import Worker
-
+from stablehand_server.gunicorn_internals.master import Arbiter
+from stablehand_server.gunicorn_internals.workers import AppImportError, Worker
 from stablehand_server.linux import privileges
 from stablehand_server.measure import access_log, blocking_modules
 from stablehand_server.measure.app_interface import Interface, interface_of
@@ -27,8 +25,7 @@ from stablehand_tuner.contracts.settings import WorkerClass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gunicorn.config import Config
-
+    from stablehand_server.gunicorn_internals.settings import Config
     from stablehand_server.measure.requests import RequestMeter
     from stablehand_server.shared_memory import Record
 

@@ -9,11 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greenlet import GreenletExit
-from gunicorn import http, sock, util
-from gunicorn.http.errors import NoMoreData
-from gunicorn.workers.base_async import AsyncWorker
 
 from stablehand_server.config import remembered
+from stablehand_server.gunicorn_internals.serving import NoMoreData, get_parser
+from stablehand_server.gunicorn_internals.sockets import close, is_http2_negotiated
+from stablehand_server.gunicorn_internals.workers import AsyncWorker
 from stablehand_server.workers.common import arrived, unread_body
 from stablehand_server.workers.common.base import (
     FIRST_REQUEST_SECONDS,
@@ -27,7 +27,7 @@ from stablehand_server.workers.common.wsgi import WSGIWorker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _SECONDS_BETWEEN_BEATS = 1.0
 # So long a client whose next request is always there already may go on before the others have their turn.
@@ -156,7 +156,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
             client.setblocking(True)  # for its own green thread, whatever the app has made the default
             if self.cfg.is_ssl:
                 client = self._shake_hands(watched, client)
-            if self._http2 and (self.cfg.http2_cleartext != "off" or sock.is_http2_negotiated(client)):
+            if self._http2 and (self.cfg.http2_cleartext != "off" or is_http2_negotiated(client)):
                 watched.wait_no_more()
                 super().handle(listener, client, address)
             else:
@@ -183,7 +183,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         Raises:
             BaseException: what has ended it, StopIteration and NoMoreData being the ordinary ends.
         """
-        parser = http.get_parser(self.cfg, watched, address)
+        parser = get_parser(self.cfg, watched, address)
         watched.await_request(self._first_request_seconds)
         proxy_protocol: dict[str, Any] = {}
         while True:
@@ -227,6 +227,6 @@ class GreenWorker(WSGIWorker, AsyncWorker):
             return  # by the app
         sending = client_may_send or arrived.bytes_waiting(fileno) > 0
         if not sending or self._half_closed.is_full():
-            util.close(client)
+            close(client)
         elif (plain := self._half_closed.take(client)) is not None:
             self.spawn(self._half_closed.close_when_done, plain)

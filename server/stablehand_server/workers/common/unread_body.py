@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.body import LengthReader
-from gunicorn.http.errors import NoMoreData
+from stablehand_server.gunicorn_internals.serving import LengthReader, NoMoreData
 
 if TYPE_CHECKING:
     from collections.abc import Callable

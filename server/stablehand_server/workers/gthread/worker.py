@@ -12,9 +12,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gunicorn.workers import gthread
-
 from stablehand_server.config import remembered
+from stablehand_server.gunicorn_internals.workers import TConn
+from stablehand_server.gunicorn_internals.workers import ThreadWorker as GunicornThreadWorker
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
@@ -26,13 +26,13 @@ from stablehand_server.workers.gthread.overdue import OverdueRequests
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gunicorn.config import Config
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _LONGEST_WAIT_SECONDS = 1.0
 _HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
 
 
-class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
+class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     """Threads that serve requests and, one at a time, wait for them; the main thread keeps the time.
 
     gunicorn's loop accepts connections in the main thread, hands each request to a thread and gets the connection back:
@@ -64,10 +64,10 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
 
     def run(self) -> None:
         """Serve until told to retire; then answer what comes on the connections that are there, and go."""
-        self.pending_conns: dict[gthread.TConn, float] = {}
-        self.keepalived_conns: dict[gthread.TConn, float] = {}
-        self._in_flight: dict[gthread.TConn, float] = {}  # since when it is in a thread's hands
-        self._ready: deque[gthread.TConn] = deque()  # whose request waits for a thread
+        self.pending_conns: dict[TConn, float] = {}
+        self.keepalived_conns: dict[TConn, float] = {}
+        self._in_flight: dict[TConn, float] = {}  # since when it is in a thread's hands
+        self._ready: deque[TConn] = deque()  # whose request waits for a thread
         self._lingering = LingeringCloses(self.poller)
         remembered.remember(self.cfg)
         self._overdue = OverdueRequests(float(self.cfg.request_timeout), self.log)
@@ -200,7 +200,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
 
     # The leading thread -----------------------------------------------------------------------------------------------
 
-    def _next_ready(self) -> gthread.TConn | None:
+    def _next_ready(self) -> TConn | None:
         """Return a connection that has a request, or None after a while."""
         if not self._ready:
             paused = self._accept_errors.pause()  # 0 nearly always
@@ -223,7 +223,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
         except OSError as error:
             self._accept_errors.note(error)
             return
-        connection = gthread.TConn(self.cfg, client, address, listener.getsockname())
+        connection = TConn(self.cfg, client, address, listener.getsockname())
         connection.data_ready = True  # whenever a thread gets it
         if _has_data(connection.sock):
             self._ready.append(connection)
@@ -234,7 +234,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
     def _deadline(self, patience: float) -> float:
         return time.monotonic() + (patience if self.alive else min(patience, self.linger_seconds()))
 
-    def _await_request(self, connection: gthread.TConn, waiting: dict[gthread.TConn, float]) -> None:
+    def _await_request(self, connection: TConn, waiting: dict[TConn, float]) -> None:
         try:
             readable = functools.partial(self._on_readable, connection, waiting)
             self.poller.register(connection.sock, selectors.EVENT_READ, readable)
@@ -242,7 +242,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
             if waiting.pop(connection, None) is not None:
                 connection.close()
 
-    def _on_readable(self, connection: gthread.TConn, waiting: dict[gthread.TConn, float], client: Any) -> None:
+    def _on_readable(self, connection: TConn, waiting: dict[TConn, float], client: Any) -> None:
         if waiting.pop(connection, None) is not None:
             self._unregister(client)
             self._ready.append(connection)
@@ -255,7 +255,7 @@ class ThreadWorker(WSGIWorker, gthread.ThreadWorker):
 
     # Any thread -------------------------------------------------------------------------------------------------------
 
-    def _serve(self, connection: gthread.TConn) -> None:
+    def _serve(self, connection: TConn) -> None:
         try:
             keep = self.handle(connection)
             while keep and _has_buffered_request(connection):
@@ -278,7 +278,7 @@ def _remembering_the_client(handle: Callable[..., Any]) -> Callable[..., Any]:
     """Return gunicorn's method with the client that a proxy has named before the first request, for the later ones."""
 
     @functools.wraps(handle)
-    def handle_remembering(request: Any, connection: gthread.TConn) -> Any:
+    def handle_remembering(request: Any, connection: TConn) -> Any:
         named = request.proxy_protocol_info or getattr(connection, "proxy_protocol_info", None)
         request.proxy_protocol_info = connection.proxy_protocol_info = named
         return handle(request, connection)
@@ -298,7 +298,7 @@ def _has_data(client: socket.socket) -> bool:
     return True
 
 
-def _has_buffered_request(connection: gthread.TConn) -> bool:
+def _has_buffered_request(connection: TConn) -> bool:
     """Tell whether the next request has been read from the socket already, so that no selector would tell."""
     if connection.parser.unreader.buf.getvalue():
         return True

@@ -10,13 +10,12 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from gunicorn import util
-from gunicorn.http import wsgi
-from gunicorn.http.message import HeaderPolicy
+from stablehand_server.gunicorn_internals.serving import HeaderPolicy, create, split_request_uri
 
 if TYPE_CHECKING:
-    from gunicorn.config import Config
     from tornado.httputil import HTTPServerRequest
+
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _VERSION = re.compile(r"HTTP/(\d)\.(\d)")
 _NOWHERE = ("", 0)
@@ -33,7 +32,7 @@ class _Request(HeaderPolicy):
         self.peer_addr = peer
         self.method = request.method
         self.uri = request.uri or ""
-        parts = util.split_request_uri(self.uri)
+        parts = split_request_uri(self.uri)
         self.path, self.query = parts.path or "", parts.query or ""
         found = _VERSION.fullmatch(request.version)
         self.version = (int(found[1]), int(found[2])) if found else (1, 1)
@@ -54,12 +53,12 @@ def environ_of(request: HTTPServerRequest, config: Config) -> dict[str, Any]:
     """Return the environ of a request.
 
     Raises:
-        gunicorn.http.errors.ParseException: when the headers contradict each other or the configuration.
+        ParseException: when the headers contradict each other or the configuration.
     """
     connection: Any = request.connection
     client = getattr(connection.stream, "socket", None)
     peer = connection.context.address
-    _, environ = wsgi.create(
+    _, environ = create(
         _Request(request, config, peer),
         client,
         peer if peer is not None else "",

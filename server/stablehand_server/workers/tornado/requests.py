@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http.errors import ConfigurationProblem, ParseException
 from tornado import version
 from tornado.httputil import (
     HTTPHeaders,
@@ -16,6 +15,7 @@ from tornado.httputil import (
 from tornado.log import app_log
 from tornado.wsgi import WSGIContainer
 
+from stablehand_server.gunicorn_internals.serving import ConfigurationProblem, ParseException
 from stablehand_server.measure.wsgi import seconds_queued
 from stablehand_server.workers.tornado.environ import environ_of
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
@@ -23,9 +23,9 @@ from stablehand_tuner.contracts.metric_names import STATUS_CODES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gunicorn.config import Config
     from tornado.httputil import HTTPConnection, HTTPServerRequest, RequestStartLine
 
+    from stablehand_server.gunicorn_internals.settings import Config
     from stablehand_server.measure.wsgi import UnlockedRecorder
 
 _ERROR = STATUS_CODES.index("error")

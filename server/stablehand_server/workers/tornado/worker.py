@@ -11,13 +11,13 @@ import os
 import time
 from typing import Any
 
-from gunicorn.sock import ssl_context
-from gunicorn.workers import gtornado
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import Application
 from tornado.wsgi import WSGIContainer
 
+from stablehand_server.gunicorn_internals.sockets import ssl_context
+from stablehand_server.gunicorn_internals.tornado import TornadoWorker as GunicornTornadoWorker
 from stablehand_server.measure.wsgi import UnlockedRecorder
 from stablehand_server.shared_memory import Cell
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
@@ -28,7 +28,7 @@ _SECONDS_BETWEEN_BEATS = 1.0
 _TAKING_LEAVE_SECONDS = 1.0  # for clients to answer a close frame
 
 
-class TornadoWorker(MeasuredWorker, gtornado.TornadoWorker):
+class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
     """One IOLoop."""
 
     _beat_at = 0.0

@@ -1,0 +1,32 @@
+"""gunicorn's worker classes that need no package besides: what all have in common, sync, gthread, and gevent's base.
+
+Relied on: `init_process` boots a worker and calls `run`, which serves until `alive` is false; `init_signals` sets the
+handlers; `load_wsgi` puts the app into `wsgi`; `notify` beats; `nr` counts requests up to `max_requests`. `handle`
+serves a connection, and calls `handle_request` for each request. `PIPE` wakes whoever selects it at each signal.
+gthread passes a `TConn` for each connection, and keeps those that wait in `pending_conns` and `keepalived_conns`.
+"""
+
+from __future__ import annotations
+
+from gunicorn.errors import AppImportError
+from gunicorn.workers import SUPPORTED_WORKERS
+from gunicorn.workers.base import Worker
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.sync import SyncWorker
+
+__all__ = [
+    "SUPPORTED_WORKERS",
+    "AppImportError",
+    "AsyncWorker",
+    "SyncWorker",
+    "TConn",
+    "ThreadWorker",
+    "Worker",
+    "is_pywsgi",
+]
+
+
+def is_pywsgi(worker_class: type) -> bool:
+    """Tell whether a class is gunicorn's own `gevent_pywsgi`, without importing gevent."""
+    return worker_class.__module__ == "gunicorn.workers.ggevent" and worker_class.__name__ == "GeventPyWSGIWorker"
