@@ -12,6 +12,7 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
+import stablehand_server.config.flags  # noqa: F401 (its import adds our settings to gunicorn's configuration)
 from stablehand_server.measure import access_log
 
 FIELDS = {
