@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "load": "stablehand_dev.load.cli",
     "dashboard": "stablehand_dev.dashboard.cli",
     "architecture": "stablehand_dev.architecture.cli",
+    "gunicorn": "stablehand_dev.gunicorn_uses.cli",
     "release": "stablehand_dev.release",
 }
 
@@ -48,7 +49,7 @@ app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, pr
 
 @app.callback()
 def _tools() -> None:
-    """Tools of Stablehand's repository: cluster, images, demonstration, dashboard, the drawing of the packages."""
+    """Tools of Stablehand's repository: cluster, images, demonstration, dashboard, generated records."""
 
 
 def main() -> None:
