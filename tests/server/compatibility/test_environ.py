@@ -16,7 +16,8 @@ import json
 def app(environ, start_response):
     shown = {key: value if isinstance(value, (str, bool, int)) else type(value).__name__
              for key, value in environ.items() if key != "gunicorn.socket"}
-    shown["has a socket"] = environ["gunicorn.socket"].fileno() >= 0
+    client = environ.get("gunicorn.socket")
+    shown["has a socket"] = client is not None and client.fileno() >= 0
     shown["the body"] = environ["wsgi.input"].read().decode()
     shown["scheme and wrapper"] = [environ["wsgi.url_scheme"], environ.get("wsgi.file_wrapper") is not None]
     body = json.dumps(shown).encode()
@@ -58,8 +59,8 @@ PROXIED = {
 }
 # What differs from one connection, one server or one of gunicorn's classes to the other.
 OF_THE_CONNECTION = {"REMOTE_PORT", "SERVER_PORT", "wsgi.multithread"}
-# Tornado has read the body: it knows its length however it came, and has no way to send hints.
-OF_TORNADO = {"wsgi.input", "wsgi.early_hints", "HTTP_EXPECT"}
+# Tornado has read the body: it knows its length however it came, and has no way to send hints, nor a socket to give.
+OF_TORNADO = {"wsgi.input", "wsgi.early_hints", "HTTP_EXPECT", "has a socket"}
 
 
 def asked(program, requests, family=socket.AF_INET):
@@ -141,6 +142,7 @@ def test_a_class_that_a_switch_may_reach_sees_what_gunicorns_sync_sees(see, work
     assert {name: compared(each) for name, each in ours.items()} == {
         name: compared(each) for name, each in theirs.items()
     }
+    assert ours["body"]["has a socket"] is (worker_class != "tornado"), "as under gunicorn's own class"
 
 
 def test_a_prefix_of_the_environment_is_taken_from_the_path_under_every_class(see):

@@ -167,12 +167,12 @@ class MeasuredWorker(Worker):
 
     def measured_wsgi(self) -> Callable[..., Any]:
         """Return a callable for servers that are not gunicorn's: it calls what `wsgi` is at that time, and measures."""
-
-        def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-            return self.wsgi(environ, start_response)
-
-        called = access_log.identified(app) if self.cfg.access_log_json else app
+        called = access_log.identified(self.call_app) if self.cfg.access_log_json else self.call_app
         return InstrumentedApp(called, self.recorder())
+
+    def call_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Call what `wsgi` is now."""
+        return self.wsgi(environ, start_response)
 
     def recorder(self) -> UnlockedRecorder:
         """Return a new recorder of requests, as the class needs it."""

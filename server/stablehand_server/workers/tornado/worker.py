@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -23,6 +23,9 @@ from stablehand_server.shared_memory import Cell
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 from stablehand_server.workers.tornado.requests import InlineContainer, MeasuredApplication
 from stablehand_server.workers.tornado.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SECONDS_BETWEEN_BEATS = 1.0
 _TAKING_LEAVE_SECONDS = 1.0  # for clients to answer a close frame
@@ -54,6 +57,14 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
         own = self.wsgi if isinstance(self.wsgi, Application) else HTTPServer(self.wsgi)
         self._cells[Cell.SLOTS] = float(self.cfg.worker_connections)
         return MeasuredApplication(own, UnlockedRecorder(self._cells))
+
+    def call_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        """Call a WSGI app, without the socket by which its request has been measured.
+
+        Tornado goes on reading from it: an app that took it over, for a websocket, would get only a part of what comes.
+        """
+        del environ["gunicorn.socket"]
+        return super().call_app(environ, start_response)
 
     def run(self) -> None:
         """Serve until told to retire; then give every connection its last request."""
