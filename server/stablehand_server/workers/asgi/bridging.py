@@ -43,6 +43,11 @@ class Bridging(Closing):
         """Whether the client has more to take than is good."""
         return bool(self._flow_control.write_paused)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether the client has yet to take what it was sent."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
     def resume_if_not_full(self) -> None:
         """Read on, unless the app still has much to read."""
         if not self._closed and not self._is_handed_over:

@@ -45,6 +45,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     max_requests: int
     nr_conns: int
     worker_connections: int
+    _quick_shutdown: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.retiring = False
@@ -93,6 +94,13 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         if not alive and not self.retiring:
             self.retiring = True
             self._stop_accepting()
+
+    def handle_quit_signal(self) -> None:
+        """SIGQUIT and SIGINT: answer the requests that a WSGI app's threads have, as under gthread, and end."""
+        retires, self._quick_shutdown = self.retiring, True
+        if not retires:
+            self.alive = False
+            self.cfg.worker_int(self)
 
     def is_last_response(self) -> bool:
         """Tell whether the response that begins now is its connection's last; begin to retire after max_requests."""
@@ -230,9 +238,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                     connection.close_if_idle()
             if self._overdue is not None:
                 self._overdue.hang_up(time.monotonic())
-            return (
-                self._quick_shutdown or not self.may_finish() or not self._has_work() or self._only_overdue_are_left()
-            )
+            return not self.may_finish() or not self._has_work() or self._only_overdue_are_left()
 
         await self._tick_until(ended)
         if self._only_overdue_are_left() and not self._quick_shutdown:
@@ -257,6 +263,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         return self._overdue.only_these_are_left(time.monotonic())
 
     def _has_work(self) -> bool:
+        if self._quick_shutdown:
+            return self.bridge is not None and (bool(self.bridge.calls) or any(c.has_unsent for c in self.connections))
         if self.nr_conns or self._handshakes:
             return True
         return self.bridge is not None and bool(self.bridge.calls)

@@ -6,8 +6,10 @@ import functools
 import os
 import select
 import selectors
+import signal
 import socket
 import ssl
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,6 +47,9 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
     request_position: ClassVar[int] = 0
+    _serves = False
+    _in_hurry = False
+    _interrupts = 0
     _ends_at_once = False
     _crew: LeaderFollowers  # from run() on, and so in all that its loop calls
     _lingering: LingeringCloses
@@ -87,6 +92,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self._alarms.register(self.PIPE[0], select.POLLIN)
         self.notify()  # before anything is accepted: a request that keeps the GIL from then on is found out
         self._crew.start()
+        self._serves = True
         try:
             while self.alive and self.is_parent_alive():
                 self._keep_time()
@@ -97,12 +103,23 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self._retire()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """SIGQUIT and SIGINT: end without finishing what is in flight."""
-        self._ends_at_once = True
-        super().handle_quit(sig, frame)
+        """SIGQUIT and SIGINT: answer the requests that threads have, as gunicorn's pool does, and end.
+
+        The master repeats its SIGQUIT. A second SIGINT is of a person at a terminal, who does not want to wait.
+        """
+        if not self._serves:
+            super().handle_quit(sig, frame)
+        self._interrupts += sig == signal.SIGINT
+        if not self._in_hurry:
+            self._in_hurry = True
+            self.alive = False
+            self.cfg.worker_int(self)
+        elif self._interrupts > 1:
+            self._ends_at_once = True
+            sys.exit(0)
 
     def handle_abort(self, sig: int, frame: Any) -> None:
-        """SIGABRT: the same, with the hook worker_abort."""
+        """SIGABRT: end without finishing what is in flight, after the hook worker_abort."""
         self._ends_at_once = True
         super().handle_abort(sig, frame)
 
@@ -165,10 +182,10 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
                 if connection in waiting:
                     waiting[connection] = min(until, last_call)
         self._wake_leader()
-        while self._has_connections() and self.may_finish():
+        while self._has_work() and self.may_finish():
             self._keep_time()
             self._overdue.hang_up(time.monotonic())
-            if self._only_overdue_are_left() and self._count() == len(self._in_flight):
+            if self._only_overdue_are_left() and (self._in_hurry or self._count() == len(self._in_flight)):
                 break
         else:
             if self._in_flight:
@@ -186,7 +203,9 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def _only_overdue_are_left(self) -> bool:
         return self._overdue.only_these_are_left(self._in_flight, time.monotonic())
 
-    def _has_connections(self) -> bool:
+    def _has_work(self) -> bool:
+        if self._in_hurry:
+            return bool(self._in_flight or self._ready)
         if not self._count():
             time.sleep(_HANDOVER_SECONDS)
         return self._count() > 0
