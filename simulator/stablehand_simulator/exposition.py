@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from stablehand_simulator.app import Machine
     from stablehand_simulator.process import Counters
     from stablehand_tuner.contracts.settings import Settings
-
-Sample = tuple[str, "Mapping[str, str]", float]
+    from stablehand_tuner.observe.exposition import Sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_simulator import gamma
-from stablehand_simulator.exposition import Sample, ServerCounters, WorkerGauges, samples
+from stablehand_simulator.exposition import ServerCounters, WorkerGauges, samples
 from stablehand_simulator.process import Counters
 from stablehand_simulator.steady import Steady
 from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stablehand_simulator.app import App, Machine
+    from stablehand_tuner.observe.exposition import Sample
 
 
 class FluidServer:

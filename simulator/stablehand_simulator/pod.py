@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stablehand_simulator.app import App, Machine
-    from stablehand_simulator.exposition import Sample
     from stablehand_simulator.server import Server
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.observe.exposition import Sample
     from stablehand_tuner.observe.snapshot import Snapshot
 
 

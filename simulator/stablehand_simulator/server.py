@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_simulator.app import CONVOY
 from stablehand_simulator.cores import Cores
-from stablehand_simulator.exposition import Sample, ServerCounters, WorkerGauges, samples
+from stablehand_simulator.exposition import ServerCounters, WorkerGauges, samples
 from stablehand_simulator.interpreter import Request
 from stablehand_simulator.workers import Workers
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stablehand_simulator.app import App, Machine
     from stablehand_simulator.backend import Backend
     from stablehand_simulator.process import Process
+    from stablehand_tuner.observe.exposition import Sample
 
 _DONE = 1e-9  # seconds; work below is rounding
 

@@ -229,7 +229,7 @@ def test_what_is_recorded_can_be_replayed(served, tmp_path):
         rounds = list(recording.read(lines))
 
     assert result.exit_code == 0
-    assert "other: answered with status 404" in result.stderr
+    assert "other answered with status 404" in result.stderr
     assert len(rounds) >= 3
     assert isinstance(rounds[0].pods[f"{served}/metrics"], Snapshot)
     assert rounds[0].pods[f"{served}/other"] is None

@@ -7,19 +7,18 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import grid
 from stablehand_bench.tuner.timeline import Moment
 from stablehand_tuner.contracts import metric_names as names
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.observe import exposition
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-_WANTED = tuple(
-    metric.name
+_WANTED = frozenset(
+    metric.sample_name
     for metric in (
         names.SETTING,
         names.SETTING_WORKER_CLASS_INFO,
@@ -35,31 +34,23 @@ class Reading:
     """The few metrics of one scrape that are watched."""
 
     def __init__(self, text: str) -> None:
-        wanted = "\n".join(line for line in text.splitlines() if line.startswith(_WANTED)) + "\n"
-        self._samples = [
-            sample for family in text_string_to_metric_families(wanted) for sample in family.samples if sample.value
-        ]
+        self._samples = [sample for sample in exposition.samples(text) if sample[0] in _WANTED and sample[2]]
 
     def moment(self, at: float) -> Moment:
         """Return what runs."""
-        slots = sum(sample.value for sample in self._samples if sample.name == names.WORKER_SLOTS.name)
-        classes = {sample.labels["worker_class"] for sample in self._samples if sample.name == names.WORKER_INFO.name}
+        slots = sum(value for name, _, value in self._samples if name == names.WORKER_SLOTS.name)
+        classes = {labels["worker_class"] for name, labels, _ in self._samples if name == names.WORKER_INFO.name}
         return Moment(at, self._settings(), tuple(sorted(classes)), slots)
 
     def killed_for_memory(self) -> int:
         """Return how many workers the kernel has killed for want of memory since the server's start."""
-        return int(
-            sum(
-                sample.value
-                for sample in self._samples
-                if sample.name == names.WORKER_EXITS.sample_name and sample.labels["reason"] == "oom"
-            )
-        )
+        exits = names.WORKER_EXITS.sample_name
+        return int(sum(value for name, labels, value in self._samples if name == exits and labels["reason"] == "oom"))
 
     def _settings(self) -> str:
-        active = [sample for sample in self._samples if sample.labels.get("kind") == "active"]
-        classes = [s.labels["worker_class"] for s in active if s.name == names.SETTING_WORKER_CLASS_INFO.name]
-        counts = {s.labels["name"]: int(s.value) for s in active if s.name == names.SETTING.name}
+        active = [sample for sample in self._samples if sample[1].get("kind") == "active"]
+        classes = [labels["worker_class"] for name, labels, _ in active if name == names.SETTING_WORKER_CLASS_INFO.name]
+        counts = {labels["name"]: int(value) for name, labels, value in active if name == names.SETTING.name}
         if len(classes) != 1 or set(counts) != {"workers", "threads", "worker_connections"}:
             return ""
         return grid.text(
@@ -104,7 +95,7 @@ class Watch:
         while not self._ended.wait(1.0):
             try:
                 reading = Reading(_scraped(self._port))
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException, exposition.MalformedExposition):
                 continue  # `check` says so, if it lasts
             self.timeline.append(reading.moment(round(self.seconds, 1)))
             self.killed_for_memory = reading.killed_for_memory()

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_dev.demo.reading import Decided, Reading, from_snapshots
 from stablehand_dev.errors import DevelopmentError
 from stablehand_dev.paths import REPOSITORY
+from stablehand_tuner.observe.exposition import MalformedExposition
 from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ class LocalServer:
     def _scrape(self) -> Snapshot | None:
         try:
             text = self._client.get(f"{self._metrics_url}/metrics").raise_for_status().text
-            samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-            return Snapshot.from_samples(((each.name, each.labels, each.value) for each in samples), time.monotonic())
-        except (httpx.HTTPError, IncompleteSnapshot):
+            return Snapshot.from_text(text, time.monotonic())
+        except (httpx.HTTPError, MalformedExposition, IncompleteSnapshot):
             return None  # a look that failed shows as unknown
 
 

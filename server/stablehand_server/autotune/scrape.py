@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import http.client
-from typing import TYPE_CHECKING
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from stablehand_tuner.observe.exposition import MalformedExposition
 from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _PATIENCE_SECONDS = 2.0
 _LARGEST_BYTES = 4 * 1024 * 1024
@@ -48,21 +43,9 @@ def scrape(address: tuple[str, int], at: float) -> Snapshot:
         raise ScrapeFailed(f"{host}:{port} answers with status {response.status}: {first_line[:200]}")
     if len(content) > _LARGEST_BYTES:
         raise ScrapeFailed(f"{host}:{port} answers with more than {_LARGEST_BYTES} bytes")
-    return _parse(text, f"{host}:{port}", at)
-
-
-def _parse(text: str, source: str, at: float) -> Snapshot:
     try:
-        samples = list(_samples(text))
-    except Exception as error:
-        raise ScrapeFailed(f"{source} answers with what are no metrics: {error}") from error
-    try:
-        return Snapshot.from_samples(samples, at)
+        return Snapshot.from_text(text, at)
+    except MalformedExposition as error:
+        raise ScrapeFailed(f"{host}:{port} answers with what are no metrics: {error}") from error
     except IncompleteSnapshot as error:
-        raise ScrapeFailed(f"{source}: {error}") from error
-
-
-def _samples(text: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            yield sample.name, sample.labels, sample.value
+        raise ScrapeFailed(f"{host}:{port}: {error}") from error

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts import metric_names as names
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings
+from stablehand_tuner.observe import exposition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from stablehand_tuner.observe.exposition import Sample
 
 HIGHEST_WORKER_INDEX = 2047  # twice the most workers that the settings allow, and a surge of one fits in
 ERROR_CODES = frozenset({"5xx", "error"})
@@ -74,14 +77,18 @@ class Snapshot:
     is_full_of_retiring: bool = False
 
     @classmethod
-    def from_samples(
-        cls,
-        samples: Iterable[tuple[str, Mapping[str, str], float]],
-        at: float,
-        *,
-        requested_cores: float | None = None,
-    ) -> Snapshot:
-        """Reduce one exposition, as any parser of Prometheus' text format yields it.
+    def from_text(cls, text: str, at: float, *, requested_cores: float | None = None) -> Snapshot:
+        """Reduce one exposition in Prometheus' text format, as `from_samples` does.
+
+        Raises:
+            MalformedExposition: when it is none.
+            IncompleteSnapshot: naming what is missing or impossible.
+        """
+        return cls.from_samples(list(exposition.samples(text)), at, requested_cores=requested_cores)
+
+    @classmethod
+    def from_samples(cls, samples: Iterable[Sample], at: float, *, requested_cores: float | None = None) -> Snapshot:
+        """Reduce the samples of one exposition.
 
         Args:
             samples: sample name, labels and value; samples that the tuner does not read are passed over.
@@ -129,7 +136,7 @@ class Snapshot:
 class _Scrape:
     """The samples of the contract by name and labels, each checked to be a number that can be."""
 
-    def __init__(self, samples: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+    def __init__(self, samples: Iterable[Sample]) -> None:
         self._values: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         for name, labels, value in samples:
             if name not in _READ:

@@ -6,16 +6,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from stablehand_operator.cli.tune import recording
-from stablehand_operator.scrape import LARGEST_BYTES, new_session
-from stablehand_tuner.observe.snapshot import IncompleteSnapshot
+from stablehand_operator.scrape import ScrapeFailed, fetch, new_session, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_OK = 200
+    import aiohttp
 
 
 async def record(
@@ -59,26 +56,9 @@ async def _scraped(
     session: aiohttp.ClientSession, url: str, at: float, timeout: float, warn: Callable[[str], None]
 ) -> str | None:
     try:
-        text = await asyncio.wait_for(_fetch(session, url), timeout)
-        recording.snapshot(text, at)
-    except asyncio.TimeoutError:
-        warn(f"{url} did not answer within {timeout:g} s")
-    except (aiohttp.ClientError, OSError, UnicodeDecodeError) as error:
-        warn(f"{url}: {str(error) or type(error).__name__}")
-    except IncompleteSnapshot as error:
-        warn(f"{url}: {error}")
-    else:
-        return text
-    return None
-
-
-async def _fetch(session: aiohttp.ClientSession, url: str) -> str:
-    async with session.get(url, allow_redirects=False) as response:
-        if response.status != _OK:
-            raise aiohttp.ClientError(f"answered with status {response.status}")
-        content = await response.content.read(LARGEST_BYTES + 1)
-        while len(content) <= LARGEST_BYTES and (more := await response.content.read(LARGEST_BYTES)):
-            content += more
-        if len(content) > LARGEST_BYTES:
-            raise aiohttp.ClientError(f"answered with more than {LARGEST_BYTES} bytes")
-        return content.decode("utf-8")
+        text = await fetch(session, url, timeout=timeout)
+        parse(text, url, at)
+    except ScrapeFailed as error:
+        warn(str(error))
+        return None
+    return text

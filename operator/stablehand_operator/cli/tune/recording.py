@@ -11,8 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from stablehand_tuner.observe.exposition import MalformedExposition
 from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
 if TYPE_CHECKING:
@@ -61,27 +60,10 @@ def read(lines: Iterable[str]) -> Iterator[RecordedRound]:
                 faults.append(f"{pod}: the scrape failed")
                 continue
             try:
-                pods[pod] = snapshot(text, at)
-            except IncompleteSnapshot as error:
+                pods[pod] = Snapshot.from_text(text, at)
+            except (MalformedExposition, IncompleteSnapshot) as error:
                 faults.append(f"{pod}: {error}")
         yield RecordedRound(at, pods, tuple(faults))
-
-
-def snapshot(text: str, at: float) -> Snapshot:
-    """Read one exposition.
-
-    Raises:
-        IncompleteSnapshot: when it is none, or lacks what a tuner needs.
-    """
-    try:
-        samples = [
-            (sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
-    except Exception as error:  # the parser raises whatever a malformed text leads it to
-        raise IncompleteSnapshot(f"no metrics in the text format: {error}") from error
-    return Snapshot.from_samples(samples, at)
 
 
 def _parsed(line: str, number: int) -> tuple[float, dict[str, str | None]]:
@@ -101,4 +83,4 @@ def _parsed(line: str, number: int) -> tuple[float, dict[str, str | None]]:
 
 
 def _only_ours(text: str) -> str:
-    return "".join(line + "\n" for line in text.splitlines() if line.startswith(_PREFIX))
+    return "".join(line + "\n" for line in text.split("\n") if line.startswith(_PREFIX))
