@@ -36,12 +36,12 @@ BUCKETS = len(DURATION_BUCKETS) + 1  # the last one has no upper bound
 
 
 class State(enum.IntEnum):
-    """What a record's process is doing; FREE records belong to nobody."""
+    """Where a worker stands in its life, also as its record says; FREE records belong to nobody."""
 
     FREE = 0
-    BOOTING = 1
+    BOOTING = 1  # forked, no heartbeat yet: it serves nothing
     READY = 2
-    RETIRING = 3
+    RETIRING = 3  # told to finish what it has and go
 
 
 class Overdue(enum.IntEnum):

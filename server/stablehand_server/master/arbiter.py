@@ -20,12 +20,12 @@ from stablehand_server.gunicorn_internals.process import set_process_title
 from stablehand_server.master import generation, lifecycle, listeners
 from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
-from stablehand_server.master.rolling_plan import LivingWorker, Phase, Plan, plan
+from stablehand_server.master.rolling_plan import LivingWorker, Plan, plan
 from stablehand_server.master.sidecars import Sidecars
 from stablehand_server.master.supervisor import Supervisor
 from stablehand_server.master.switching import Switching
 from stablehand_server.measure.backlog import backlog
-from stablehand_server.shared_memory import Cell, Server
+from stablehand_server.shared_memory import Cell, Server, State
 from stablehand_server.workers import class_of
 from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings, WorkerClass
 
@@ -88,7 +88,7 @@ class LiveArbiter(Supervisor):
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for signals, but not so long that the settings file or a switch has to wait."""
-        moving = any(w.phase is Phase.BOOTING or (w.phase is Phase.RETIRING and not w.kept) for w in self._living())
+        moving = any(w.state is State.BOOTING or (w.state is State.RETIRING and not w.kept) for w in self._living())
         calm = not moving and (self._switching.settled or self._waits)
         return list(super().wait_for_signals(min(timeout, _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS)))
 
@@ -180,7 +180,7 @@ class LiveArbiter(Supervisor):
     def _report(self) -> None:
         """Publish how many workers are wanted, how many connections wait and each worker's share, also to statsd."""
         if self._switching.settled:
-            serving = (each for each in self.WORKERS.values() if lifecycle.phase(each) is Phase.READY)
+            serving = (each for each in self.WORKERS.values() if lifecycle.state(each) is State.READY)
             self._balance.look((each.assignment.record for each in serving), time.monotonic())
         waiting, limit = backlog(self.LISTENERS)
         limits = [waiting, limit, self._retire_limit(self._living())]
@@ -250,7 +250,7 @@ class LiveArbiter(Supervisor):
             self._switched()
         self.log.info("Switching from %s to %s, as %s says", self._switching.target, wanted, wanted.origin)
         workers = self.WORKERS.values()
-        replaced = sum(lifecycle.phase(w) is Phase.READY and w.assignment.generation != wanted.number for w in workers)
+        replaced = sum(lifecycle.state(w) is State.READY and w.assignment.generation != wanted.number for w in workers)
         self._switching.begin(wanted, replaced=replaced)
         self.note_wanted(wanted.workers)
         for worker in workers:
@@ -297,10 +297,10 @@ class LiveArbiter(Supervisor):
     def _plan(self) -> Plan:
         workers = self._living()
         if self._paused:
-            return Plan(retire=tuple(each.pid for each in workers if each.phase is not Phase.RETIRING))
+            return Plan(retire=tuple(each.pid for each in workers if each.state is not State.RETIRING))
         surge: Literal[0, 1] = 1
         if not self._switching.settled or any(each.spent for each in workers):
-            surge = self._memory.surge([each.pid for each in workers if each.phase is not Phase.BOOTING])
+            surge = self._memory.surge([each.pid for each in workers if each.state is not State.BOOTING])
         else:
             self._memory.forget()
         target, replaced = self._switching.target, self._switching.replaced
@@ -317,7 +317,7 @@ class LiveArbiter(Supervisor):
         return lifecycle.living(self.WORKERS)
 
     def _retire_limit(self, workers: Collection[LivingWorker]) -> int:
-        staying = sum(each.phase is not Phase.RETIRING for each in workers)
+        staying = sum(each.state is not State.RETIRING for each in workers)
         return int(self.cfg.retire_limit) or max(1, staying, self._switching.target.workers)
 
     def _carry_out(self, steps: Plan) -> None:
@@ -332,7 +332,7 @@ class LiveArbiter(Supervisor):
 
     def _note_waiting(self, waits: bool) -> None:  # noqa: FBT001 (what it is called with is its name)
         if waits and not self._waits:
-            retiring = sum(lifecycle.phase(each) is Phase.RETIRING for each in self.WORKERS.values())
+            retiring = sum(lifecycle.state(each) is State.RETIRING for each in self.WORKERS.values())
             self.log.warning(
                 "The change to %s waits for requests that take long: %d processes retire, beside %d that serve; "
                 "--retire-limit and the memory allow no more",
@@ -353,7 +353,7 @@ class LiveArbiter(Supervisor):
                 self._roll_back(ending.why)
             return
         self._respawning.failed(time.monotonic())
-        serves = any(lifecycle.phase(each) is Phase.READY for each in self.WORKERS.values())
+        serves = any(lifecycle.state(each) is State.READY for each in self.WORKERS.values())
         tries = 1 if switching.serving is None else _BOOTS_BEFORE_GIVING_UP
         if ending.boot_error is not None and not serves and self._respawning.failures >= tries:
             raise HaltServer(f"No worker serves, and none boots: {ending.why}", ending.boot_error)

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from stablehand_server.master.rolling_plan import LivingWorker, Phase
+from stablehand_server.master.rolling_plan import LivingWorker
 from stablehand_server.shared_memory import Cell, Overdue, State
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to go before its firs
 _REMINDING_SECONDS = 10.0  # for a class of the user's own, which may not say that it has heard
 
 
-class Patience(NamedTuple):
+class TimeLimits(NamedTuple):
     """For how many seconds a worker may boot, and be without a heartbeat; 0 is for ever.
 
     `ends`: the server itself ends, and signals are repeated until they work.
@@ -36,11 +36,11 @@ class Patience(NamedTuple):
     ends: bool = False
 
 
-def phase(worker: MeasuredWorker) -> Phase:
+def state(worker: MeasuredWorker) -> State:
     """Return where the worker stands."""
     if worker.retiring_since is not None:
-        return Phase.RETIRING
-    return Phase.READY if worker.ready else Phase.BOOTING
+        return State.RETIRING
+    return State.READY if worker.ready else State.BOOTING
 
 
 def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
@@ -51,7 +51,7 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
             pid,
             worker.assignment.index,
             worker.assignment.generation,
-            phase(worker),
+            state(worker),
             worker.age,
             spent=_is_spent(worker.assignment.record.cells),
             long=_has_long_request(worker, now),
@@ -116,13 +116,13 @@ def overstays(worker: MeasuredWorker, now: float) -> bool:
     return worker.retiring_since is not None and now > _retire_by(worker) + GRACE_MARGIN_SECONDS
 
 
-def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal.Signals | None:
+def signal_due(worker: MeasuredWorker, limits: TimeLimits, now: float) -> signal.Signals | None:
     """Return the signal that a worker needs now that takes too long, or None.
 
     SIGABRT and, a little later, SIGKILL end one that does not beat, hangs while it boots, or overstays its retirement;
     SIGTERM reminds one that retires: a signal that comes before a worker has its handlers is lost.
     """
-    if _is_overdue(worker, patience, now):
+    if _is_overdue(worker, limits, now):
         if not worker.aborted and not worker.overstays:
             return signal.SIGABRT
         return signal.SIGKILL if now - worker.aborted_at > _SECONDS_BETWEEN_SIGNALS else None
@@ -134,21 +134,21 @@ def signal_due(worker: MeasuredWorker, patience: Patience, now: float) -> signal
     if now - worker.told_to_retire_at <= _SECONDS_BETWEEN_SIGNALS:
         return None
     heard = worker.assignment.record.cells[Cell.RETIRES] or now - worker.retiring_since > _REMINDING_SECONDS
-    return signal.SIGTERM if patience.ends or not heard else None
+    return signal.SIGTERM if limits.ends or not heard else None
 
 
 def _is_spent(cells: memoryview[float]) -> bool:
     return bool(cells[Cell.REACHED_MAX_REQUESTS] or cells[Cell.OVERDUE])
 
 
-def _is_overdue(worker: MeasuredWorker, patience: Patience, now: float) -> bool:
+def _is_overdue(worker: MeasuredWorker, limits: TimeLimits, now: float) -> bool:
     if overstays(worker, now):
         return True
     if not worker.ready:
-        return bool(patience.boot) and now - worker.spawned_at > patience.boot
+        return bool(limits.boot) and now - worker.spawned_at > limits.boot
     if worker.retiring_since is not None and worker.assignment.record.cells[Cell.OVERDUE] == Overdue.ONLY:
         return True
-    return bool(patience.timeout) and now - worker.tmp.last_update() > patience.timeout
+    return bool(limits.timeout) and now - worker.tmp.last_update() > limits.timeout
 
 
 def _retire_by(worker: MeasuredWorker) -> float:

@@ -15,21 +15,14 @@ wait. Nobody's request is cut for it.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
+from stablehand_server.shared_memory import State
+
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-
-class Phase(enum.Enum):
-    """Where a worker process stands in its life."""
-
-    BOOTING = "booting"  # forked, no heartbeat yet: it serves nothing
-    READY = "ready"
-    RETIRING = "retiring"  # told to finish what it has and go
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +37,7 @@ class LivingWorker:
     pid: int
     index: int
     generation: int
-    phase: Phase
+    state: State
     age: int
     spent: bool = False
     long: bool = False
@@ -87,21 +80,21 @@ def plan(
             that has a long request does not, and those that are kept count too.
         retire_limit: how many processes may retire at once, at least one; then nobody else is told to.
     """
-    staying = [worker for worker in living if worker.phase is not Phase.RETIRING]
+    staying = [worker for worker in living if worker.state is not State.RETIRING]
     retiring = len(living) - len(staying)
-    kept = sum(worker.kept for worker in living if worker.phase is Phase.RETIRING)
+    kept = sum(worker.kept for worker in living if worker.state is State.RETIRING)
     old = [worker for worker in staying if worker.generation != generation]
     new, spent, surplus = _sorted_out([w for w in staying if w.generation == generation], workers)
-    ready = {index for index, worker in new.items() if worker.phase is Phase.READY}
+    ready = {index for index, worker in new.items() if worker.state is State.READY}
     relieved = [worker for worker in spent if worker.index in ready]
     waiting = [worker for worker in spent if worker.index not in ready]
     serving = ready.union(worker.index for worker in waiting)
-    unhurried = all(worker.phase is not Phase.BOOTING for worker in new.values())
+    unhurried = all(worker.state is not State.BOOTING for worker in new.values())
 
     # A float may come out one too many.
     keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers)) if workers else 0
     # First those that serve nothing, then those that end soon, those whose successor is ready, and the oldest.
-    old.sort(key=lambda w: (w.phase is not Phase.BOOTING, w.long, w.index not in ready, w.age))
+    old.sort(key=lambda w: (w.state is not State.BOOTING, w.long, w.index not in ready, w.age))
     retire = _within([*surplus, *relieved, *old[: max(0, len(old) - keep)]], retire_limit - retiring)
     going = {worker.pid for worker in retire}
 
@@ -129,8 +122,8 @@ def plan(
 
 def _within(going: Collection[LivingWorker], room: int) -> list[LivingWorker]:
     """Return those that may be told to go: all that serve nothing yet, and of the others so many, long ones last."""
-    unserving = [worker for worker in going if worker.phase is Phase.BOOTING]
-    others = sorted((worker for worker in going if worker.phase is not Phase.BOOTING), key=lambda w: w.long)
+    unserving = [worker for worker in going if worker.state is State.BOOTING]
+    others = sorted((worker for worker in going if worker.state is not State.BOOTING), key=lambda w: w.long)
     return [*unserving, *others[: max(0, room)]]
 
 

@@ -15,7 +15,7 @@ from stablehand_server.gunicorn_internals.master import Arbiter
 from stablehand_server.linux.cgroup import Cgroup
 from stablehand_server.master import exits, generation, lifecycle, listeners
 from stablehand_server.master.backoff import GrowingPause
-from stablehand_server.master.lifecycle import Patience
+from stablehand_server.master.lifecycle import TimeLimits
 from stablehand_server.master.memory_headroom import MemoryHeadroom
 from stablehand_server.master.termination import write_termination_message
 from stablehand_server.shared_memory import Cell, Server, Slots
@@ -142,9 +142,9 @@ class Supervisor(Arbiter):
         now = time.monotonic()
         # As with gunicorn, --timeout ends nobody while the server itself ends: --graceful-timeout does.
         timeout = 0.0 if self._stopping else float(self.timeout)
-        patience = Patience(float(self.cfg.boot_timeout), timeout, ends=self._stopping)
+        limits = TimeLimits(float(self.cfg.boot_timeout), timeout, ends=self._stopping)
         for pid, worker in list(self.WORKERS.items()):
-            due = lifecycle.signal_due(worker, patience, now)
+            due = lifecycle.signal_due(worker, limits, now)
             if due is signal.SIGABRT:
                 worker.aborted_at = now
                 if lifecycle.overstays(worker, now):

@@ -8,12 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from stablehand_server.master import lifecycle
-from stablehand_server.master.lifecycle import Patience
-from stablehand_server.master.rolling_plan import Phase
+from stablehand_server.master.lifecycle import TimeLimits
 from stablehand_server.shared_memory import Cell, Overdue, Slots, State
 
-PATIENCE = Patience(boot=10, timeout=5)
-ENDING = Patience(boot=10, timeout=0, ends=True)
+LIMITS = TimeLimits(boot=10, timeout=5)
+ENDING = TimeLimits(boot=10, timeout=0, ends=True)
 NOW = 1000.0
 NEVER = 2e9  # the file's time before the first beat is the wall clock's
 
@@ -74,7 +73,7 @@ def worker(**known):
     ],
 )
 def test_whoever_takes_too_long_gets_the_signal_that_is_due(who, due):
-    assert lifecycle.signal_due(who, PATIENCE, NOW) is due
+    assert lifecycle.signal_due(who, LIMITS, NOW) is due
 
 
 def test_while_the_server_ends_signals_are_repeated_until_they_work():
@@ -103,21 +102,21 @@ def test_a_worker_that_accepts_no_more_by_itself_is_found_once_it_serves():
 
 
 def test_zero_seconds_are_for_ever():
-    patience = Patience(boot=0, timeout=0)
+    limits = TimeLimits(boot=0, timeout=0)
 
-    assert lifecycle.signal_due(worker(beat=0.0), patience, NOW) is None
-    assert lifecycle.signal_due(worker(ready=False), patience, NOW) is None
+    assert lifecycle.signal_due(worker(beat=0.0), limits, NOW) is None
+    assert lifecycle.signal_due(worker(ready=False), limits, NOW) is None
 
 
 def test_a_worker_is_ready_at_its_first_heartbeat_and_that_is_told_once():
     booting = worker(ready=False, beat=time.time() + 1e6)
     assert not lifecycle.note_first_heartbeat(booting)
-    assert lifecycle.phase(booting) is Phase.BOOTING
+    assert lifecycle.state(booting) is State.BOOTING
     booting.tmp = SimpleNamespace(last_update=lambda: 0.0)
 
     assert lifecycle.note_first_heartbeat(booting)
     assert not lifecycle.note_first_heartbeat(booting)
-    assert lifecycle.phase(booting) is Phase.READY
+    assert lifecycle.state(booting) is State.READY
     assert booting.assignment.record.cells[Cell.STATE] == State.READY
 
 
@@ -126,7 +125,7 @@ def test_a_worker_that_is_told_to_go_while_it_boots_is_never_shown_as_ready():
     lifecycle.note_retirement(going, math.inf)
     lifecycle.note_first_heartbeat(going)
 
-    assert lifecycle.phase(going) is Phase.RETIRING
+    assert lifecycle.state(going) is State.RETIRING
     assert going.assignment.record.cells[Cell.STATE] == State.RETIRING
 
 
@@ -134,7 +133,7 @@ def test_a_worker_whose_boot_was_aborted_is_never_ready():
     clinging = worker(ready=False, aborted=True, beat=0.0)
 
     assert not lifecycle.note_first_heartbeat(clinging)
-    assert lifecycle.phase(clinging) is Phase.BOOTING
+    assert lifecycle.state(clinging) is State.BOOTING
     assert clinging.assignment.record.cells[Cell.STATE] == State.BOOTING
 
 
@@ -147,14 +146,14 @@ def test_a_retiring_worker_is_told_so_where_its_app_cannot_hide_it():
 
 def test_a_worker_with_an_overdue_request_is_ended_once_it_retires_and_has_no_other():
     stuck = worker()
-    patience = PATIENCE._replace(timeout=0)
+    limits = LIMITS._replace(timeout=0)
     stuck.assignment.record.cells[Cell.OVERDUE] = Overdue.SOME
-    assert lifecycle.signal_due(stuck, patience, NOW) is None
+    assert lifecycle.signal_due(stuck, limits, NOW) is None
     stuck.retiring_since = stuck.told_to_retire_at = NOW - 0.5
-    assert lifecycle.signal_due(stuck, patience, NOW) is None
+    assert lifecycle.signal_due(stuck, limits, NOW) is None
 
     stuck.assignment.record.cells[Cell.OVERDUE] = Overdue.ONLY
-    assert lifecycle.signal_due(stuck, patience, NOW) is signal.SIGABRT
+    assert lifecycle.signal_due(stuck, limits, NOW) is signal.SIGABRT
 
 
 @pytest.mark.parametrize("cell", [Cell.REACHED_MAX_REQUESTS, Cell.OVERDUE])
@@ -163,7 +162,7 @@ def test_the_plan_is_told_who_is_to_be_replaced(cell):
     spent.assignment.record.cells[cell] = 1.0
     (one, other) = lifecycle.living({11: spent, 12: worker()})
 
-    assert (one.pid, one.index, one.generation, one.phase, one.age, one.spent) == (11, 3, 2, Phase.READY, 7, True)
+    assert (one.pid, one.index, one.generation, one.state, one.age, one.spent) == (11, 3, 2, State.READY, 7, True)
     assert not other.spent
 
 

@@ -9,14 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stablehand_server.master import rolling_plan
-from stablehand_server.master.rolling_plan import LivingWorker, Phase, Plan
+from stablehand_server.master.rolling_plan import LivingWorker, Plan
+from stablehand_server.shared_memory import State
 
 OLD, NEW = 1, 2
-BOOTING, READY, RETIRING = Phase
+STATES = BOOTING, READY, RETIRING = State.BOOTING, State.READY, State.RETIRING
 
 
-def worker(age, index, generation=NEW, phase=READY, *, spent=False, long=False, kept=False):
-    return LivingWorker(100 + age, index, generation, phase, age, spent, long, kept)
+def worker(age, index, generation=NEW, state=READY, *, spent=False, long=False, kept=False):
+    return LivingWorker(100 + age, index, generation, state, age, spent, long, kept)
 
 
 def kept(age, index=0):
@@ -24,7 +25,7 @@ def kept(age, index=0):
 
 
 def plan(living, *, workers, retire_limit=None, **known):
-    staying = sum(each.phase is not RETIRING for each in living)
+    staying = sum(each.state is not RETIRING for each in living)
     limit = max(staying, workers) if retire_limit is None else retire_limit
     return rolling_plan.plan(living, workers=workers, retire_limit=limit, **known)
 
@@ -42,7 +43,7 @@ def test_a_generation_that_is_all_there_needs_nothing():
 
 
 def test_a_generation_whose_workers_boot_is_not_complete():
-    living = [worker(1, 0), worker(2, 1, phase=BOOTING)]
+    living = [worker(1, 0), worker(2, 1, state=BOOTING)]
 
     assert plan(living, generation=NEW, workers=2, replaced=0) == Plan()
 
@@ -52,7 +53,7 @@ def test_a_new_worker_boots_beside_the_old_ones_before_any_of_them_goes():
 
 
 def test_while_a_new_worker_boots_nothing_else_happens():
-    living = [*olds(2), worker(5, 0, phase=BOOTING)]
+    living = [*olds(2), worker(5, 0, state=BOOTING)]
 
     assert plan(living, generation=NEW, workers=2, replaced=2) == Plan()
 
@@ -90,7 +91,7 @@ def test_one_old_worker_stays_until_the_last_of_many_new_ones_is_ready():
 
 def test_no_workers_at_all_are_complete_at_once_and_all_that_live_retire():
     assert plan([], generation=NEW, workers=0, replaced=0) == Plan(complete=True)
-    old, own = olds(2), [worker(5, 0), worker(6, 1, phase=BOOTING)]
+    old, own = olds(2), [worker(5, 0), worker(6, 1, state=BOOTING)]
     for living in (old, own):
         for surge in (0, 1):
             steps = plan(living, generation=NEW, workers=0, replaced=2, surge=surge)
@@ -111,7 +112,7 @@ def test_more_workers_come_at_the_free_indexes_all_at_once():
 
 
 def test_a_rollback_ends_the_new_worker_that_boots_and_keeps_every_old_one():
-    living = [*olds(2), worker(5, 0, phase=BOOTING)]
+    living = [*olds(2), worker(5, 0, state=BOOTING)]
 
     assert plan(living, generation=OLD, workers=2, replaced=0) == Plan(retire=(105,), complete=True)
 
@@ -120,7 +121,7 @@ def test_a_spent_worker_serves_until_its_successor_is_ready():
     spent = worker(1, 0, spent=True)
 
     assert plan([spent], generation=NEW, workers=1, replaced=0) == Plan(spawn=(0,), complete=True)
-    booting = worker(2, 0, phase=BOOTING)
+    booting = worker(2, 0, state=BOOTING)
     assert plan([spent, booting], generation=NEW, workers=1, replaced=0) == Plan(complete=True)
     ready = worker(2, 0)
     assert plan([spent, ready], generation=NEW, workers=1, replaced=0) == Plan(retire=(101,), complete=True)
@@ -130,11 +131,11 @@ def test_of_many_spent_workers_one_after_the_other_gets_a_successor():
     living = [worker(age, age, spent=True) for age in range(4)]
 
     assert plan(living, generation=NEW, workers=4, replaced=0).spawn == (0,)
-    assert plan([*living, worker(9, 0, phase=BOOTING)], generation=NEW, workers=4, replaced=0).spawn == ()
+    assert plan([*living, worker(9, 0, state=BOOTING)], generation=NEW, workers=4, replaced=0).spawn == ()
 
 
 def test_a_worker_that_died_is_replaced_at_once_while_others_are_spent():
-    living = [worker(1, 0, spent=True), worker(2, 1, phase=RETIRING)]
+    living = [worker(1, 0, spent=True), worker(2, 1, state=RETIRING)]
 
     assert plan(living, generation=NEW, workers=3, replaced=0).spawn == (1, 2)
 
@@ -154,7 +155,7 @@ def test_without_a_surge_one_old_worker_goes_before_its_successor_boots():
     going = [worker(0, 0, OLD, RETIRING), worker(1, 1, OLD)]
     assert old_first(going, 2, 2) == Plan()
     assert old_first(going[1:], 2, 2) == Plan(spawn=(0,))
-    assert old_first([*going[1:], worker(5, 0, phase=BOOTING)], 2, 2) == Plan()
+    assert old_first([*going[1:], worker(5, 0, state=BOOTING)], 2, 2) == Plan()
     assert old_first([*going[1:], worker(5, 0)], 2, 2) == Plan(retire=(101,))
     assert old_first([worker(5, 0)], 2, 2) == Plan(spawn=(1,))
 
@@ -169,7 +170,7 @@ def test_without_a_surge_a_spent_worker_goes_first():
     spent = worker(1, 0, spent=True)
 
     assert old_first([spent], 1, 0) == Plan(retire=(101,), complete=True)
-    assert old_first([worker(1, 0, phase=RETIRING, spent=True)], 1, 0) == Plan()
+    assert old_first([worker(1, 0, state=RETIRING, spent=True)], 1, 0) == Plan()
     assert old_first([], 1, 0) == Plan(spawn=(0,))
 
 
@@ -209,7 +210,7 @@ def test_at_the_limit_workers_too_many_serve_on_and_of_them_those_without_long_r
 
 
 def test_a_worker_that_boots_is_ended_at_the_limit_too_for_it_serves_nobody():
-    living = [worker(0, 0, OLD), kept(1), worker(5, 0, phase=BOOTING)]
+    living = [worker(0, 0, OLD), kept(1), worker(5, 0, state=BOOTING)]
 
     assert plan(living, generation=OLD, workers=1, replaced=0, retire_limit=1).retire == (105,)
 
@@ -251,13 +252,13 @@ class Machine:
         self.living = {each.pid: each for each in living}
         self.workers = workers
         self.random = random
-        self.replaced = sum(each.generation != NEW and each.phase is READY for each in living)
+        self.replaced = sum(each.generation != NEW and each.state is READY for each in living)
         self.retire_limit = max(workers, len(living))
         self.age = max((each.age for each in living), default=0)
 
-    def count(self, generation, phase):
-        """Count the workers of the wanted generation, or of all others, in a phase."""
-        return sum((each.generation == NEW) == (generation == NEW) and each.phase is phase for each in self.all())
+    def count(self, generation, state):
+        """Count the workers of the wanted generation, or of all others, in a state."""
+        return sum((each.generation == NEW) == (generation == NEW) and each.state is state for each in self.all())
 
     def all(self):
         """Return every process, retiring ones too."""
@@ -265,7 +266,7 @@ class Machine:
 
     def retiring(self, *, kept=None):
         """Count those that retire."""
-        return sum(each.phase is RETIRING and kept in (None, each.kept) for each in self.all())
+        return sum(each.state is RETIRING and kept in (None, each.kept) for each in self.all())
 
     def take_step(self):
         """Carry the plan's next step out, and check what it promises."""
@@ -277,18 +278,18 @@ class Machine:
             surge=self.surge,
             retire_limit=self.retire_limit,
         )
-        had_old = any(each.generation != NEW and each.phase is not RETIRING for each in self.all())
+        had_old = any(each.generation != NEW and each.state is not RETIRING for each in self.all())
         served = self.count(NEW, READY) + self.count(OLD, READY)
         retired = self.retiring()
-        going = sum(self.living[pid].phase is READY for pid in steps.retire)
+        going = sum(self.living[pid].state is READY for pid in steps.retire)
         assert going <= max(0, self.retire_limit - retired)
         for pid in steps.retire:
-            assert self.living[pid].phase is not RETIRING, "told to retire twice"
-            ends = self.living[pid].phase is BOOTING or self.random.random() >= self.lasting
-            self.living[pid] = dataclasses.replace(self.living[pid], phase=RETIRING, kept=not ends)
+            assert self.living[pid].state is not RETIRING, "told to retire twice"
+            ends = self.living[pid].state is BOOTING or self.random.random() >= self.lasting
+            self.living[pid] = dataclasses.replace(self.living[pid], state=RETIRING, kept=not ends)
         for index in steps.spawn:
             self.age += 1
-            self.living[100 + self.age] = worker(self.age, index, phase=BOOTING)
+            self.living[100 + self.age] = worker(self.age, index, state=BOOTING)
         assert set(steps.spawn) <= set(range(self.workers))
         if steps.spawn and had_old:
             assert self.count(NEW, BOOTING) == 1
@@ -299,7 +300,7 @@ class Machine:
         if steps.waits:
             assert self.retiring(kept=True) == self.retiring(), "waits for somebody who ends soon"
         if self.replaced:
-            indexes = {each.index for each in self.all() if each.generation == NEW and each.phase is READY}
+            indexes = {each.index for each in self.all() if each.generation == NEW and each.state is READY}
             share = Fraction(len(indexes & set(range(self.workers))), self.workers)
             lent = 0 if self.surge else Fraction(1, min(self.replaced, self.workers))
             assert Fraction(self.count(OLD, READY), self.replaced) + share >= 1 - lent
@@ -307,17 +308,19 @@ class Machine:
 
     def let_live(self, *, ending=False):
         """Let at least one worker that boots or retires go on; with `ending`, also one whose requests take long."""
-        moving = [each for each in self.all() if each.phase is not READY and (ending or not each.kept)]
+        moving = [each for each in self.all() if each.state is not READY and (ending or not each.kept)]
         self.random.shuffle(moving)
         for each in moving[: self.random.randint(1, len(moving))] if moving else []:
-            if each.phase is BOOTING:
-                self.living[each.pid] = dataclasses.replace(each, phase=READY)
+            if each.state is BOOTING:
+                self.living[each.pid] = dataclasses.replace(each, state=READY)
             else:
                 del self.living[each.pid]
 
 
 MIXES = st.lists(
-    st.tuples(st.integers(0, 7), st.sampled_from([0, OLD, NEW]), st.sampled_from(list(Phase)), st.booleans()),
+    st.tuples(
+        st.integers(0, 7), st.sampled_from([0, OLD, NEW]), st.sampled_from([BOOTING, READY, RETIRING]), st.booleans()
+    ),
     max_size=10,
 )
 # A machine with much else to do generates slowly: that is no fault of the plan.
@@ -326,8 +329,8 @@ slowly = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, m
 
 def mixed(mix):
     return [
-        worker(age, index, generation, phase, spent=spent and phase is not BOOTING)
-        for age, (index, generation, phase, spent) in enumerate(mix)
+        worker(age, index, generation, state, spent=spent and state is not BOOTING)
+        for age, (index, generation, state, spent) in enumerate(mix)
     ]
 
 
