@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.gunicorn_internals.sockets import ssl_wrap_socket
+from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.green import GreenWorker
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 if importlib.util.find_spec("eventlet") is None:
     raise ModuleNotFoundError("No module named 'eventlet'", name="eventlet")
-
-_PAUSE_AFTER_ERROR_SECONDS = 1.0
 
 
 class EventletWorker(GreenWorker):
@@ -38,6 +37,7 @@ class EventletWorker(GreenWorker):
             eventlet.monkey_patch()
         self._eventlet = eventlet
         self._accepted = 0
+        self._accept_errors = AcceptErrors(self.log)
         self._room = eventlet.semaphore.Semaphore(self.worker_connections)
         self.cfg.set("sendfile", False)  # a green socket cannot: the file is read and sent instead
         super().init_process()
@@ -121,9 +121,8 @@ class EventletWorker(GreenWorker):
                 client, address = listener.accept()
             except OSError as error:
                 self._room.release()
-                if not isinstance(error, BlockingIOError | InterruptedError | ConnectionAbortedError):
-                    self.log.error("Cannot accept a connection: %s", error)  # noqa: TRY400 (the sentence is what helps)
-                    green.sleep(_PAUSE_AFTER_ERROR_SECONDS)
+                self._accept_errors.note(error)
+                green.sleep(self._accept_errors.pause())
                 continue
             self._accepted += 1
             green.spawn_n(self._serve_and_make_room, listener, name, client, address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import errno
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
 from stablehand_server.workers.asgi.protocol import Connection
+from stablehand_server.workers.common.accepting import PAUSE_SECONDS, AcceptErrors
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_BEATS = 1.0
 _TAKING_LEAVE_SECONDS = 1.0  # less than the master waits beyond the grace
-_SECONDS_WITHOUT_DESCRIPTORS = 1.0  # before the next try to accept, when there was none left
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
 
 
@@ -56,6 +54,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self.connections: set[Connection] = set()
         self._handshakes: set[Any] = set()
         self._listening: set[Any] = set()
+        self._accept_errors = AcceptErrors(self.log)
         self._tls: ssl.SSLContext | None = None
         self._make_transport: Any = None
         self.bridge: Bridge | None = None
@@ -307,14 +306,11 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                 return
             try:
                 client, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
             except OSError as error:
-                if error.errno not in _NO_DESCRIPTOR:
-                    raise
-                self.log.error("Cannot accept a connection: %s", error)  # noqa: TRY400 (the sentence is what helps)
-                self._stop_accepting()
-                self.loop.call_later(_SECONDS_WITHOUT_DESCRIPTORS, self._accept_again)
+                self._accept_errors.note(error)
+                if self._accept_errors.pause():
+                    self._stop_accepting()
+                    self.loop.call_later(PAUSE_SECONDS, self._accept_again)
                 return
             if self._make_transport is None:
                 task = self.loop.create_task(self._connect(client, (address, listener.getsockname())))

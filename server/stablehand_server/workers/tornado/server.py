@@ -6,7 +6,6 @@ request that came while the loop was blocked. Here a request that is there alway
 
 from __future__ import annotations
 
-import errno
 import math
 import socket
 import time
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
-from tornado.log import app_log
 
+from stablehand_server.workers.common.accepting import PAUSE_SECONDS, AcceptErrors
 from stablehand_server.workers.tornado.requests import ObservedDelegate
 from stablehand_server.workers.tornado.websockets import WebSockets
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPConnection, HTTPMessageDelegate
 
 _ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
-_SECONDS_WITHOUT_DESCRIPTORS = 1.0  # before the next try to accept, when there was none left
-_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Server(HTTPServer):
@@ -41,8 +38,11 @@ class Server(HTTPServer):
         self._retiring = False
         self.websockets = WebSockets()
 
-    def begin(self, listeners: Iterable[Any], limit: int, request_begins: Callable[[], None], *, alone: bool) -> None:
+    def begin(
+        self, listeners: Iterable[Any], limit: int, request_begins: Callable[[], None], log: Any, *, alone: bool
+    ) -> None:
         """Accept up to so many connections; `alone` tells that no other worker accepts from the same listeners."""
+        self._accept_errors = AcceptErrors(log)
         self._listeners = list(listeners)
         self._limit = limit
         self._request_begins = request_begins
@@ -119,14 +119,11 @@ class Server(HTTPServer):
                 return
             try:
                 client, address = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
             except OSError as error:
-                if error.errno not in _NO_DESCRIPTOR:
-                    raise
-                app_log.error("Cannot accept a connection: %s", error)
-                self._wait_no_more()
-                IOLoop.current().call_later(_SECONDS_WITHOUT_DESCRIPTORS, self._wait_for_connections)
+                self._accept_errors.note(error)
+                if self._accept_errors.pause():
+                    self._wait_no_more()
+                    IOLoop.current().call_later(PAUSE_SECONDS, self._wait_for_connections)
                 return
             client.setblocking(False)
             self._handle_connection(client, address)

@@ -83,7 +83,9 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
         )
         self._server = server
         server.websockets.watch()
-        server.begin(self.sockets, self.cfg.worker_connections, self._request_begins, alone=self.cfg.workers == 1)
+        server.begin(
+            self.sockets, self.cfg.worker_connections, self._request_begins, self.log, alone=self.cfg.workers == 1
+        )
         while self.alive:
             await self._tick(server)
             server.close_idle(keepalive, self.first_request_seconds())
