@@ -79,6 +79,7 @@ def test_a_default_never_contradicts_the_bound_that_the_user_wrote():
         ({"windows": {"trialSeconds": "20"}}, "windows.trialSeconds must be a number, not '20'"),
         ({"windows": {"trialSeconds": float("nan")}}, "windows.trialSeconds must be a number, not nan"),
         ({"windows": {"trialSeconds": float("inf")}}, "windows.trialSeconds must be a number, not inf"),
+        ({"windows": {"trialSeconds": 10**400}}, "windows.trialSeconds must be a number, not 1000"),
         ({"windows": {"trialSeconds": 1e7}}, "windows.trialSeconds is 10000000.0, but must be"),
     ],
 )

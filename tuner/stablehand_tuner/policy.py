@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stablehand_tuner.contracts import settings as contract
+from stablehand_tuner.contracts.numbers import is_number, is_whole
 from stablehand_tuner.contracts.settings import Range, Settings, WorkerClass
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _flag(fields: Mapping[str, Any], name: str) -> bool:
 
 
 def _budget(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not is_whole(value):
         raise InvalidPolicy(f"changesPerHour must be a whole number, not {value!r}")
     if value not in CHANGES_PER_HOUR:
         raise InvalidPolicy(f"changesPerHour is {value}, but must be {CHANGES_PER_HOUR}")
@@ -231,7 +231,7 @@ def _bounds(fields: Mapping[str, Any], name: str, possible: Range) -> tuple[int 
     bounds = _object(fields.get(name, {}), name)
     _refuse_unknown(bounds, ("min", "max"), f"{name}.")
     for end, value in bounds.items():
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not is_whole(value):
             raise InvalidPolicy(f"{name}.{end} must be a whole number, not {value!r}")
         if value not in possible:
             raise InvalidPolicy(f"{name}.{end} is {value}, but must be {possible}")
@@ -274,7 +274,7 @@ def _windows(value: Any) -> Windows:
         if name not in fields:
             continue
         number = fields[name]
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        if not is_number(number):
             raise InvalidPolicy(f"windows.{name} must be a number, not {number!r}")
         if not 0 <= number <= _LONGEST or (number == 0 and attribute not in _MAY_BE_ZERO):
             least = "0" if attribute in _MAY_BE_ZERO else "more than 0"

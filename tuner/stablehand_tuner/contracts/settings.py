@@ -11,6 +11,8 @@ import enum
 import json
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.numbers import is_whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -89,7 +91,7 @@ class Settings:
         object.__setattr__(self, "worker_class", _known_class(self.worker_class))
         for attribute, name, allowed in _COUNTS:
             value = getattr(self, attribute)
-            if isinstance(value, bool) or not isinstance(value, int):
+            if not is_whole(value):
                 raise InvalidSettings(f"{name} must be a whole number, not {value!r}")
             if value not in allowed:
                 raise InvalidSettings(f"{name} is {value}, but must be {allowed}")

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.numbers import is_number
 from stablehand_tuner.evidence.sequential import CountTest, MeanTest
 from stablehand_tuner.observe import aggregation, histogram
 from stablehand_tuner.observe.observation import Observation
@@ -105,7 +106,7 @@ class Comparison:
         control, bound, pending = fields["control"], fields["slowBound"], fields["pending"]
         if pending is not None:
             ours, theirs = (Observation.from_mapping(each) for each in pending)
-        if bound is not None and not (math.isfinite(bound) and bound > 0):
+        if bound is not None and not (is_number(bound) and bound > 0):
             raise ValueError(f"{bound!r} is no duration")
         return cls(
             control=None if control is None else Observation.from_mapping(control),

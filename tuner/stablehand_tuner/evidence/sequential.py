@@ -19,6 +19,8 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.numbers import is_number
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -134,6 +136,6 @@ class MeanTest:
 
 
 def _finite(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
+
+from stablehand_tuner.contracts.numbers import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ class Footprint:
             ValueError, TypeError: when it is not that.
         """
         for value in values:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            if not is_number(value) or value < 0:
                 raise ValueError(f"{value!r} sums up no memory")
         return cls(*(float(value) for value in values))
 

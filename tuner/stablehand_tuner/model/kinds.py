@@ -12,6 +12,8 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.numbers import is_number
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,7 +81,7 @@ def _alike(one: float, other: float) -> bool:
 
 def _pair(values: Sequence[Any]) -> tuple[float, float]:
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if not is_number(value) or value <= 0:
             raise ValueError(f"{value!r} is no CPU time and no share")
     cost, share = values
     return float(cost), min(1.0, float(share))

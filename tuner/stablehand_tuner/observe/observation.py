@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.numbers import is_number
 from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.observe import histogram
 from stablehand_tuner.observe.rates import Rates
@@ -115,10 +116,9 @@ _MAY_BE_NONE = frozenset(
 
 
 def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number) or number < 0:
+    if not is_number(value) or value < 0:
         raise ValueError(f"{value!r} can be no observed number")
-    return number
+    return float(value)
 
 
 def observe(earlier: Snapshot, later: Snapshot) -> Observation:

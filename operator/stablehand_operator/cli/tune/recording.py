@@ -11,6 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from stablehand_tuner.contracts.numbers import is_number
 from stablehand_tuner.observe.exposition import MalformedExposition
 from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
@@ -74,7 +75,7 @@ def _parsed(line: str, number: int) -> tuple[float, dict[str, str | None]]:
     if not isinstance(fields, dict) or not isinstance(fields.get("pods"), dict):
         raise InvalidRecording(f'line {number} must be an object like {{"at": 0.0, "pods": {{"POD": "METRICS"}}}}')
     at, pods = fields.get("at"), fields["pods"]
-    if isinstance(at, bool) or not isinstance(at, int | float) or not math.isfinite(at):
+    if not is_number(at):
         raise InvalidRecording(f"line {number}: at must be a number of seconds, not {at!r}")
     for pod, text in pods.items():
         if text is not None and not isinstance(text, str):
