@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.controller import step
-from stablehand_tuner.lifecycle.state import Phase, TunerState
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying
+from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.observation import CounterReset, observe
 from stablehand_tuner.policy import Mode
@@ -109,7 +110,7 @@ def tune(
         later = [server.snapshot() for server in cluster.servers]
         seen = {f"pod-{place}": _observed(*pair) for place, pair in enumerate(zip(snapshots, later, strict=True))}
         snapshots = later
-        was_watching = run.state.phase is Phase.WATCHING
+        was_watching = run.state.is_watching
         run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until, canaries=True)
         if workload.policy.mode is Mode.AUTO:
             _carry_out(cluster, run.state)
@@ -121,13 +122,19 @@ def tune(
             decisions=decisions,
             settings=run.state.desired,
             canary=None if canary is None else canary.settings,
-            began=run.state.target if was_watching else None,
+            began=_began(run.state) if was_watching else None,
         )
         run.rounds.append(this)
         watch(this)
     run.peak_memory_bytes = max(server.peak_memory_bytes for server in cluster.servers)
     run.oom_exits = sum(server.counts.oom_exits for server in cluster.servers)
     return run
+
+
+def _began(state: TunerState) -> Settings | None:
+    """Return the settings of the change that is under way at the end of the round that it began in."""
+    phase = state.phase
+    return phase.change.target if isinstance(phase, CanaryApplying | Applying) else None
 
 
 def _enter(cluster: Cluster | FluidCluster, phase: workloads.LoadPhase) -> None:

@@ -7,7 +7,6 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_simulator import generated, grid, run
-from stablehand_tuner.lifecycle.state import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +92,7 @@ def measure_workload(workload: Workload, seconds: float) -> Measured:
         settled_at=made.settled_at,
         oom_exits=made.oom_exits,
         broken=tuple(settings for _, settings in made.changes if not workload.policy.allows(settings)),
-        in_trial=made.state.phase is not Phase.WATCHING,
+        in_trial=not made.state.is_watching,
     )
 
 

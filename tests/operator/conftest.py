@@ -15,9 +15,12 @@ import yaml
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_operator.cluster import ClusterError
 from stablehand_operator.resource import WSGIApp
+from stablehand_tuner.observe.observation import Observation, observe
+from stablehand_tuner.observe.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -229,6 +232,26 @@ async def start_pod() -> AsyncIterator[Callable[[], Awaitable[FakePod]]]:
 @pytest.fixture
 def make_exposition() -> Callable[..., str]:
     return exposition
+
+
+def _snapshot(at: float, text: str) -> Snapshot:
+    samples = [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]
+    return Snapshot.from_samples(samples, at)
+
+
+@pytest.fixture
+def make_observation() -> Callable[..., Observation]:
+    """Return a function that gives ten seconds of a pod that runs some settings."""
+
+    def make(settings: Settings, **lines: Any) -> Observation:
+        earlier = _snapshot(0, exposition(settings, requests=0))
+        return observe(earlier, _snapshot(10, exposition(settings, requests=100, **lines)))
+
+    return make
 
 
 # --- a real API server -----------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from stablehand_operator.conditions import REFUSAL_SHOWN_SECONDS, find
 from stablehand_operator.pods import Pod
@@ -12,8 +11,6 @@ from stablehand_operator.status import Sight, describe, is_news, is_urgent, with
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.canary import Canary
-from stablehand_tuner.observe.observation import observe
-from stablehand_tuner.observe.snapshot import Snapshot
 from stablehand_tuner.reasons import Reason
 
 NOW = dt.datetime(2026, 11, 24, 10, 0, tzinfo=dt.timezone.utc)
@@ -22,20 +19,8 @@ THREADS = Settings(WorkerClass.GTHREAD, 2, 8)
 
 
 @pytest.fixture
-def seen(make_app, make_exposition):
-    """Return a maker of sights: an app with one ready pod, unless said otherwise."""
-
-    def snapshot(at, text):
-        samples = [
-            (sample.name, sample.labels, sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        ]
-        return Snapshot.from_samples(samples, at)
-
-    def observation(settings, **lines):
-        earlier = snapshot(0, make_exposition(settings, requests=0))
-        return observe(earlier, snapshot(10, make_exposition(settings, requests=100, **lines)))
+def seen(make_app, make_observation):
+    """Return a maker of sights: an app with one ready pod, unless the arguments differ."""
 
     def make(
         *running,
@@ -54,7 +39,7 @@ def seen(make_app, make_exposition):
             desired=desired,
             deployment=DEPLOYED if deployment is None else deployment,
             pods=pods,
-            observations={f"pod-{index}": observation(each, **lines) for index, each in enumerate(running)},
+            observations={f"pod-{index}": make_observation(each, **lines) for index, each in enumerate(running)},
             refusing=refusing,
             decision=decision,
             recommended=None,

@@ -18,8 +18,10 @@ from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.tuning import TuningLoop
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle.canary import Canary
-from stablehand_tuner.lifecycle.state import Phase, TunerState
+from stablehand_tuner.lifecycle.phases import CanaryRunning, Change, Trial
+from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.reasons import Reason
 
 KEY = AppKey("default", "shop")
@@ -32,7 +34,8 @@ APPLY = Decision(Action.APPLY, Reason.WAITING_DOMINATES, "98 % of a request is w
 class Script:
     """A tuner that decides what the test says, and notes what it was shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, baseline) -> None:
+        self.baseline = baseline
         self.decisions = [HOLD]
         self.shown: list[dict] = []
         self.states: list[TunerState] = []
@@ -51,8 +54,9 @@ class Script:
         self.states.append(state)
         new = TunerState(image=state.image, note=f"step {next(self.count)}")
         if self.canary is not None:
-            during = {"phase": Phase.CANARY, "since": 0.0, "change": APPLY, "settings": SYNC, "target": THREADS}
-            new = dataclasses.replace(new, canary=self.canary, **during)
+            change = Change(SYNC, self.canary.settings, dataclasses.replace(APPLY, settings=self.canary.settings))
+            phase = CanaryRunning(0.0, change, self.canary.pod, self.baseline, Comparison())
+            new = dataclasses.replace(new, phase=phase)
         return new, tuple(self.decisions)
 
 
@@ -81,8 +85,8 @@ class Stable:
 
 
 @pytest.fixture
-def script(monkeypatch):
-    script = Script()
+def script(monkeypatch, make_observation):
+    script = Script(make_observation(SYNC))
     monkeypatch.setattr(tuning, "step", script)
     return script
 
@@ -202,7 +206,7 @@ async def test_a_damaged_state_is_begun_anew_and_the_settings_stay(stable, scrip
 
     await stable.tick()
 
-    assert script.states[0].settings is None
+    assert script.states[0].desired is None
     assert '"workerClass": "sync"' in stable.settings_in_config_map()
 
 
@@ -418,12 +422,11 @@ async def test_a_kill_from_before_the_operator_began_to_watch_is_not_held_agains
 
 async def test_a_change_that_gets_its_container_killed_again_and_again_is_taken_back(stable, make_pod, make_exposition):
     await stable.tick()
-    trial = {"phase": Phase.TRIAL, "since": 0.0, "change": APPLY, "settings": SYNC, "target": THREADS}
     stable.pod.text = make_exposition(SYNC, requests=50)
     await stable.tick()
     observation = stable.record.observations["shop-1"]
     image = stable.record.tuner_state.image
-    stable.record.tuner_state = TunerState(image=image, baseline=observation, **trial)
+    stable.record.tuner_state = TunerState(Trial(0.0, Change(SYNC, THREADS, APPLY), observation), image=image)
     stable.record.ran.clear()
     stable.inventory.take_pod(stable.cluster.put(make_pod(ready=False, **killed_container(1))))
     stable.record.ran[make_pod()["metadata"]["uid"]] = THREADS

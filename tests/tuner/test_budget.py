@@ -7,6 +7,8 @@ import pytest
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
+from stablehand_tuner.lifecycle.history import History
+from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 
@@ -15,21 +17,25 @@ SPENT = tuple(1000.0 + 60 * number for number in range(3))
 POLICY = {"changesPerHour": 3, "windows": {"warmUpSeconds": 0, "warmUpRequests": 0}}
 
 
+def after_changes(runs=OLD):
+    return TunerState(Watching(runs), history=History(began_at=SPENT))
+
+
 def test_a_spent_budget_holds_even_a_backlog_and_says_when_it_ends(make_observation):
-    state = TunerState(settings=OLD, changes=SPENT)
+    state = after_changes()
     state, (decision,) = step(Policy.from_mapping(POLICY), state, {"pod": make_observation()}, 2000.0)
 
     assert (decision.action, decision.reason) == (Action.HOLD, Reason.BUDGET_SPENT)
     assert decision.message.endswith("3 changes began within the last hour: 2600 s to wait")
-    assert state.changes == SPENT
+    assert state.history.began_at == SPENT
 
 
 def test_an_hour_after_its_first_change_the_budget_allows_another(make_observation):
-    state = TunerState(settings=OLD, changes=SPENT)
+    state = after_changes()
     state, (decision,) = step(Policy.from_mapping(POLICY), state, {"pod": make_observation()}, 4600.0)
 
     assert decision.action is Action.APPLY
-    assert state.changes == (*SPENT[1:], 4600.0)
+    assert state.history.began_at == (*SPENT[1:], 4600.0)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ def test_an_hour_after_its_first_change_the_budget_allows_another(make_observati
 def test_memory_and_the_bounds_do_not_ask_for_the_budget(make_observation, changes, policy, reason):
     running = Settings(WorkerClass.SYNC, 3)
     seen = make_observation(settings=running, **changes)
-    state = TunerState(settings=running, changes=SPENT)
+    state = after_changes(running)
     _, (decision,) = step(Policy.from_mapping({**POLICY, **policy}), state, {"pod": seen}, 2000.0)
 
     assert (decision.action, decision.reason) == (Action.APPLY, reason)
@@ -48,10 +54,10 @@ def test_memory_and_the_bounds_do_not_ask_for_the_budget(make_observation, chang
 
 def test_what_is_only_recommended_costs_nothing(make_observation):
     policy = Policy.from_mapping({**POLICY, "mode": "Recommend"})
-    state, (decision,) = step(policy, TunerState(settings=OLD, changes=SPENT), {"pod": make_observation()}, 2000.0)
+    state, (decision,) = step(policy, after_changes(), {"pod": make_observation()}, 2000.0)
 
     assert decision.action is Action.RECOMMEND
-    assert state.changes == SPENT
+    assert state.history.began_at == SPENT
 
 
 def test_frozen_nothing_begins_and_a_change_under_way_ends_where_it_is(make_observation):
@@ -91,4 +97,4 @@ def test_a_pod_that_is_missing_now_or_again_and_again_stops_every_change(make_ob
 
         assert decision.action is Action.HOLD
     assert decision.reason is Reason.DATA_MISSING
-    assert state.window is None or state.window.seconds <= 60
+    assert state.phase.window.seconds <= 60

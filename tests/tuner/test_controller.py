@@ -7,7 +7,8 @@ import pytest
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.lifecycle.state import Phase
+from stablehand_tuner.lifecycle.phases import Applying
+from stablehand_tuner.lifecycle.window import Window
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 
@@ -64,7 +65,7 @@ def test_the_first_decisions_are_to_warm_up_and_then_to_act_on_the_backlog(drive
 
     assert decision.action is Action.APPLY
     assert decision.settings == BETTER
-    assert drive.state.phase is Phase.APPLYING
+    assert isinstance(drive.state.phase, Applying)
     assert drive.now == 1000 + 5 + 20, "the warm-up is 20 s from the first sight, and the backlog does not wait longer"
 
 
@@ -88,7 +89,7 @@ def test_a_change_is_asked_for_again_until_every_pod_runs_it_and_is_then_tried_a
 
     assert (kept.action, kept.reason, kept.settings) == (Action.KEEP, Reason.TRIAL_PASSED, BETTER)
     assert "600.0 requests/s instead of 10.0" in kept.message
-    assert (drive.state.phase, drive.state.settings, drive.state.desired) == (Phase.WATCHING, BETTER, BETTER)
+    assert (drive.state.is_watching, drive.state.desired) == (True, BETTER)
 
 
 def test_a_scrape_across_the_switch_is_no_part_of_the_trial(drive):
@@ -96,8 +97,7 @@ def test_a_scrape_across_the_switch_is_no_part_of_the_trial(drive):
     drive.running(BETTER)
     drive.running(BETTER, steady=False, errors=3000.0)
 
-    assert drive.state.window is None
-    assert drive.state.window_missing == 1
+    assert drive.state.phase.window == Window(None, missing=1, scrapes=1)
 
 
 def test_harm_is_rolled_back_its_class_banned_and_the_roll_back_asked_for_until_done(drive):
@@ -109,8 +109,8 @@ def test_harm_is_rolled_back_its_class_banned_and_the_roll_back_asked_for_until_
     assert drive.state.desired == SYNC_1
     assert drive.running(BETTER) == harmed, "it still runs the change"
     assert drive().reason is Reason.COOLING_DOWN
-    assert drive.state.banned == {WorkerClass.GTHREAD: Reason.TRIAL_ERRORS}
-    assert drive.state.reversals == 1
+    assert drive.state.known.banned == {WorkerClass.GTHREAD: Reason.TRIAL_ERRORS}
+    assert drive.state.history.reversals == 1
     again = drive.until(Reason.BACKLOG)
     assert again.settings.worker_class is WorkerClass.GEVENT
 
@@ -121,7 +121,7 @@ def test_a_refusal_is_rolled_back_and_the_settings_are_never_sent_again(drive):
     refused = drive(switches_rejected=1.0)
 
     assert (refused.action, refused.reason, refused.settings) == (Action.ROLL_BACK, Reason.SERVER_REFUSED, SYNC_1)
-    assert drive.state.refused == (sent,)
+    assert drive.state.known.refused == (sent,)
     for _ in range(400):
         assert drive().settings != sent
 
@@ -168,7 +168,7 @@ def test_whoever_sets_other_settings_during_a_trial_is_left_alone(drive):
 
     assert drive.running(theirs).reason is Reason.SETTINGS_CHANGED_OUTSIDE
     drive.running(theirs)
-    assert drive.state.settings == drive.state.desired == theirs
+    assert drive.state.desired == theirs
 
 
 def test_whoever_changes_the_settings_between_changes_is_left_alone(drive):
@@ -205,12 +205,33 @@ def test_an_app_without_pods_is_left_alone_and_a_change_waits_for_pods(drive, ma
     assert drive() == asked
 
 
+@pytest.mark.parametrize("how", ["mode Off", "settings of somebody else"])
+def test_low_demand_counts_from_anew_after_what_interrupts_it(drive, how):
+    """What demand called for before is not held against fewer slots after."""
+    big = Settings(WorkerClass.GTHREAD, 2, 32)
+    busier, idle = ({"busy_seconds_total": busy, "peak_demand": busy / 5, "backlog": 0.0} for busy in (45.0, 15.0))
+    drive.policy = Policy.from_mapping({"objective": "latency"})
+    assert drive.until(Reason.SHRINK_WAITING, settings=big, requests=300.0, **busier)
+    more = drive.state.phase.low_demand.slots
+    if how == "mode Off":
+        drive.policy = Policy.from_mapping({"mode": "Off"})
+        drive(settings=big)
+        drive.policy = Policy.from_mapping({"objective": "latency"})
+    else:
+        drive(settings=SYNC_1)
+        drive(settings=big)
+    assert drive.state.phase.low_demand is None
+    drive.until(Reason.SHRINK_WAITING, settings=big, requests=300.0, **idle)
+
+    assert drive.state.phase.low_demand.slots < more
+
+
 def test_mode_off_holds_and_leaves_the_settings(drive):
     drive.until(Reason.BACKLOG)
     drive.policy = Policy.from_mapping({"mode": "Off"})
 
     assert drive().reason is Reason.MODE_OFF
-    assert (drive.state.phase, drive.state.desired) == (Phase.WATCHING, BETTER)
+    assert (drive.state.is_watching, drive.state.desired) == (True, BETTER)
 
 
 def test_mode_recommend_says_the_same_as_auto_and_changes_nothing(drive):
@@ -219,7 +240,7 @@ def test_mode_recommend_says_the_same_as_auto_and_changes_nothing(drive):
 
     assert (advice.action, advice.settings) == (Action.RECOMMEND, BETTER)
     assert not advice.changes_settings
-    assert (drive.state.phase, drive.state.desired, drive.state.recommended) == (Phase.WATCHING, SYNC_1, BETTER)
+    assert (drive.state.is_watching, drive.state.desired, drive.state.recommended) == (True, SYNC_1, BETTER)
     assert drive(backlog=0.0) == advice, "it stands while the next window fills"
 
 
@@ -230,7 +251,7 @@ def test_too_few_requests_are_no_basis(drive):
     assert drive.until(Reason.TOO_FEW_REQUESTS, **quiet).action is Action.HOLD
     for _ in range(200):
         assert drive(**quiet).action is Action.HOLD
-    assert drive.state.window is None or drive.state.window.seconds <= 300, "what is old is forgotten"
+    assert drive.state.phase.window.seconds <= 300, "what is old is forgotten"
 
 
 def test_a_backlog_without_any_finished_request_is_no_basis(drive):
@@ -278,10 +299,10 @@ def test_a_clock_that_was_put_back_does_not_stop_the_tuner_for_long(drive):
     for _ in range(4):
         drive.running(BETTER)
 
-    assert drive.state.settings == BETTER
+    assert drive.state.desired == BETTER
     drive.now -= 1e6
     drive.running(BETTER)
-    assert drive.state.next_change_at <= drive.now + 30
+    assert drive.state.history.next_change_at <= drive.now + 30
 
 
 def test_a_damaged_state_begins_anew_and_says_so(make_observation):
@@ -298,12 +319,12 @@ def test_another_image_warms_up_anew_and_forgives_the_classes_that_failed(drive)
     drive.running(BETTER, errors=1500.0)
     drive()
     drive.state = drive.state.for_image("shop:1")
-    assert drive.state.banned, "what the tuner did not know until now is no change"
+    assert drive.state.known.banned, "what the tuner did not know until now is no change"
     drive.state = drive.state.for_image("shop:1")
-    assert drive.state.banned
+    assert drive.state.known.banned
     drive.state = drive.state.for_image("shop:2")
 
-    assert (drive.state.banned, drive.state.reversals, drive.state.settings) == ({}, 0, SYNC_1)
+    assert (drive.state.known.banned, drive.state.history.reversals, drive.state.desired) == ({}, 0, SYNC_1)
     assert drive().reason is Reason.WARMING_UP
 
 

@@ -13,7 +13,14 @@ from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.lifecycle.canary import Canary
-from stablehand_tuner.lifecycle.state import CANARY_PHASES, Phase
+from stablehand_tuner.lifecycle.phases import (
+    Applying,
+    CanaryApplying,
+    CanaryRunning,
+    Recheck,
+    RollingBack,
+    Watching,
+)
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.limits import MEMORY_SHARE, SURGE
@@ -114,7 +121,7 @@ def test_no_proposal_breaks_the_bounds_or_exceeds_the_memory(data):
     current, policy = data.draw(running()), data.draw(policies())
     seen = data.draw(observations(current).filter(lambda each: each.requests > 0))
     banned = data.draw(st.frozensets(st.sampled_from(CLASSES)))
-    proposal = model.propose(policy, seen, current, Known(banned))
+    proposal = model.propose(policy, seen, current, Known(dict.fromkeys(banned, Reason.TRIAL_LAG)))
     if proposal.settings == current:
         return
 
@@ -168,16 +175,24 @@ def test_whatever_happens_the_tuner_keeps_its_rules(data):
         state, decisions = step(policy, state, pods.observe(), now, canaries=canaries)
 
         assert TunerState.from_mapping(json.loads(json.dumps(state.to_mapping()))) == state
-        assert (state.canary is not None) <= (state.phase in CANARY_PHASES | {Phase.APPLYING})
+        assert (state.canary is not None) <= isinstance(state.phase, CanaryApplying | CanaryRunning | Applying)
         assert (state.canary is None) | canaries
         for decision in decisions:
             check(policy, before, state, decision)
-            if before.phase is Phase.WATCHING and decision.action in {Action.APPLY, Action.CANARY}:
+            if before.is_watching and decision.action in {Action.APPLY, Action.CANARY}:
                 begun.append((now, decision.reason in FREE_OF_BUDGET))
         pods.carry_out(state)
     for at, free in begun:
         within = [each for each, _ in begun if at - 3600 < each <= at]
         assert free or len(within) <= policy.changes_per_hour
+
+
+def asked_for(phase):
+    return phase.decision if isinstance(phase, RollingBack | Recheck) else phase.change.decision
+
+
+def fallback(phase):
+    return phase.settings if isinstance(phase, Watching | RollingBack | Recheck) else phase.change.before
 
 
 def check(policy, before, state, decision):
@@ -187,16 +202,18 @@ def check(policy, before, state, decision):
         assert policy.allows(decision.settings)
         assert policy.mode.value == "Auto"
         assert not policy.frozen
-        again = before.phase is Phase.AGAIN and decision.settings == before.doubt.change.settings
-        promoted = before.phase is Phase.CANARY and decision.settings == before.canary.settings
-        assert before.phase is Phase.WATCHING or decision == before.change or again or promoted, "one change at a time"
+        phase = before.phase
+        again = isinstance(phase, Recheck) and decision.settings == phase.doubt.target
+        promoted = isinstance(phase, CanaryRunning) and decision.settings == before.canary.settings
+        repeated = not again and not promoted and not before.is_watching and decision == asked_for(phase)
+        assert before.is_watching or again or promoted or repeated, "one change at a time"
     if decision.action is Action.CANARY:
-        assert state.desired == before.settings or before.settings is None
-        assert state.canary == Canary(decision.pod, decision.settings, state.canary.comparison)
+        assert state.desired == before.desired or before.desired is None
+        assert state.canary == Canary(decision.pod, decision.settings)
     elif decision.changes_settings:
         assert state.desired == decision.settings
     if decision.action is Action.ROLL_BACK:
-        assert decision.settings == before.settings
+        assert decision.settings == fallback(before.phase)
         assert state.canary is None
 
 
@@ -204,7 +221,7 @@ def check(policy, before, state, decision):
 def test_a_step_depends_on_nothing_but_its_arguments(data):
     policy, runs = data.draw(policies()), data.draw(running())
     seen = data.draw(observations(runs))
-    state = TunerState(settings=runs)
+    state = TunerState(Watching(runs))
 
     assert step(policy, state, {"pod": seen}, 5.0) == step(policy, state, {"pod": seen}, 5.0)
 

@@ -43,7 +43,7 @@ def test_many_waiting_threads_try_an_event_loop_once_and_go_back_for_good_when_i
     run = bench(IO_BOUND, SYNC_1, clients=64).run(240)
 
     assert [each.worker_class.value for each in run.changes] == ["gthread", "gevent", "gthread"]
-    assert run.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_NO_GAIN}
+    assert run.state.known.banned == {WorkerClass.GEVENT: Reason.TRIAL_NO_GAIN}
     assert run.reasons[-2:] == [Reason.EVENT_LOOP, Reason.TRIAL_NO_GAIN]
 
 
@@ -167,7 +167,7 @@ def test_a_canary_whose_greenlets_err_exposes_its_own_pod_alone(bench):
     run = bench(unsafe, SYNC_2, pods=4, clients=150, canaries=True).run(200)
     exposed = [any(each.errors for each in pod.snapshot().workers.values()) for pod in run.pods]
 
-    assert run.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_ERRORS}
+    assert run.state.known.banned == {WorkerClass.GEVENT: Reason.TRIAL_ERRORS}
     assert sum(exposed) == 1
     assert {pod.active.worker_class for pod in run.pods} == {WorkerClass.GTHREAD}
 
@@ -221,7 +221,7 @@ def test_an_app_that_turns_from_computing_to_waiting_and_back_is_followed_each_t
     assert min(ended[1].slots, ended[3].slots) >= 32
     assert {ended[1].worker_class, ended[3].worker_class} == {WorkerClass.GTHREAD}
     assert len(run.changes) <= 8
-    assert run.state.reversals <= 1, "to follow is no going back and forth"
+    assert run.state.history.reversals <= 1, "to follow is no going back and forth"
 
 
 def test_memory_ends_the_growth_of_processes(bench):

@@ -6,8 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.lifecycle import applying, gate, memory_kill, watching
-from stablehand_tuner.lifecycle.state import EMPTY_WINDOW, Phase, TunerState
+from stablehand_tuner.lifecycle import applying, canary_phase, ending, gate, memory_kill, trial_phase, watching
+from stablehand_tuner.lifecycle.inputs import Inputs
+from stablehand_tuner.lifecycle.phases import (
+    Applying,
+    CanaryApplying,
+    CanaryRunning,
+    Recheck,
+    RollingBack,
+    Trial,
+    Watching,
+)
+from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.observe import plausibility
 from stablehand_tuner.policy import Mode
 from stablehand_tuner.reasons import Reason
@@ -52,45 +62,45 @@ def step(
         message = f"the stored state could not be read and the tuner starts afresh: {state.note}"
         notes.append(Decision(Action.HOLD, Reason.STATE_DISCARDED, message))
         state = dataclasses.replace(state, note="")
-    state = _never_ahead_of(state, now, policy)
-    observations, lie = plausibility.sift(observations)
-    if policy.mode is not Mode.AUTO or policy.frozen or (state.canary is not None and not canaries):
-        state = applying.abandon(state)
+    state = state.not_after(now, gate.wait_after(policy.windows, state.history.reversals))
+    observations, implausible = plausibility.sift(observations)
+    inputs = Inputs(policy, observations, now, canaries)
+    stopped = policy.mode is not Mode.AUTO or policy.frozen
+    if not state.is_watching and (stopped or (state.canary is not None and not canaries)):
+        # the change ends where it is: what every server should run by now is kept; a canary is withdrawn
+        state = ending.watch_again(state, state.desired)
     if killed and policy.mode is not Mode.OFF and not policy.frozen:
-        state, consequence = memory_kill.react(policy, state, killed, now)
+        state, consequence = memory_kill.react(inputs, state, killed)
         if consequence is not None:
             return state, (*notes, consequence)
     if policy.mode is Mode.OFF:
-        state = _at_rest(state)
+        state = ending.watch_again(state, state.desired)
         decision = Decision(Action.HOLD, Reason.MODE_OFF, "the mode is Off: the settings stay as they are")
     elif policy.frozen:
-        state = _at_rest(state)
+        state = ending.watch_again(state, state.desired)
         decision = Decision(Action.HOLD, Reason.FROZEN, "the tuner is frozen: the settings stay as they are")
-    elif state.phase is not Phase.WATCHING and state.target is not None and state.change is not None:
-        state, decision = applying.go_on(policy, state, observations, now, target=state.target, change=state.change)
     else:
-        state, decision = watching.watch(policy, state, observations, now, canaries=canaries)
-        if lie and decision.reason is Reason.DATA_MISSING:
-            decision = dataclasses.replace(decision, message=f"{decision.message}; {lie}, which cannot be")
+        state, decision = _advance(inputs, state)
+        if implausible and decision.reason is Reason.DATA_MISSING:
+            decision = dataclasses.replace(decision, message=f"{decision.message}; {implausible}, which cannot be")
     return state, (*notes, decision)
 
 
-def _at_rest(state: TunerState) -> TunerState:
-    return dataclasses.replace(state, verdict=None, shrink_since=None, **EMPTY_WINDOW)
-
-
-def _never_ahead_of(state: TunerState, now: float, policy: Policy) -> TunerState:
-    """Repair moments that lie in the future, as after a correction of the clock: they would stop the tuner for long."""
-    latest = now + gate.wait_after(policy.windows, state.reversals)
-
-    def at_most(moment: float | None, bound: float) -> float | None:
-        return None if moment is None else min(moment, bound)
-
-    return dataclasses.replace(
-        state,
-        since=at_most(state.since, now),
-        warm_since=at_most(state.warm_since, now),
-        shrink_since=at_most(state.shrink_since, now),
-        next_change_at=at_most(state.next_change_at, latest),
-        changes=tuple(min(each, now) for each in state.changes),
-    )
+def _advance(inputs: Inputs, state: TunerState) -> ending.Transition:  # noqa: PLR0911 (one return a phase reads best)
+    """Take one step from the phase that the app is in."""
+    phase = state.phase
+    if isinstance(phase, Watching):
+        return watching.watch(inputs, state, phase)
+    if not inputs.observations:
+        # no pod is there to run the settings, so the time does not count; pods to come start with them
+        decision = phase.decision if isinstance(phase, RollingBack | Recheck) else phase.change.decision
+        return dataclasses.replace(state, phase=dataclasses.replace(phase, since=inputs.now)), decision
+    if isinstance(phase, CanaryApplying | CanaryRunning):
+        return canary_phase.advance_canary(inputs, state, phase)
+    if isinstance(phase, Applying):
+        return applying.wait_for_servers(inputs, state, phase)
+    if isinstance(phase, Trial):
+        return trial_phase.advance_trial(inputs, state, phase)
+    if isinstance(phase, RollingBack):
+        return applying.wait_for_rollback(inputs, state, phase)
+    return trial_phase.advance_recheck(inputs, state, phase)

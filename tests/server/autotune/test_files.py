@@ -4,7 +4,9 @@ import pytest
 
 from stablehand_server.autotune import files
 from stablehand_tuner.contracts.settings import Settings
+from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.lifecycle.state import TunerState
+from stablehand_tuner.lifecycle.window import WarmUp
 
 
 def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -45,7 +47,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_a_state_survives_the_round_trip(tmp_path):
     path = tmp_path / "state.json"
-    state = TunerState(settings=Settings("gthread", 2, 8), warm_requests=7.0)
+    state = TunerState(Watching(Settings("gthread", 2, 8)), warm_up=WarmUp(5.0, 7.0))
     files.write_state(path, state)
 
     assert files.read_state(path) == state

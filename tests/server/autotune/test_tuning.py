@@ -10,6 +10,7 @@ from stablehand_server.autotune import files, policy, tuning
 from stablehand_server.autotune.scrape import ScrapeFailed, scrape
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action
+from stablehand_tuner.model.known import Known
 from stablehand_tuner.reasons import Reason
 
 START = 1_800_000_000.0  # Unix time
@@ -113,13 +114,13 @@ def test_once_tuned_it_stays_so(run):
 def test_a_run_that_the_kernel_ended_for_its_memory_while_it_tried_a_change_takes_the_change_back(run, caplog):
     run.until(lambda view: view.decision.reason is Reason.TRIAL_RUNNING, 25)
     run.tick()
-    tried = run.tuning.state.target
+    tried = run.tuning.state.desired
     assert tried.slots > 1
     run.memory_kills["/sys/fs/cgroup/app"] += 4
     run.restart()
 
     assert Settings.from_json(run.settings_path.read_text()).worker_class is WorkerClass.SYNC
-    assert run.tuning.state.memory_ceiling == tried.slots
+    assert run.tuning.state.known.memory_ceiling == tried.slots
     assert "killed this server for want of memory while it ran" in caplog.text
     learnt = run.tuning.state
     run.restart()
@@ -158,7 +159,7 @@ def test_the_state_is_kept_before_the_settings_are_written(run, monkeypatch):
     real = files.replace
 
     def replace(path, text):
-        order.append((path.name, json.loads(text).get("phase")))
+        order.append((path.name, json.loads(text).get("phase", {}).get("name")))
         real(path, text)
 
     monkeypatch.setattr(files, "replace", replace)
@@ -188,14 +189,15 @@ def test_a_successor_finishes_the_change_that_was_begun(run):
 
 def test_what_was_held_against_classes_is_forgotten_with_another_app(run):
     run.until(lambda view: view.decision.action is Action.KEEP, 60)
-    banned = dataclasses.replace(run.tuning.state, banned={WorkerClass.GEVENT: Reason.TRIAL_LAG})
+    known = Known({WorkerClass.GEVENT: Reason.TRIAL_LAG})
+    banned = dataclasses.replace(run.tuning.state, known=known)
     run.state_path.write_text(json.dumps(banned.to_mapping()))
 
     run.restart()
-    assert run.tuning.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_LAG}
+    assert run.tuning.state.known.banned == {WorkerClass.GEVENT: Reason.TRIAL_LAG}
     run.restart("/srv other:app")
-    assert run.tuning.state.banned == {}
-    assert run.tuning.state.settings == banned.settings
+    assert run.tuning.state.known.banned == {}
+    assert run.tuning.state.desired == banned.desired
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"version": 99}', "\0"])

@@ -15,7 +15,7 @@ from stablehand_tuner.decision import Action
 from stablehand_tuner.evidence.canary_verdict import judge
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle.canary import choose
-from stablehand_tuner.lifecycle.state import Phase
+from stablehand_tuner.lifecycle.history import History
 from stablehand_tuner.observe.aggregation import combine, merge
 from stablehand_tuner.policy import Policy, Windows
 from stablehand_tuner.reasons import Reason
@@ -120,7 +120,7 @@ def test_a_canary_that_does_better_is_promoted_then_tried_by_all_and_kept(fleet)
     assert 20 <= fleet.now - at <= 60
     kept = fleet.until(Action.KEEP)
     assert kept.settings == begun.settings
-    assert (fleet.state.canary, fleet.state.phase) == (None, Phase.WATCHING)
+    assert (fleet.state.canary, fleet.state.is_watching) == (None, True)
 
 
 @pytest.mark.parametrize("backlog", [False, True])
@@ -142,7 +142,7 @@ def test_errors_of_the_canary_reach_no_other_pod_and_end_it_within_two_scrapes(f
     assert exposed == {begun.pod}
     assert sum(each.reason is Reason.CANARY_RUNNING for each in fleet.decisions) <= 2
     assert fleet.state.canary is None
-    assert fleet.state.banned == {WorkerClass.GEVENT: Reason.TRIAL_ERRORS}
+    assert fleet.state.known.banned == {WorkerClass.GEVENT: Reason.TRIAL_ERRORS}
     fleet.steps(60)
     assert WorkerClass.GEVENT not in {each.worker_class for each in fleet.running.values()}
 
@@ -201,7 +201,7 @@ def test_an_event_loop_needs_a_proof_and_goes_without_one_but_is_not_banned(flee
             break
 
     assert decision.reason is Reason.CANARY_UNDECIDED
-    assert fleet.state.banned == {}
+    assert fleet.state.known.banned == {}
 
 
 def test_a_canary_with_too_few_requests_is_undecided(fleet):
@@ -220,7 +220,7 @@ def test_a_canary_that_is_gone_or_alone_ends_without_blame(fleet, who):
     decision = fleet.tick()
 
     assert (decision.action, decision.reason) == (Action.ROLL_BACK, Reason.CANARY_LOST)
-    assert (fleet.state.canary, fleet.state.reversals, fleet.state.banned) == (None, 0, {})
+    assert (fleet.state.canary, fleet.state.history.reversals, fleet.state.known.banned) == (None, 0, {})
     assert fleet.until(Action.HOLD).reason is Reason.COOLING_DOWN
 
 
@@ -235,10 +235,10 @@ def test_a_canary_that_cannot_be_seen_is_rolled_back_in_the_end(fleet):
 def test_a_scrape_that_is_missing_on_one_side_is_compared_with_nothing(fleet):
     begun = fleet.until(Action.CANARY)
     fleet.tick()
-    before = fleet.state.canary
+    before = fleet.state.phase.comparison
     fleet.tick(**{begun.pod.replace("-", "_"): None})
 
-    assert fleet.state.canary == before
+    assert fleet.state.phase.comparison == before
 
 
 def test_a_canary_that_refuses_is_rolled_back_and_never_asked_again(fleet):
@@ -248,7 +248,7 @@ def test_a_canary_that_refuses_is_rolled_back_and_never_asked_again(fleet):
     decision = fleet.tick(**{begun.pod.replace("-", "_"): {"switches_rejected": 1.0}})
 
     assert (decision.action, decision.reason) == (Action.ROLL_BACK, Reason.SERVER_REFUSED)
-    assert fleet.state.refused == (begun.settings,)
+    assert fleet.state.known.refused == (begun.settings,)
 
 
 def test_a_canary_that_never_switches_is_given_up_after_its_time(fleet):
@@ -264,7 +264,7 @@ def test_the_first_seconds_of_new_workers_are_no_verdict_on_them(fleet):
     cold = {"busy_seconds_total": 5.0 * 300, "backlog": 300.0, "cpu_seconds_total": 9.0}
     fleet.tick(**{begun.pod.replace("-", "_"): cold})
 
-    assert fleet.state.canary.comparison.response.samples == 0
+    assert fleet.state.phase.comparison.response.samples == 0
     assert fleet.until(Action.PROMOTE, Action.ROLL_BACK).action is Action.PROMOTE
 
 
@@ -291,7 +291,7 @@ def test_whoever_sets_other_settings_ends_the_canary(fleet, side):
             fleet.running[pod] = theirs
 
     assert fleet.tick().reason is Reason.SETTINGS_CHANGED_OUTSIDE
-    assert (fleet.state.canary, fleet.state.phase) == (None, Phase.WATCHING)
+    assert (fleet.state.canary, fleet.state.is_watching) == (None, True)
 
 
 @pytest.mark.parametrize("policy", [{"mode": "Off"}, {"mode": "Recommend"}, {"freeze": True}])
@@ -332,8 +332,8 @@ def test_another_image_gives_a_canary_up(fleet):
     fleet.until(Action.CANARY)
     state = fleet.state.for_image("shop:2")
 
-    assert (state.canary, state.settings, state.phase) == (None, OLD, Phase.WATCHING)
-    assert state.changes == fleet.state.changes, "the budget is the app's, not the image's"
+    assert (state.canary, state.desired, state.is_watching) == (None, OLD, True)
+    assert state.history == History(began_at=fleet.state.history.began_at), "the budget is the app's, not the image's"
 
 
 def test_the_canary_is_the_pod_in_the_middle_and_none_where_one_cannot_be_seen(make_observation):

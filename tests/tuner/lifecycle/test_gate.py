@@ -7,8 +7,12 @@ import pytest
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle import gate
+from stablehand_tuner.lifecycle.history import History
+from stablehand_tuner.lifecycle.phases import LowDemand, Watching
 from stablehand_tuner.lifecycle.state import TunerState
+from stablehand_tuner.lifecycle.window import WarmUp
 from stablehand_tuner.model import propose as model
+from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.proposal import Proposal
 from stablehand_tuner.policy import Policy, Windows
 from stablehand_tuner.reasons import Reason
@@ -26,16 +30,18 @@ def judge(
     wanted,
     window,
     *,
-    state=None,
+    standing=None,
+    low_demand=None,
+    history=None,
+    known=None,
     reason=Reason.WAITING_DOMINATES,
-    emergency=False,
     now=NOW,
-    unseen="",
+    **situation,
 ):
     proposal = Proposal(wanted, reason, f"{wanted} instead of {current}", {})
-    return gate.judge(
-        Policy(), state or TunerState(), proposal, window, now, current=current, emergency=emergency, unseen=unseen
-    )
+    watching = Watching(current, standing=standing, low_demand=low_demand)
+    state = TunerState(watching, known=known or Known(), history=history or History())
+    return gate.judge(gate.Situation(Policy(), state, watching, window, current, now, **situation), proposal)
 
 
 def test_growth_that_demand_calls_for_is_allowed(make_observation):
@@ -62,7 +68,7 @@ def test_an_app_that_was_saturated_grows_only_when_cores_are_clearly_free(make_o
     window = make_observation(cpu_seconds_total=15.0 * cores_used)
 
     assert judge(SYNC_1, gthread(2, 48), window).settings is not None
-    assert (judge(SYNC_1, gthread(2, 48), window, state=TunerState(verdict=saturated)).settings is not None) is grows
+    assert (judge(SYNC_1, gthread(2, 48), window, standing=saturated).settings is not None) is grows
 
 
 def test_missing_data_is_busy_so_nothing_grows_or_shrinks(make_observation):
@@ -86,22 +92,22 @@ def test_what_needs_processes_waits_while_as_many_as_may_be_finish_long_requests
 
 
 def test_after_a_change_the_tuner_waits(make_observation):
-    state = TunerState(next_change_at=NOW + 10)
+    history = History(next_change_at=NOW + 10)
 
-    assert judge(SYNC_1, gthread(2, 48), make_observation(), state=state).reason is Reason.COOLING_DOWN
-    assert judge(SYNC_1, gthread(2, 48), make_observation(), state=state, now=NOW + 10).settings is not None
+    assert judge(SYNC_1, gthread(2, 48), make_observation(), history=history).reason is Reason.COOLING_DOWN
+    assert judge(SYNC_1, gthread(2, 48), make_observation(), history=history, now=NOW + 10).settings is not None
 
 
 def test_a_backlog_does_not_wait_unless_changes_were_reversed(make_observation):
-    cooling = TunerState(next_change_at=NOW + 10)
-    verdict = judge(SYNC_1, gthread(2, 48), make_observation(), state=cooling, emergency=True)
+    cooling = History(next_change_at=NOW + 10)
+    verdict = judge(SYNC_1, gthread(2, 48), make_observation(), history=cooling, is_emergency=True)
 
     assert (verdict.settings, verdict.reason) == (gthread(2, 48), Reason.BACKLOG)
     assert verdict.message.startswith("63 connections wait in the kernel; ")
 
     reversed_before = dataclasses.replace(cooling, reversals=1)
     assert (
-        judge(SYNC_1, gthread(2, 48), make_observation(), state=reversed_before, emergency=True).reason
+        judge(SYNC_1, gthread(2, 48), make_observation(), history=reversed_before, is_emergency=True).reason
         is Reason.COOLING_DOWN
     )
 
@@ -113,27 +119,25 @@ def test_each_reversal_doubles_the_wait_up_to_an_hour():
 
 
 def test_settings_that_a_server_refused_are_not_sent_again(make_observation):
-    state = TunerState(refused=(gthread(2, 48),))
+    known = Known(refused=(gthread(2, 48),))
 
-    assert judge(SYNC_1, gthread(2, 48), make_observation(), state=state).reason is Reason.REFUSED_BEFORE
+    assert judge(SYNC_1, gthread(2, 48), make_observation(), known=known).reason is Reason.REFUSED_BEFORE
 
 
 def test_fewer_slots_need_a_long_time_of_low_demand_and_the_most_of_it_counts(make_observation):
     current, window = gthread(2, 32), make_observation(busy_seconds_total=30.0, backlog=0.0)
     first = judge(current, gthread(2, 3), window)
-    state = TunerState(shrink_since=first.shrink_since, shrink_slots=first.shrink_slots)
-    second = judge(current, gthread(2, 5), window, state=state, now=NOW + 599)
-    state = TunerState(shrink_since=second.shrink_since, shrink_slots=second.shrink_slots)
-    third = judge(current, gthread(2, 2), window, state=state, now=NOW + 600)
+    second = judge(current, gthread(2, 5), window, low_demand=first.low_demand, now=NOW + 599)
+    third = judge(current, gthread(2, 2), window, low_demand=second.low_demand, now=NOW + 600)
 
     assert [first.reason, second.reason] == [Reason.SHRINK_WAITING] * 2
     assert (third.settings, third.reason) == (gthread(2, 5), Reason.LOW_DEMAND)
 
 
 def test_demand_above_the_low_mark_ends_the_wait_for_fewer_slots(make_observation):
-    verdict = judge(gthread(2, 32), gthread(2, 17), make_observation(), state=TunerState(shrink_since=1.0))
+    verdict = judge(gthread(2, 32), gthread(2, 17), make_observation(), low_demand=LowDemand(1.0, 3))
 
-    assert (verdict.reason, verdict.shrink_since) == (Reason.WELL_TUNED, None)
+    assert (verdict.reason, verdict.low_demand) == (Reason.WELL_TUNED, None)
 
 
 def test_an_event_loop_is_never_given_fewer_connections_for_low_demand(make_observation):
@@ -153,9 +157,9 @@ def test_needless_threads_go_only_where_the_load_makes_them_harm(make_observatio
 def test_warming_up_takes_both_time_and_requests():
     windows = Windows()
 
-    assert "0 of 100 requests" in gate.warming_up(windows, TunerState(warm_since=0.0), NOW)
-    assert gate.warming_up(windows, TunerState(warm_since=0.0, warm_requests=100.0), NOW) == ""
-    assert "5 of 20 s" in gate.warming_up(windows, TunerState(warm_since=NOW - 5, warm_requests=1e6), NOW)
+    assert "0 of 100 requests" in gate.warming_up(windows, WarmUp(0.0), NOW)
+    assert gate.warming_up(windows, WarmUp(0.0, 100.0), NOW) == ""
+    assert "5 of 20 s" in gate.warming_up(windows, WarmUp(NOW - 5, 1e6), NOW)
 
 
 def test_the_backlog_alarm_is_per_pod(make_observation):
@@ -166,6 +170,7 @@ def test_the_backlog_alarm_is_per_pod(make_observation):
 def test_what_the_model_leaves_alone_is_left_alone(make_observation):
     proposal = model.propose(Policy(), make_observation(), SYNC_1)
     same = dataclasses.replace(proposal, settings=SYNC_1, reason=Reason.AT_BOUND)
-    verdict = gate.judge(Policy(), TunerState(), same, make_observation(), NOW, current=SYNC_1, emergency=False)
+    situation = gate.Situation(Policy(), TunerState(), Watching(SYNC_1), make_observation(), SYNC_1, NOW)
+    verdict = gate.judge(situation, same)
 
     assert (verdict.settings, verdict.reason) == (None, Reason.AT_BOUND)

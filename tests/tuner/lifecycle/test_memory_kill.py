@@ -9,8 +9,8 @@ import pytest
 from stablehand_tuner.contracts.settings import Range, Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.lifecycle.applying import begin
-from stablehand_tuner.lifecycle.state import Phase
+from stablehand_tuner.evidence.comparison import Comparison
+from stablehand_tuner.lifecycle.phases import Applying, CanaryRunning, Change, RollingBack, Trial, Watching
 from stablehand_tuner.policy import Mode, Policy
 from stablehand_tuner.reasons import Reason
 
@@ -24,47 +24,53 @@ NOW = 1_000.0
 @pytest.fixture
 def calm():
     """The state of an app that runs settings which were kept."""
-    return TunerState(settings=BEFORE)
+    return TunerState(Watching(BEFORE))
 
 
 @pytest.fixture
 def begun(calm, make_observation):
-    """The state at the beginning of a change that is tried: on a pod, if one is named."""
+    """Return a function that gives the state in a phase of a change that is tried."""
+    decision = Decision(Action.APPLY, Reason.WAITING_DOMINATES, "more slots", TARGET)
+    begin = {"since": NOW - 5, "change": Change(BEFORE, TARGET, decision)}
 
-    def make(phase, pod=None):
-        decision = Decision(Action.APPLY, Reason.WAITING_DOMINATES, "more slots", TARGET)
-        state, _ = begin(calm, decision, NOW - 5, baseline=make_observation(settings=BEFORE), pod=pod)
-        return dataclasses.replace(state, phase=phase)
+    def make(phase, **fields):
+        baseline = make_observation(settings=BEFORE)
+        return dataclasses.replace(calm, phase=phase(**begin, baseline=baseline, **fields))
 
     return make
 
 
-@pytest.mark.parametrize("phase", [Phase.APPLYING, Phase.TRIAL])
+@pytest.fixture
+def in_canary(begun):
+    return begun(CanaryRunning, pod="canary", comparison=Comparison())
+
+
+@pytest.mark.parametrize("phase", [Applying, Trial])
 def test_a_change_on_trial_is_rolled_back_though_no_pod_is_there_to_be_seen(begun, phase):
     state, (decision,) = step(POLICY, begun(phase), {}, NOW, killed={"pod": TARGET})
 
     assert (decision.action, decision.reason, decision.settings) == (Action.ROLL_BACK, Reason.TRIAL_MEMORY, BEFORE)
-    assert state.phase is Phase.ROLLING_BACK
-    assert state.memory_ceiling == TARGET.slots
+    assert isinstance(state.phase, RollingBack)
+    assert state.known.memory_ceiling == TARGET.slots
     assert state.desired == BEFORE
 
 
 def test_a_server_that_was_killed_on_its_way_to_the_change_speaks_against_the_change(begun):
-    _, (decision,) = step(POLICY, begun(Phase.APPLYING), {}, NOW, killed={"pod": BEFORE})
+    _, (decision,) = step(POLICY, begun(Applying), {}, NOW, killed={"pod": BEFORE})
     assert (decision.action, decision.settings) == (Action.ROLL_BACK, BEFORE)
 
 
-def test_a_canary_is_taken_back_and_its_slots_are_not_tried_again(begun):
-    state, (decision,) = step(POLICY, begun(Phase.CANARY, "canary"), {}, NOW, canaries=True, killed={"canary": TARGET})
+def test_a_canary_is_taken_back_and_its_slots_are_not_tried_again(in_canary):
+    state, (decision,) = step(POLICY, in_canary, {}, NOW, canaries=True, killed={"canary": TARGET})
     assert (decision.action, decision.reason, decision.pod) == (Action.ROLL_BACK, Reason.TRIAL_MEMORY, "canary")
     assert state.canary is None
-    assert state.memory_ceiling == TARGET.slots
+    assert state.known.memory_ceiling == TARGET.slots
 
 
-def test_a_sibling_of_the_canary_that_is_killed_ends_the_canary_without_blaming_it(begun):
-    state, (decision,) = step(POLICY, begun(Phase.CANARY, "canary"), {}, NOW, canaries=True, killed={"other": BEFORE})
+def test_a_sibling_of_the_canary_that_is_killed_ends_the_canary_without_blaming_it(in_canary):
+    state, (decision,) = step(POLICY, in_canary, {}, NOW, canaries=True, killed={"other": BEFORE})
     assert (decision.action, decision.reason) == (Action.ROLL_BACK, Reason.MEMORY)
-    assert state.memory_ceiling == BEFORE.slots
+    assert state.known.memory_ceiling == BEFORE.slots
 
 
 def test_settings_that_were_kept_shrink_to_half_at_once(calm):
@@ -73,7 +79,7 @@ def test_settings_that_were_kept_shrink_to_half_at_once(calm):
     assert (decision.action, decision.reason) == (Action.APPLY, Reason.MEMORY)
     assert decision.settings == dataclasses.replace(BEFORE, workers=1, worker_connections=1000)
     assert state.desired == decision.settings
-    assert state.memory_ceiling == BEFORE.slots
+    assert state.known.memory_ceiling == BEFORE.slots
 
 
 def test_a_server_that_is_killed_again_and_again_shrinks_until_it_is_as_small_as_it_may_be(calm):
@@ -101,7 +107,7 @@ def test_settings_that_nobody_runs_any_more_only_teach_what_does_not_fit(calm):
     state, (decision,) = step(POLICY, calm, {}, NOW, killed={"pod": OTHER})
 
     assert not decision.changes_settings
-    assert state.memory_ceiling == OTHER.slots
+    assert state.known.memory_ceiling == OTHER.slots
 
 
 def test_who_only_wants_advice_gets_advice(calm):
@@ -120,6 +126,6 @@ def test_where_nothing_may_be_changed_nothing_is(calm, policy):
 
 
 def test_the_state_after_a_kill_can_be_stored(begun, calm):
-    for state in (begun(Phase.TRIAL), calm):
+    for state in (begun(Trial), calm):
         after, _ = step(POLICY, state, {}, NOW, killed={"pod": state.desired})
         assert TunerState.from_mapping(after.to_mapping()) == after

@@ -9,7 +9,7 @@ import pytest
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
-from stablehand_tuner.lifecycle.state import Phase
+from stablehand_tuner.lifecycle.phases import Recheck, RollingBack
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 
@@ -69,12 +69,12 @@ def test_a_change_that_loses_is_confirmed_by_what_ran_before_and_its_class_is_ou
     begun = pod.until(Action.APPLY)
     harmed = pod.until(Action.ROLL_BACK)
     assert (harmed.reason, harmed.settings) == (Reason.TRIAL_THROUGHPUT, OLD)
-    assert pod.state.banned == {}, "not yet: the load may have changed"
+    assert pod.state.known.banned == {}, "not yet: the load may have changed"
     confirmed = pod.until(Action.HOLD, Reason.TRIAL_CONFIRMED)
 
     assert str(begun.settings) in confirmed.message
-    assert pod.state.banned == {WorkerClass.GTHREAD: Reason.TRIAL_THROUGHPUT}
-    assert (pod.state.phase, pod.state.settings) == (Phase.WATCHING, OLD)
+    assert pod.state.known.banned == {WorkerClass.GTHREAD: Reason.TRIAL_THROUGHPUT}
+    assert (pod.state.is_watching, pod.state.desired) == (True, OLD)
 
 
 def test_a_load_that_changed_in_the_middle_of_a_trial_does_not_decide_it(pod):
@@ -86,7 +86,7 @@ def test_a_load_that_changed_in_the_middle_of_a_trial_does_not_decide_it(pod):
 
     assert back.settings == begun.settings
     assert pod.until(Action.KEEP).settings == begun.settings
-    assert pod.state.banned == {}
+    assert pod.state.known.banned == {}
 
 
 def test_a_change_that_costs_a_little_goes_back_and_stays_out_if_that_is_better(pod):
@@ -111,7 +111,7 @@ def test_more_slots_that_gain_nothing_stay_out_unless_the_load_changed(pod, chan
         assert pod.until(Action.APPLY, Reason.LOAD_CHANGED).settings == begun.settings
     else:
         assert pod.until(Action.HOLD, Reason.TRIAL_CONFIRMED)
-    assert pod.state.banned == {}, "the class did nothing wrong"
+    assert pod.state.known.banned == {}, "the class did nothing wrong"
 
 
 def test_the_doubt_comes_once(pod):
@@ -133,16 +133,16 @@ def test_a_second_time_that_cannot_be_seen_leaves_what_ran_before(pod):
     pod.until(Action.APPLY)
     pod.until(Action.ROLL_BACK)
     pod.tick()
-    assert pod.state.phase is Phase.AGAIN
+    assert isinstance(pod.state.phase, Recheck)
     for _ in range(40):
         pod.now += 5.0
         pod.state, decisions = step(pod.policy, pod.state, {"pod": None}, pod.now)
-        if pod.state.phase is Phase.WATCHING:
+        if pod.state.is_watching:
             break
 
     assert decisions[-1].reason is Reason.TRIAL_CONFIRMED
-    assert pod.state.settings == OLD
-    assert pod.state.banned == {WorkerClass.GTHREAD: Reason.TRIAL_THROUGHPUT}
+    assert pod.state.desired == OLD
+    assert pod.state.known.banned == {WorkerClass.GTHREAD: Reason.TRIAL_THROUGHPUT}
 
 
 def test_errors_need_no_second_look(pod):
@@ -153,8 +153,9 @@ def test_errors_need_no_second_look(pod):
             break
 
     assert decision.reason is Reason.TRIAL_ERRORS
-    assert pod.state.doubt is None
-    assert pod.state.banned == {WorkerClass.GTHREAD: Reason.TRIAL_ERRORS}
+    assert isinstance(pod.state.phase, RollingBack)
+    assert pod.state.phase.doubt is None
+    assert pod.state.known.banned == {WorkerClass.GTHREAD: Reason.TRIAL_ERRORS}
 
 
 def test_whoever_sets_other_settings_meanwhile_is_left_alone(pod):
@@ -165,4 +166,4 @@ def test_whoever_sets_other_settings_meanwhile_is_left_alone(pod):
     pod.running = Settings(WorkerClass.SYNC, 5)
 
     assert pod.tick().reason is Reason.SETTINGS_CHANGED_OUTSIDE
-    assert pod.state.phase is Phase.WATCHING
+    assert pod.state.is_watching

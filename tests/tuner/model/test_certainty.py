@@ -75,7 +75,7 @@ def test_what_cannot_be_is_missing_and_said(make_observation):
 
     assert decision.reason is Reason.DATA_MISSING
     assert decision.message.endswith("pod-a says that its workers burnt 66666.7 of 2 cores, which cannot be")
-    assert state.settings is None, "nothing that it says is believed"
+    assert state.desired is None, "nothing that it reports is used"
 
 
 def test_more_errors_than_requests_cannot_be_and_a_burst_can(make_observation):

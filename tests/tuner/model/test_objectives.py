@@ -8,6 +8,7 @@ from stablehand_simulator import App
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.evidence.trial import conclude
 from stablehand_tuner.lifecycle import gate
+from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.model.proposal import Proposal
@@ -60,37 +61,30 @@ def test_a_computing_app_under_a_light_load_keeps_one_process_for_cost_and_one_f
     assert proposed("throughput", light, current) == current
 
 
+def judge(workers, window, now, low_demand=None):
+    """Return what the gate says to so many processes, when the objective is cost."""
+    wanted = Settings(WorkerClass.GTHREAD, workers, 32 // workers)
+    proposal = Proposal(wanted, Reason.WAITING_DOMINATES, "because", {})
+    watching = Watching(GTHREAD, low_demand=low_demand)
+    situation = gate.Situation(policy("cost"), TunerState(watching), watching, window, GTHREAD, now)
+    return gate.judge(situation, proposal)
+
+
 def test_processes_that_are_not_needed_go_for_cost_after_a_long_time_and_by_the_most_that_were_needed(
     make_observation,
 ):
     window = make_observation(busy_seconds_total=15.0, backlog=0.0)
 
-    def judge(workers, state, now):
-        wanted = Settings(WorkerClass.GTHREAD, workers, 32 // workers)
-        proposal = Proposal(wanted, Reason.WAITING_DOMINATES, "because", {})
-        return gate.judge(policy("cost"), state, proposal, window, now, current=GTHREAD, emergency=False)
-
-    first = judge(1, TunerState(), 1000.0)
-    state = TunerState(
-        shrink_since=first.shrink_since, shrink_slots=first.shrink_slots, shrink_workers=first.shrink_workers
-    )
-    second = judge(2, state, 1300.0)
-    state = TunerState(
-        shrink_since=second.shrink_since, shrink_slots=second.shrink_slots, shrink_workers=second.shrink_workers
-    )
-    third = judge(1, state, 1600.0)
+    first = judge(1, window, 1000.0)
+    second = judge(2, window, 1300.0, first.low_demand)
+    third = judge(1, window, 1600.0, second.low_demand)
 
     assert [first.reason, second.reason] == [Reason.SHRINK_WAITING] * 2
     assert (third.reason, third.settings) == (Reason.FEWER_PROCESSES, Settings(WorkerClass.GTHREAD, 2, 16))
 
 
 def test_no_process_goes_while_requests_wait(make_observation):
-    proposal = Proposal(Settings(WorkerClass.GTHREAD, 1, 32), Reason.WAITING_DOMINATES, "because", {})
-    verdict = gate.judge(
-        policy("cost"), TunerState(), proposal, make_observation(), 1000.0, current=GTHREAD, emergency=False
-    )
-
-    assert verdict.reason is Reason.WELL_TUNED
+    assert judge(1, make_observation(), 1000.0).reason is Reason.WELL_TUNED
 
 
 @pytest.mark.parametrize(

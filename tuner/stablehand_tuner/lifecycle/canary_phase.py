@@ -7,130 +7,137 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import canary_verdict
-from stablehand_tuner.lifecycle.ending import Transition, clear_window, elapsed, end, roll_back
-from stablehand_tuner.lifecycle.state import Phase, TunerState
+from stablehand_tuner.evidence.comparison import Comparison
+from stablehand_tuner.lifecycle.ending import Transition, roll_back, watch_again
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Change
 from stablehand_tuner.model import memory
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from stablehand_tuner.contracts.settings import Settings
-    from stablehand_tuner.lifecycle.canary import Canary
+    from stablehand_tuner.evidence.harm import Verdict
+    from stablehand_tuner.lifecycle.inputs import Inputs
+    from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy
 
-COLD_SHARE = 0.25  # of the trial's time: so long the new workers' first requests, imports and caches are no verdict
+COLD_SHARE = 0.25  # of the trial's time: until then first requests, imports and caches slow the new workers down
 
 
-def go_on(
-    policy: Policy,
-    state: TunerState,
-    observations: Mapping[str, Observation | None],
-    now: float,
-    *,
-    canary: Canary,
-    change: Decision,
-) -> Transition:
-    """Take the canary one step further."""
-    served = state.settings
-    siblings = [each for pod, each in observations.items() if pod != canary.pod and each is not None]
-    if canary.pod not in observations or len(observations) < 2:  # noqa: PLR2004 (the canary, and one to compare it with)
-        what = f"{canary.pod} is gone" if canary.pod not in observations else "no sibling is left to compare it with"
-        return roll_back(policy, state, now, Reason.CANARY_LOST, what, target=canary.settings)
+def advance_canary(inputs: Inputs, state: TunerState, phase: CanaryApplying | CanaryRunning) -> Transition:
+    """Switch the canary, or compare it with its siblings, unless something ends it before."""
+    served = phase.change.before
+    siblings = [each for pod, each in inputs.observations.items() if pod != phase.pod and each is not None]
+    if phase.pod not in inputs.observations or len(inputs.observations) < 2:  # noqa: PLR2004 (the canary, and one to compare it with)
+        is_gone = phase.pod not in inputs.observations
+        message = f"{phase.pod} is gone" if is_gone else "no sibling is left to compare it with"
+        return roll_back(inputs, state, phase, Reason.CANARY_LOST, message)
+    seen = inputs.observations[phase.pod]
+    outside = _changed_outside(state, phase, seen, siblings)
+    if outside is not None:
+        return outside
     steady = [each for each in siblings if each.steady and each.settings_active == served]
-    outside = _changed_outside(state, siblings, observations[canary.pod], canary)
-    if served is None or outside is not None:
-        return outside or (end(state, settings=None), change)
-    if steady and (relief := memory.relieve_memory(policy, aggregation.combine(steady), served)) is not None:
+    if steady and (relief := memory.relieve_memory(inputs.policy, aggregation.combine(steady), served)) is not None:
         message = f"the canary cannot wait: {relief.message}"
-        return roll_back(policy, state, now, Reason.MEMORY, message, target=canary.settings)
-    if state.phase is Phase.CANARY_APPLYING:
-        return _applying(policy, state, observations[canary.pod], now, canary=canary, change=change)
-    return _compare(policy, state, observations[canary.pod], steady, now, canary=canary, served=served)
+        return roll_back(inputs, state, phase, Reason.MEMORY, message)
+    if isinstance(phase, CanaryApplying):
+        return _wait_for_canary(inputs, state, phase, seen)
+    return _compare(inputs, state, phase, seen, steady)
 
 
-def _applying(
-    policy: Policy, state: TunerState, seen: Observation | None, now: float, *, canary: Canary, change: Decision
-) -> Transition:
-    if seen is not None and seen.settings_active == canary.settings:
-        return clear_window(state, phase=Phase.CANARY, since=now), _running(policy, state, canary)
+def _wait_for_canary(inputs: Inputs, state: TunerState, phase: CanaryApplying, seen: Observation | None) -> Transition:
+    """Begin the comparison once the canary runs its settings; if it refuses, or takes too long, roll back."""
+    target = phase.change.target
+    if seen is not None and seen.settings_active == target:
+        comparison = Comparison.against(phase.baseline)
+        running = CanaryRunning(inputs.now, phase.change, phase.pod, phase.baseline, comparison)
+        return dataclasses.replace(state, phase=running), _comparing(inputs.policy, running)
     if seen is not None and (seen.switches_rejected or seen.switches_rolled_back):
-        message = f"{canary.pod} refused {canary.settings}, or rolled it back; see its log"
-        return roll_back(policy, state, now, Reason.SERVER_REFUSED, message, target=canary.settings)
-    seconds = elapsed(state, now)
-    if seconds < policy.windows.apply_seconds:
-        return state, change
-    message = f"after {seconds:.0f} s {canary.pod} does not run {canary.settings}"
-    return roll_back(policy, state, now, Reason.APPLY_TIMED_OUT, message, target=canary.settings)
+        message = f"{phase.pod} refused {target}, or rolled it back; see its log"
+        return roll_back(inputs, state, phase, Reason.SERVER_REFUSED, message)
+    seconds = inputs.now - phase.since
+    if seconds < inputs.policy.windows.apply_seconds:
+        return state, phase.change.decision
+    message = f"after {seconds:.0f} s {phase.pod} does not run {target}"
+    return roll_back(inputs, state, phase, Reason.APPLY_TIMED_OUT, message)
 
 
 def _compare(
-    policy: Policy,
-    state: TunerState,
-    seen: Observation | None,
-    steady: list[Observation],
-    now: float,
-    *,
-    canary: Canary,
-    served: Settings,
+    inputs: Inputs, state: TunerState, phase: CanaryRunning, seen: Observation | None, steady: list[Observation]
 ) -> Transition:
-    windows = policy.windows
-    speaks = seen is not None and seen.steady and seen.settings_active == canary.settings
-    if seen is None or not speaks or not steady:
-        # what only one side shows is compared with nothing
-        state = dataclasses.replace(state, window_missing=state.window_missing + 1)
-        if elapsed(state, now) >= windows.canary_seconds + windows.apply_seconds:
-            message = f"{state.window_missing} scrapes failed since {canary.pod} runs {canary.settings}"
-            return roll_back(policy, state, now, Reason.APPLY_TIMED_OUT, message, target=canary.settings)
-        return state, _running(policy, state, canary)
-    settled = elapsed(state, now) > COLD_SHARE * windows.trial_seconds
-    comparison = canary.comparison.add(seen, aggregation.combine(steady), settled=settled)
-    canary = dataclasses.replace(canary, comparison=comparison)
-    window = seen if state.window is None else aggregation.merge(state.window, seen)
-    state = dataclasses.replace(state, canary=canary, window=window)
-    must_gain = state.change is not None and state.change.reason is Reason.EVENT_LOOP
-    outcome = canary_verdict.judge(comparison, window, canary.settings, windows, served=served, must_gain=must_gain)
-    if outcome is None:
-        return state, _running(policy, state, canary)
-    if not outcome.passed:
-        return roll_back(policy, state, now, outcome.reason, outcome.message, target=canary.settings)
+    """Add one round to the comparison; promote the canary or roll it back once there is a verdict."""
+    windows, target = inputs.policy.windows, phase.change.target
+    seconds = inputs.now - phase.since
+    if seen is None or not (seen.steady and seen.settings_active == target) or not steady:
+        # what only one side shows cannot be compared
+        phase = dataclasses.replace(phase, window=phase.window.add(None, missing=1, scrapes=1))
+        state = dataclasses.replace(state, phase=phase)
+        if seconds >= windows.canary_seconds + windows.apply_seconds:
+            message = f"{phase.window.missing} scrapes failed since {phase.pod} runs {target}"
+            return roll_back(inputs, state, phase, Reason.APPLY_TIMED_OUT, message)
+        return state, _comparing(inputs.policy, phase)
+    settled = seconds > COLD_SHARE * windows.trial_seconds
+    comparison = phase.comparison.add(seen, aggregation.combine(steady), settled=settled)
+    window = phase.window.add(seen, missing=0, scrapes=1)
+    phase = dataclasses.replace(phase, comparison=comparison, window=window)
+    state = dataclasses.replace(state, phase=phase)
+    observed = window.observed or seen
+    verdict = canary_verdict.judge(
+        comparison,
+        observed,
+        target,
+        windows,
+        served=phase.change.before,
+        must_gain=phase.change.decision.reason is Reason.EVENT_LOOP,
+    )
+    if verdict is None:
+        return state, _comparing(inputs.policy, phase)
+    if not verdict.passed:
+        return roll_back(inputs, state, phase, verdict.reason, verdict.message)
+    return _promote(inputs, state, phase, observed, verdict)
+
+
+def _promote(
+    inputs: Inputs, state: TunerState, phase: CanaryRunning, observed: Observation, verdict: Verdict
+) -> Transition:
+    before, target = phase.change.before, phase.change.target
     decision = Decision(
         Action.PROMOTE,
-        outcome.reason,
-        f"{canary.settings} for every pod instead of {served}: {outcome.message}",
-        canary.settings,
-        _evidence(window, comparison.control or window),
-        canary.pod,
+        verdict.reason,
+        f"{target} for every pod instead of {before}: {verdict.message}",
+        target,
+        _evidence(observed, phase.comparison.control or observed),
+        phase.pod,
     )
     # the canary keeps its settings until all have them, so that it does not switch back and forth
-    return clear_window(state, phase=Phase.APPLYING, since=now, change=decision), decision
+    applying = Applying(inputs.now, Change(before, target, decision), phase.baseline, phase.pod)
+    return dataclasses.replace(state, phase=applying), decision
 
 
 def _changed_outside(
-    state: TunerState, siblings: list[Observation], seen: Observation | None, canary: Canary
+    state: TunerState, phase: CanaryApplying | CanaryRunning, seen: Observation | None, siblings: list[Observation]
 ) -> Transition | None:
     """End the canary where somebody else changed the settings of the others, or of the canary itself."""
-    theirs = siblings and all(each.steady and each.settings_desired not in {state.settings, None} for each in siblings)
-    known = {state.settings, canary.settings}
-    ours = seen is not None and seen.steady and seen.settings_desired not in known
+    before, target = phase.change.before, phase.change.target
+    theirs = siblings and all(each.steady and each.settings_desired not in {before, None} for each in siblings)
+    ours = seen is not None and seen.steady and seen.settings_desired not in {before, target}
     if not theirs and not ours:
         return None
     found = seen.settings_desired if seen is not None and ours else siblings[0].settings_desired
-    message = f"somebody set {found} while {canary.pod} tried {canary.settings}: the tuner watches anew"
-    return end(state, settings=None if theirs else state.settings), Decision(
+    message = f"somebody set {found} while {phase.pod} tried {target}: the tuner watches anew"
+    return watch_again(state, None if theirs else before), Decision(
         Action.HOLD, Reason.SETTINGS_CHANGED_OUTSIDE, message
     )
 
 
-def _running(policy: Policy, state: TunerState, canary: Canary) -> Decision:
-    window, control = state.window, canary.comparison.control
-    seconds = 0.0 if window is None else window.seconds
-    message = f"{canary.pod} tries {canary.settings}: {seconds:.0f} s of {policy.windows.canary_seconds:.0f} at most"
-    if window is None or control is None:
-        return Decision(Action.HOLD, Reason.CANARY_RUNNING, message, pod=canary.pod)
-    return Decision(Action.HOLD, Reason.CANARY_RUNNING, message, evidence=_evidence(window, control), pod=canary.pod)
+def _comparing(policy: Policy, phase: CanaryRunning) -> Decision:
+    observed, control = phase.window.observed, phase.comparison.control
+    message = (
+        f"{phase.pod} tries {phase.change.target}: {phase.window.seconds:.0f} s of "
+        f"{policy.windows.canary_seconds:.0f} at most"
+    )
+    evidence = {} if observed is None or control is None else _evidence(observed, control)
+    return Decision(Action.HOLD, Reason.CANARY_RUNNING, message, evidence=evidence, pod=phase.pod)
 
 
 def _evidence(canary: Observation, siblings: Observation) -> dict[str, float]:

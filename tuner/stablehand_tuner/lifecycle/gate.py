@@ -1,7 +1,7 @@
 """When not to act: what keeps the tuner from flapping, however noisy the app is.
 
-Fast up, slow down: growth needs one window, fewer slots need a long time of low demand. Every number is one that a
-system in the field runs with; `docs/tuner.md` names it.
+Fast up, slow down: growth needs one window, fewer slots need a long time of low demand. `docs/tuner.md` lists the
+numbers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.lifecycle.phases import LowDemand
 from stablehand_tuner.model.compose import EVENT_LOOPS, compose, direction
 from stablehand_tuner.model.compose import smaller as smaller_settings
 from stablehand_tuner.model.objectives import AIMS
@@ -18,7 +19,9 @@ from stablehand_tuner.policy import Objective
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
+    from stablehand_tuner.lifecycle.phases import Watching
     from stablehand_tuner.lifecycle.state import TunerState
+    from stablehand_tuner.lifecycle.window import WarmUp
     from stablehand_tuner.model.proposal import Proposal
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy, Windows
@@ -34,15 +37,38 @@ FULL_ENOUGH = 0.95  # of a window: scrapes do not come to the millisecond
 
 
 @dataclasses.dataclass(frozen=True)
+class Situation:
+    """What a proposal is judged by.
+
+    Attributes:
+        policy: what the user allows.
+        state: the tuner's.
+        watching: its phase.
+        window: what the proposal was made from.
+        current: what every pod runs.
+        now: Unix seconds.
+        is_emergency: whether connections pile up in the kernel.
+        unseen: why too little can be observed to act; empty if that is not so.
+    """
+
+    policy: Policy
+    state: TunerState
+    watching: Watching
+    window: Observation
+    current: Settings
+    now: float
+    is_emergency: bool = False
+    unseen: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class GateDecision:
-    """What becomes of a proposal: `settings` to change to, or None to hold; and the low demand seen so far."""
+    """What becomes of a proposal: `settings` to change to, or None to hold; and the low demand so far."""
 
     settings: Settings | None
     reason: Reason
     message: str
-    shrink_since: float | None = None
-    shrink_slots: int = 0
-    shrink_workers: int = 0
+    low_demand: LowDemand | None = None
 
 
 def in_place(settings: Settings, current: Settings) -> bool:
@@ -60,14 +86,14 @@ def wait_after(windows: Windows, reversals: int) -> float:
     return float(min(windows.cool_down_seconds * 2.0 ** min(reversals, 30), longest))
 
 
-def warming_up(windows: Windows, state: TunerState, now: float) -> str:
+def warming_up(windows: Windows, warm_up: WarmUp, now: float) -> str:
     """Return what is still missing before the first decision, or nothing once the app is warm."""
-    elapsed = now - (now if state.warm_since is None else state.warm_since)
-    if elapsed >= windows.warm_up_seconds and state.warm_requests >= windows.warm_up_requests:
+    elapsed = now - warm_up.since
+    if elapsed >= windows.warm_up_seconds and warm_up.requests >= windows.warm_up_requests:
         return ""
     return (
         f"warming up: {min(elapsed, windows.warm_up_seconds):.0f} of {windows.warm_up_seconds:.0f} s, "
-        f"{min(state.warm_requests, windows.warm_up_requests):.0f} of {windows.warm_up_requests:.0f} requests"
+        f"{min(warm_up.requests, windows.warm_up_requests):.0f} of {windows.warm_up_requests:.0f} requests"
     )
 
 
@@ -76,38 +102,30 @@ def is_emergency(windows: Windows, tick: Observation) -> bool:
     return tick.backlog / tick.pods >= windows.backlog_alarm
 
 
-def judge(  # noqa: PLR0911 (one return a rule reads best)
-    policy: Policy,
-    state: TunerState,
-    proposal: Proposal,
-    window: Observation,
-    now: float,
-    *,
-    current: Settings,
-    emergency: bool,
-    unseen: str = "",
-) -> GateDecision:
-    """Apply the rules in turn to what the model proposes; `unseen` says what is missing, if too much is."""
+def judge(situation: Situation, proposal: Proposal) -> GateDecision:  # noqa: PLR0911 (one return a rule reads best)
+    """Apply the rules in turn to what the model proposes."""
+    policy, current, window, now = situation.policy, situation.current, situation.window, situation.now
+    history = situation.state.history
     towards = direction(proposal.settings, current)
     sideways = proposal.reason in SIDEWAYS
     if towards == 0 and not sideways:
         return GateDecision(None, proposal.reason, proposal.message)
-    if unseen:
-        return GateDecision(None, Reason.DATA_MISSING, f"{unseen}; missing pods count as busy, so nothing is changed")
+    if situation.unseen:
+        message = f"{situation.unseen}; missing pods count as busy, so nothing is changed"
+        return GateDecision(None, Reason.DATA_MISSING, message)
     settings, held = proposal.settings, GateDecision(None, Reason.COOLING_DOWN, "")
     if sideways or towards > 0:
-        stops = None if sideways else _no_growth(policy, state, proposal, window, current)
+        stops = None if sideways else _no_growth(situation, proposal)
         if stops is not None:
             return stops
     else:
         gives_up = policy.objective is Objective.COST and settings.workers < current.workers
-        rule = _fewer_processes if gives_up else _less
-        held = rule(policy, state, proposal, window, now, current=current)
+        held = _fewer_processes(situation, proposal) if gives_up else _less(situation, proposal)
         if held.settings is None:
             return held
         settings = held.settings
         proposal = dataclasses.replace(proposal, reason=held.reason, message=held.message)
-    if settings in state.refused:
+    if settings in situation.state.known.refused:
         return GateDecision(
             None, Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before"
         )
@@ -117,24 +135,24 @@ def judge(  # noqa: PLR0911 (one return a rule reads best)
             "the server would begin no other change that needs processes"
         )
         return dataclasses.replace(held, settings=None, reason=Reason.LONG_REQUESTS, message=message)
-    if state.next_change_at is not None and now < state.next_change_at and not (emergency and state.reversals == 0):
+    may_hurry = situation.is_emergency and history.reversals == 0
+    if history.next_change_at is not None and now < history.next_change_at and not may_hurry:
         message = (
-            f"{settings} would suit, but the last change was just made: {state.next_change_at - now:.0f} s to wait"
-            + (f" after {state.reversals} reversals" if state.reversals else "")
+            f"{settings} would suit, but the last change was just made: {history.next_change_at - now:.0f} s to wait"
+            + (f" after {history.reversals} reversals" if history.reversals else "")
         )
         return dataclasses.replace(held, settings=None, reason=Reason.COOLING_DOWN, message=message)
-    if emergency:
+    if situation.is_emergency:
         queue = f"{window.backlog / window.pods:.0f} connections wait in the kernel; "
         return GateDecision(settings, Reason.BACKLOG, queue + proposal.message)
     return GateDecision(settings, proposal.reason, proposal.message)
 
 
-def _no_growth(
-    policy: Policy, state: TunerState, proposal: Proposal, window: Observation, current: Settings
-) -> GateDecision | None:
+def _no_growth(situation: Situation, proposal: Proposal) -> GateDecision | None:
+    current, window, standing = situation.current, situation.window, situation.watching.standing
     if proposal.reason is Reason.MORE_PROCESSES and proposal.settings.workers > current.workers:
         return None  # a full process gains from another at any number of slots
-    was_saturated = state.verdict is not None and state.verdict.reason is Reason.SATURATED
+    was_saturated = standing is not None and standing.reason is Reason.SATURATED
     fullest = max(window.cores_used / window.cores, window.busiest_worker_cores)
     if was_saturated and fullest >= STILL_FULL:
         return GateDecision(
@@ -144,7 +162,7 @@ def _no_growth(
             "concurrency would gain next to nothing",
         )
     demand = window.demand / window.pods
-    if demand < AIMS[policy.objective].low_mark * current.slots:
+    if demand < AIMS[situation.policy.objective].low_mark * current.slots:
         return GateDecision(
             None,
             Reason.HALF_UNUSED,
@@ -161,15 +179,8 @@ def _no_growth(
     return None
 
 
-def _less(
-    policy: Policy,
-    state: TunerState,
-    proposal: Proposal,
-    window: Observation,
-    now: float,
-    *,
-    current: Settings,
-) -> GateDecision:
+def _less(situation: Situation, proposal: Proposal) -> GateDecision:
+    policy, current, window = situation.policy, situation.current, situation.window
     if proposal.reason is Reason.COMPUTE_BOUND and proposal.settings.worker_class is not current.worker_class:
         if window.cores_used >= LOW_MARK * window.cores:
             return GateDecision(proposal.settings, proposal.reason, proposal.message)
@@ -177,55 +188,50 @@ def _less(
     # an event loop's unused connections cost nothing, and how many clients idle on them may change at any time
     if current.worker_class in EVENT_LOOPS or proposal.settings.slots > LOW_MARK * current.slots:
         return GateDecision(None, Reason.WELL_TUNED, f"{current} suits the demand, with room to spare")
-    since = now if state.shrink_since is None else state.shrink_since
-    slots = max(state.shrink_slots, proposal.settings.slots)
+    low = situation.watching.low_demand or LowDemand(situation.now, 0)
+    slots = max(low.slots, proposal.settings.slots)
     smaller = smaller_settings(policy, current, slots)
     if direction(smaller, current) >= 0:
         return GateDecision(None, Reason.WELL_TUNED, f"{current} is as small as the bounds allow")
-    if now - since < policy.windows.shrink_seconds:
+    seconds, low = situation.now - low.since, LowDemand(low.since, slots)
+    if seconds < policy.windows.shrink_seconds:
         message = (
-            f"{slots} slots would do instead of {current.slots}, and that for {now - since:.0f} of "
+            f"{slots} slots would do instead of {current.slots}, and that for {seconds:.0f} of "
             f"{policy.windows.shrink_seconds:.0f} s"
         )
-        return GateDecision(None, Reason.SHRINK_WAITING, message, since, slots)
+        return GateDecision(None, Reason.SHRINK_WAITING, message, low)
     message = (
-        f"for {now - since:.0f} s demand called for {slots} slots at most, of {current.slots}: "
+        f"for {seconds:.0f} s demand called for {slots} slots at most, of {current.slots}: "
         f"{smaller} instead of {current}"
     )
-    return GateDecision(smaller, Reason.LOW_DEMAND, message, since, slots)
+    return GateDecision(smaller, Reason.LOW_DEMAND, message, low)
 
 
-def _fewer_processes(
-    policy: Policy,
-    state: TunerState,
-    proposal: Proposal,
-    window: Observation,
-    now: float,
-    *,
-    current: Settings,
-) -> GateDecision:
+def _fewer_processes(situation: Situation, proposal: Proposal) -> GateDecision:
     """Give processes up, when the most that were called for over a long time were fewer."""
+    policy, current, window = situation.policy, situation.current, situation.window
     if window.waiting >= window.pods:
         return GateDecision(
             None, Reason.WELL_TUNED, f"requests wait for a slot of {current}: it has no process too many"
         )
-    since = now if state.shrink_since is None else state.shrink_since
-    workers = max(state.shrink_workers, proposal.settings.workers)
-    slots = min(current.slots, max(state.shrink_slots, proposal.settings.slots))
+    low = situation.watching.low_demand or LowDemand(situation.now, 0)
+    workers = max(low.workers, proposal.settings.workers)
+    slots = min(current.slots, max(low.slots, proposal.settings.slots))
     worker_class = current.worker_class
     if worker_class is WorkerClass.SYNC:
         worker_class = proposal.settings.worker_class
-    each = current.worker_connections if worker_class in EVENT_LOOPS else math.ceil(slots / workers)
-    fewer = compose(policy, worker_class, workers, each)
+    slots_each = current.worker_connections if worker_class in EVENT_LOOPS else math.ceil(slots / workers)
+    fewer = compose(policy, worker_class, workers, slots_each)
     if workers >= current.workers or not policy.allows(fewer):
         return GateDecision(
             None, Reason.WELL_TUNED, f"demand called for {current.workers} processes at times: {current} stays"
         )
-    if now - since < policy.windows.shrink_seconds:
+    seconds, low = situation.now - low.since, LowDemand(low.since, slots, workers)
+    if seconds < policy.windows.shrink_seconds:
         message = (
-            f"{workers} processes would do instead of {current.workers}, and that for {now - since:.0f} of "
+            f"{workers} processes would do instead of {current.workers}, and that for {seconds:.0f} of "
             f"{policy.windows.shrink_seconds:.0f} s"
         )
-        return GateDecision(None, Reason.SHRINK_WAITING, message, since, slots, workers)
-    message = f"for {now - since:.0f} s demand called for {workers} processes at most: {fewer} instead of {current}"
-    return GateDecision(fewer, Reason.FEWER_PROCESSES, message, since, slots, workers)
+        return GateDecision(None, Reason.SHRINK_WAITING, message, low)
+    message = f"for {seconds:.0f} s demand called for {workers} processes at most: {fewer} instead of {current}"
+    return GateDecision(fewer, Reason.FEWER_PROCESSES, message, low)

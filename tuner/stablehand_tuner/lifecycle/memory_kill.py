@@ -1,8 +1,8 @@
-"""A whole server that the kernel killed for want of memory: nobody was left to count it, and it may be killed again.
+"""The kernel killed a whole server for want of memory: no process was left to count it, and it may happen again.
 
 Where one process that exceeds the memory takes all others along, no metric ever shows it, and while the server starts
-again and again there are no scrapes at all. So whoever learns of it by other means tells the tuner, which acts without
-waiting for an observation.
+again and again there are no scrapes at all. So the caller reports such kills apart from observations, and the tuner
+acts on them without waiting for any.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.applying import begin
-from stablehand_tuner.lifecycle.ending import end, roll_back
-from stablehand_tuner.lifecycle.state import CANARY_PHASES, EMPTY_WINDOW, Phase, TunerState
+from stablehand_tuner.lifecycle.ending import roll_back
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Trial, Watching
+from stablehand_tuner.lifecycle.window import Window
 from stablehand_tuner.model.compose import compose
 from stablehand_tuner.policy import Mode
 from stablehand_tuner.reasons import Reason
@@ -22,58 +23,63 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.lifecycle.inputs import Inputs
+    from stablehand_tuner.lifecycle.phases import Phase
+    from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.policy import Policy
 
 
-def react(
-    policy: Policy, state: TunerState, killed: Mapping[str, Settings], now: float
-) -> tuple[TunerState, Decision | None]:
-    """Hold the kill of whole servers against the settings that they ran.
+def react(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -> tuple[TunerState, Decision | None]:
+    """Count the kill of whole servers against the settings that they ran.
 
-    A change on trial is rolled back. What is to stay, or was meant to relieve the memory, shrinks to half.
+    A change on trial is rolled back. Settings that were kept, or that were to relieve the memory, shrink to half.
 
     Args:
-        policy: what the user allows.
+        inputs: the step's.
         state: the tuner's.
         killed: by pod, the settings that its server ran when it was killed.
-        now: seconds on a clock that goes on over restarts (Unix time).
 
     Returns:
         The state, and a decision where something is to be done.
     """
-    target = state.target
-    if target is not None and state.phase in _TRIED and state.baseline is not None:
-        blamed = [pod for pod, ran in killed.items() if _ran_the_change(state, pod, ran)]
+    phase = state.phase
+    if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Trial) and phase.baseline is not None:
+        blamed = [pod for pod, ran in killed.items() if _ran_the_change(phase, pod, ran)]
         if blamed:
-            message = f"the kernel killed the server of {', '.join(blamed)} for its memory with {target}"
-            return roll_back(policy, state, now, Reason.TRIAL_MEMORY, message, target=target)
+            pods = ", ".join(blamed)
+            message = f"the kernel killed the server of {pods} for its memory with {phase.change.target}"
+            return roll_back(inputs, state, phase, Reason.TRIAL_MEMORY, message)
     for ran in killed.values():
-        state = state.with_ceiling(ran.slots)
-    if target is not None and state.phase in CANARY_PHASES:
+        state = dataclasses.replace(state, known=state.known.with_ceiling(ran.slots))
+    if isinstance(phase, CanaryApplying | CanaryRunning):
         message = f"the canary cannot wait: the kernel killed the server of {', '.join(killed)} for its memory"
-        return roll_back(policy, state, now, Reason.MEMORY, message, target=target)
-    current = state.desired
+        return roll_back(inputs, state, phase, Reason.MEMORY, message)
+    return _shrink(inputs, state, killed)
+
+
+def _ran_the_change(phase: Phase, pod: str, ran: Settings) -> bool:
+    """Tell whether a server ran the change under way, or was on its way there."""
+    if isinstance(phase, CanaryApplying | CanaryRunning):
+        return phase.pod == pod
+    return isinstance(phase, Applying) or ran == phase.desired
+
+
+def _shrink(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -> tuple[TunerState, Decision | None]:
+    policy, current = inputs.policy, state.desired
     if current is None or current not in killed.values() or current.worker_class not in policy.worker_classes:
         return state, None
     smaller = _half(policy, current)
-    if smaller.slots >= current.slots or smaller in state.refused or not policy.allows(smaller):
+    if smaller.slots >= current.slots or smaller in state.known.refused or not policy.allows(smaller):
         return state, None
     action = Action.APPLY if policy.mode is Mode.AUTO else Action.RECOMMEND
     message = f"the kernel killed the whole server for its memory with {current}: {smaller} instead"
     decision = Decision(action, Reason.MEMORY, message, smaller)
-    if action is Action.RECOMMEND:
-        return dataclasses.replace(state, verdict=decision, **EMPTY_WINDOW), decision
-    return begin(end(state, settings=current), decision, now, baseline=None)
-
-
-_TRIED = CANARY_PHASES | {Phase.APPLYING, Phase.TRIAL}
-
-
-def _ran_the_change(state: TunerState, pod: str, ran: Settings) -> bool:
-    """Tell whether a server ran the change under way, or was on its way there."""
-    if state.phase in CANARY_PHASES:
-        return state.canary is not None and state.canary.pod == pod
-    return ran == state.target or state.phase is Phase.APPLYING
+    if action is Action.APPLY:
+        return begin(state, decision, inputs.now, before=current, baseline=None)
+    if isinstance(state.phase, Watching):  # what only advises has no change under way
+        phase = dataclasses.replace(state.phase, standing=decision, window=Window())
+        state = dataclasses.replace(state, phase=phase)
+    return state, decision
 
 
 def _half(policy: Policy, current: Settings) -> Settings:

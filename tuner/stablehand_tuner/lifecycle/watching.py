@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle import applying, canary, gate
-from stablehand_tuner.lifecycle.state import EMPTY_WINDOW, TunerState
+from stablehand_tuner.lifecycle.history import HOUR
+from stablehand_tuner.lifecycle.phases import Watching
+from stablehand_tuner.lifecycle.window import WarmUp, Window
 from stablehand_tuner.model import limits, memory
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.observe import aggregation
@@ -17,119 +19,112 @@ from stablehand_tuner.policy import TUNABLE_CLASSES, Mode
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.lifecycle.ending import Transition
+    from stablehand_tuner.lifecycle.inputs import Inputs
+    from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy, Windows
 
 SURE_REQUESTS = 5.0  # times the least of a window: then the tuner acts on the point estimate, though it is not sure
-QUIET_WINDOWS = 20  # so many windows with too few requests, and what they saw is too old to judge by
-BLIND_WINDOWS = 4  # so many windows in which pods are missing whenever a decision is due, and the same holds
-TOLERATED_GAPS = 0.1  # of a window's scrapes: counters are cumulative, so the next scrape tells what the gap hid
+QUIET_WINDOWS = 20  # after so many windows with too few requests, the observations are too old to judge by
+BLIND_WINDOWS = 4  # the same after so many windows with pods missing whenever a decision is due
+TOLERATED_GAPS = 0.1  # of a window's scrapes: counters are cumulative, so the next scrape covers the gap
 
 
-@dataclasses.dataclass(frozen=True)
-class _Round:
-    """What all functions of one step share."""
-
-    policy: Policy
-    observations: Mapping[str, Observation | None]
-    now: float
-    canaries: bool
-
-    @property
-    def missing(self) -> int:
-        """How many pods cannot be seen now."""
-        return sum(each is None for each in self.observations.values())
-
-
-def watch(
-    policy: Policy, state: TunerState, observations: Mapping[str, Observation | None], now: float, *, canaries: bool
-) -> Transition:
+def watch(inputs: Inputs, state: TunerState, watching: Watching) -> Transition:
     """Take one step while no change is under way."""
-    this = _Round(policy, observations, now, canaries)
-    present = [each for each in observations.values() if each is not None]
+    present, missing = inputs.present, inputs.missing
     if not present:
-        if not observations:
+        if not inputs.observations:
             return state, _hold(Reason.NO_PODS, "the app has no pods to observe")
-        state = dataclasses.replace(state, window_missing=state.window_missing + this.missing)
-        message = f"no usable scrape of {this.missing} pods; missing data counts as busy, so nothing is changed"
-        return state, _hold(Reason.DATA_MISSING, message)
-    tick = aggregation.combine(present)
-    state = dataclasses.replace(
-        state,
-        warm_since=now if state.warm_since is None else state.warm_since,
-        warm_requests=state.warm_requests + tick.requests,
-    )
-    state, differs = _agree(state, tick)
-    current = state.settings
+        message = f"no usable scrape of {missing} pods; missing data counts as busy, so nothing is changed"
+        window = watching.window.add(None, missing=missing, scrapes=0)
+        return _in(state, dataclasses.replace(watching, window=window)), _hold(Reason.DATA_MISSING, message)
+    latest = aggregation.combine(present)
+    warm_up = WarmUp(inputs.now) if state.warm_up is None else state.warm_up
+    warm_up = dataclasses.replace(warm_up, requests=warm_up.requests + latest.requests)
+    state = dataclasses.replace(state, warm_up=warm_up)
+    watching, differs = _agree(watching, latest)
+    current = watching.settings
     if differs is not None or current is None:
-        return state, differs or _hold(Reason.SETTINGS_DIFFER, "the pods do not yet say what they run")
-    state = dataclasses.replace(state, footprint=state.footprint.add(tick, current))
-    if tick.oom_exits:
-        state = state.with_ceiling(current.slots)
-    at_once = _at_once(policy, state, tick, now, current=current)
+        return _in(state, watching), differs or _hold(Reason.SETTINGS_DIFFER, "no pod reports what it runs yet")
+    known = dataclasses.replace(state.known, footprint=state.known.footprint.add(latest, current))
+    state = dataclasses.replace(state, known=known.with_ceiling(current.slots) if latest.oom_exits else known)
+    at_once = _at_once(inputs, state, warm_up, latest, current)
     if at_once is None:
-        return _collect(this, state, tick, current=current)
-    return _act(this, state, at_once, baseline=None)
+        return _collect(inputs, state, watching, latest, current)
+    return _act(inputs, _in(state, watching), at_once, current=current, baseline=None)
 
 
-def _collect(this: _Round, state: TunerState, tick: Observation, *, current: Settings) -> Transition:
-    """Add the scrape to the window, and decide when that is full."""
-    window = state.window
-    if tick.steady:
-        window = tick if window is None else aggregation.merge(window, tick)
-    state = dataclasses.replace(
-        state,
-        window=window,
-        window_missing=state.window_missing + this.missing,
-        window_scrapes=state.window_scrapes + len(this.observations),
-    )
-    if window is None:
+def _collect(
+    inputs: Inputs, state: TunerState, watching: Watching, latest: Observation, current: Settings
+) -> Transition:
+    """Add the scrapes to the window, and decide when that is full."""
+    steady = latest if latest.steady else None
+    window = watching.window.add(steady, missing=inputs.missing, scrapes=len(inputs.observations))
+    watching = dataclasses.replace(watching, window=window)
+    state = _in(state, watching)
+    observed = window.observed
+    if observed is None:
         return state, _hold(Reason.COLLECTING, "the servers just changed their settings: collecting anew")
-    return _decide(this, state, tick, window, current=current)
+    is_emergency = gate.is_emergency(inputs.policy.windows, latest)
+    too_little = _too_little(inputs.policy.windows, state, watching, observed, is_emergency=is_emergency)
+    if too_little is not None:
+        return too_little
+    situation = gate.Situation(
+        policy=inputs.policy,
+        state=state,
+        watching=watching,
+        window=observed,
+        current=current,
+        now=inputs.now,
+        is_emergency=is_emergency,
+        unseen=_unseen(inputs, window),
+    )
+    return _decide(inputs, situation)
 
 
-def _agree(state: TunerState, tick: Observation) -> tuple[TunerState, Decision | None]:
+def _agree(watching: Watching, latest: Observation) -> tuple[Watching, Decision | None]:
     """Settle what the app runs; where the pods differ among themselves or from what they should run, wait."""
-    active = tick.settings_active
-    anew = dataclasses.replace(state, verdict=None, shrink_since=None, **EMPTY_WINDOW)
-    if active is None or tick.settings_desired != active:
-        wanted = tick.settings_desired or state.settings
+    active = latest.settings_active
+    if active is None or latest.settings_desired != active:
+        wanted = latest.settings_desired or watching.settings
         message = "not every server runs the settings that it should" + (f": {wanted}" if wanted else "")
-        return anew, _hold(Reason.SETTINGS_DIFFER, message)
-    if state.settings is None:
-        return dataclasses.replace(state, settings=active), None
-    if active != state.settings:
-        message = f"somebody set {active} instead of {state.settings}: the tuner watches anew"
-        return dataclasses.replace(anew, settings=active), _hold(Reason.SETTINGS_CHANGED_OUTSIDE, message)
-    return state, None
+        return Watching(watching.settings), _hold(Reason.SETTINGS_DIFFER, message)
+    if watching.settings is None:
+        return dataclasses.replace(watching, settings=active), None
+    if active != watching.settings:
+        message = f"somebody set {active} instead of {watching.settings}: the tuner watches anew"
+        return Watching(active), _hold(Reason.SETTINGS_CHANGED_OUTSIDE, message)
+    return watching, None
 
 
-def _at_once(policy: Policy, state: TunerState, tick: Observation, now: float, *, current: Settings) -> Decision | None:
+def _at_once(
+    inputs: Inputs, state: TunerState, warm_up: WarmUp, latest: Observation, current: Settings
+) -> Decision | None:
     """Return what needs no window: a hold before there can be one, broken bounds, or memory that is exceeded."""
-    if (why := _not_tuned(policy, tick, current)) is not None:
+    policy = inputs.policy
+    if (why := _not_tuned(policy, latest, current)) is not None:
         return _hold(Reason.CLASS_NOT_TUNED, why)
     action = Action.APPLY if policy.mode is Mode.AUTO else Action.RECOMMEND
     decision = None
     if not policy.allows(current):
-        settings = limits.move_inside(policy, tick, current)
+        settings = limits.move_inside(policy, latest, current)
         message = f"{current} breaks the bounds or the classes of the policy: {settings} instead"
         decision = Decision(action, Reason.OUT_OF_BOUNDS, message, settings)
-    elif (relief := memory.relieve_memory(policy, tick, current)) is not None:
+    elif (relief := memory.relieve_memory(policy, latest, current)) is not None:
         decision = Decision(action, relief.reason, relief.message, relief.settings, relief.evidence)
     if decision is not None:
-        if decision.settings in state.refused:
+        if decision.settings in state.known.refused:
             return _hold(Reason.REFUSED_BEFORE, f"{decision.message}, but a server refused exactly that before")
         return decision
-    cold = gate.warming_up(policy.windows, state, now)
+    cold = gate.warming_up(policy.windows, warm_up, inputs.now)
     return _hold(Reason.WARMING_UP, cold) if cold else None
 
 
-def _not_tuned(policy: Policy, tick: Observation, current: Settings) -> str | None:
-    """Return why the class that runs is none for the tuner, if so."""
+def _not_tuned(policy: Policy, latest: Observation, current: Settings) -> str | None:
+    """Return why the tuner does not tune the class that runs, if so."""
     if current.worker_class not in TUNABLE_CLASSES:
         known = ", ".join(each.value for each in TUNABLE_CLASSES)
         return f"the app runs {current}; the tuner tunes {known}"
@@ -138,126 +133,133 @@ def _not_tuned(policy: Policy, tick: Observation, current: Settings) -> str | No
     if WorkerClass.ASGI not in policy.worker_classes:
         return f"the app runs {current}, which no other class may be able to serve, and the policy does not allow asgi"
     # a WSGI app behind a bridge: it has a slot for each thread, not for each connection
-    if tick.slots < 0.5 * current.slots * tick.pods and tick.workers_ready >= current.workers * tick.pods:
+    if latest.slots < 0.5 * current.slots * latest.pods and latest.workers_ready >= current.workers * latest.pods:
         return (
-            f"the app runs {current} with {tick.slots:.0f} slots: a WSGI app behind a bridge; gthread serves it better"
+            f"the app runs {current} with {latest.slots:.0f} slots: a WSGI app behind a bridge; "
+            "gthread serves it better"
         )
     return None
 
 
-def _decide(
-    this: _Round, state: TunerState, tick: Observation, window: Observation, *, current: Settings
-) -> Transition:
-    windows = this.policy.windows
-    full = window.seconds >= gate.FULL_ENOUGH * windows.decision_seconds
-    emergency = gate.is_emergency(windows, tick)
-    too_little = _too_little(windows, state, window, full=full, emergency=emergency)
-    if too_little is not None:
-        return too_little
-    proposal = model.propose(this.policy, window, current, state.known)
-    state = dataclasses.replace(state, kinds=state.kinds.learn(window, Load.of(window, current), current))
-    if proposal.doubt and not emergency and window.requests < SURE_REQUESTS * windows.minimum_requests:
+def _decide(inputs: Inputs, situation: gate.Situation) -> Transition:
+    """Ask the model, and the gate whether what the model proposes may begin."""
+    policy, watching, current, window = situation.policy, situation.watching, situation.current, situation.window
+    windows, state = policy.windows, situation.state
+    proposal = model.propose(policy, window, current, state.known)
+    kinds = state.known.kinds.learn(window, Load.of(window, current), current)
+    state = dataclasses.replace(state, known=dataclasses.replace(state.known, kinds=kinds))
+    sure_requests = SURE_REQUESTS * windows.minimum_requests
+    if proposal.doubt and not situation.is_emergency and window.requests < sure_requests:
         message = (
             f"between {proposal.settings} and {proposal.doubt}: {window.requests:.0f} requests are too few to tell, "
-            f"{SURE_REQUESTS * windows.minimum_requests:.0f} decide"
+            f"{sure_requests:.0f} decide"
         )
         decision = Decision(
             Action.HOLD, Reason.TOO_FEW_REQUESTS, message, None, proposal.evidence, None, proposal.needs
         )
-        return dataclasses.replace(state, verdict=decision), decision
-    judged = gate.judge(
-        this.policy,
-        state,
-        proposal,
-        window,
-        this.now,
-        current=current,
-        emergency=emergency,
-        unseen=_unseen(this, state),
-    )
+        return _in(state, dataclasses.replace(watching, standing=decision)), decision
+    judged = gate.judge(situation, proposal)
     if judged.settings is not None:
-        action = Action.APPLY if this.policy.mode is Mode.AUTO else Action.RECOMMEND
+        action = Action.APPLY if policy.mode is Mode.AUTO else Action.RECOMMEND
         decision = Decision(
             action, judged.reason, judged.message, judged.settings, proposal.evidence, None, proposal.needs
         )
-        return _act(this, state, decision, baseline=window, emergency=emergency)
-    if not full:  # an emergency that calls for nothing: let the window fill
-        return state, state.verdict or _hold(judged.reason, judged.message)
+        return _act(inputs, state, decision, current=current, baseline=window, is_emergency=situation.is_emergency)
+    if not _is_full(windows, window):  # an emergency in which there is nothing to do: let the window fill
+        return state, watching.standing or _hold(judged.reason, judged.message)
     decision = Decision(Action.HOLD, judged.reason, judged.message, None, proposal.evidence, None, proposal.needs)
-    state = dataclasses.replace(
-        state,
-        verdict=decision,
-        shrink_since=judged.shrink_since,
-        shrink_slots=judged.shrink_slots,
-        shrink_workers=judged.shrink_workers,
-    )
+    watching = dataclasses.replace(watching, standing=decision, low_demand=judged.low_demand)
     if judged.reason is not Reason.DATA_MISSING or window.seconds >= BLIND_WINDOWS * windows.decision_seconds:
-        state = dataclasses.replace(state, **EMPTY_WINDOW)
-    return state, decision
+        watching = dataclasses.replace(watching, window=Window())
+    return _in(state, watching), decision
+
+
+def _is_full(windows: Windows, window: Observation) -> bool:
+    return window.seconds >= gate.FULL_ENOUGH * windows.decision_seconds
 
 
 def _too_little(
-    windows: Windows, state: TunerState, window: Observation, *, full: bool, emergency: bool
+    windows: Windows, state: TunerState, watching: Watching, window: Observation, *, is_emergency: bool
 ) -> Transition | None:
     """Hold where the window has too little time or too few requests in it to ask the model."""
-    if not full and not (emergency and window.requests >= gate.EMERGENCY_REQUESTS):
+    if not _is_full(windows, window) and not (is_emergency and window.requests >= gate.EMERGENCY_REQUESTS):
         collecting = f"observing: {window.seconds:.0f} of {windows.decision_seconds:.0f} s"
-        return state, state.verdict or _hold(Reason.COLLECTING, collecting)
-    if not emergency and window.requests < windows.minimum_requests:
+        return state, watching.standing or _hold(Reason.COLLECTING, collecting)
+    if not is_emergency and window.requests < windows.minimum_requests:
         decision = _hold(
             Reason.TOO_FEW_REQUESTS,
             f"{window.requests:.0f} requests in {window.seconds:.0f} s are too few to judge by; "
             f"{windows.minimum_requests:.0f} are needed",
         )
+        watching = dataclasses.replace(watching, standing=decision)
         if window.seconds >= QUIET_WINDOWS * windows.decision_seconds:
-            state = dataclasses.replace(state, **EMPTY_WINDOW)
-        return dataclasses.replace(state, verdict=decision), decision
+            watching = dataclasses.replace(watching, window=Window())
+        return _in(state, watching), decision
     if not window.requests:
         return state, _hold(Reason.TOO_FEW_REQUESTS, "connections wait, but no request was finished to judge by")
     return None
 
 
-def _unseen(this: _Round, state: TunerState) -> str:
+def _unseen(inputs: Inputs, window: Window) -> str:
     """Return why too much is missing to act, or nothing.
 
-    A gap that is over is no loss, for counters are cumulative; but who is missing now may be busy, and gaps that keep
-    coming back hide what the gauges would have shown.
+    A gap that is over loses nothing, for counters are cumulative; but a pod that is missing now may be busy, and gaps
+    that keep coming back hide what the gauges would have shown.
     """
-    if this.missing:
-        return f"{this.missing} of {len(this.observations)} pods cannot be scraped now"
-    if state.window_missing > max(1.0, TOLERATED_GAPS * state.window_scrapes):
-        return f"{state.window_missing} of {state.window_scrapes} scrapes failed in this window"
+    if inputs.missing:
+        return f"{inputs.missing} of {len(inputs.observations)} pods cannot be scraped now"
+    if window.missing > max(1.0, TOLERATED_GAPS * window.scrapes):
+        return f"{window.missing} of {window.scrapes} scrapes failed in this window"
     return ""
 
 
 def _act(
-    this: _Round, state: TunerState, decision: Decision, *, baseline: Observation | None, emergency: bool = False
+    inputs: Inputs,
+    state: TunerState,
+    decision: Decision,
+    *,
+    current: Settings,
+    baseline: Observation | None,
+    is_emergency: bool = False,
 ) -> Transition:
+    """Recommend the change, or begin it if the budget allows; without a baseline it is urgent, and not tried."""
     if decision.action is Action.HOLD:
         return state, decision
-    if this.policy.mode is not Mode.AUTO:
-        return dataclasses.replace(state, verdict=decision, **EMPTY_WINDOW), decision
-    recent = applying.recent(state, this.now)
-    if baseline is not None and len(recent) >= this.policy.changes_per_hour:
-        wait = recent[-this.policy.changes_per_hour] + applying.HOUR - this.now
+    if inputs.policy.mode is not Mode.AUTO:
+        return _standing(state, decision), decision
+    recent, most = state.history.recent(inputs.now), inputs.policy.changes_per_hour
+    if baseline is not None and len(recent) >= most:
+        wait = recent[-most] + HOUR - inputs.now
         spent = f"{len(recent)} changes began within the last hour: {wait:.0f} s to wait"
         message = f"{decision.settings} would suit, but {spent}"
         held = Decision(Action.HOLD, Reason.BUDGET_SPENT, message, evidence=decision.evidence)
-        return dataclasses.replace(state, verdict=held, **EMPTY_WINDOW), held
-    pod = _canary(this, state, decision, emergency=emergency) if baseline is not None else None
-    return applying.begin(state, decision, this.now, baseline=baseline, pod=pod)
+        return _standing(state, held), held
+    pod = None if baseline is None else _canary(inputs, decision, current, is_emergency=is_emergency)
+    return applying.begin(state, decision, inputs.now, before=current, baseline=baseline, pod=pod)
 
 
-def _canary(this: _Round, state: TunerState, decision: Decision, *, emergency: bool) -> str | None:
+def _canary(inputs: Inputs, decision: Decision, current: Settings, *, is_emergency: bool) -> str | None:
     """Return the pod that tries the change first, or None where all have to run it at once.
 
-    An emergency does not wait for a canary, unless the worker class changes: to err on every pod is worse than to wait.
+    An emergency does not wait for a canary unless the worker class changes: a mistake on every pod is worse than the
+    wait.
     """
-    if not this.canaries or decision.settings is None or state.settings is None:
+    if not inputs.can_canary or decision.settings is None:
         return None
-    if emergency and decision.settings.worker_class is state.settings.worker_class:
+    if is_emergency and decision.settings.worker_class is current.worker_class:
         return None
-    return canary.choose(this.observations)
+    return canary.choose(inputs.observations)
+
+
+def _in(state: TunerState, watching: Watching) -> TunerState:
+    return dataclasses.replace(state, phase=watching)
+
+
+def _standing(state: TunerState, decision: Decision) -> TunerState:
+    """Return the state with a decision that stands while the next window fills."""
+    if not isinstance(state.phase, Watching):
+        return state
+    return _in(state, dataclasses.replace(state.phase, standing=decision, window=Window()))
 
 
 def _hold(reason: Reason, message: str) -> Decision:

@@ -1,27 +1,79 @@
-"""What is known of an app from before: what no single window shows."""
+"""What the tuner has learned about an app, which no single window shows."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.model.footprint import Footprint
 from stablehand_tuner.model.kinds import Kinds
+from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
-    from stablehand_tuner.contracts.settings import WorkerClass
+    from collections.abc import Mapping
+
+MOST_REFUSED = 8  # refused settings that are remembered
 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
     """What earlier windows and changes have taught.
 
-    `banned` are the classes that failed, `footprint` is the memory of a worker and of a request, `kinds` are the app's
-    kinds of requests, and `memory_ceiling` is the least number of a pod's slots that ran out of memory, 0 where none
-    did.
+    Attributes:
+        banned: the worker classes that failed, and why.
+        refused: settings that a server refused, the newest last.
+        footprint: the memory of a worker and of a request.
+        kinds: the app's kinds of requests.
+        memory_ceiling: the smallest number of slots with which a pod ran out of memory; 0 if none did.
     """
 
-    banned: frozenset[WorkerClass] = frozenset()
+    banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
+    refused: tuple[Settings, ...] = ()
     footprint: Footprint = dataclasses.field(default_factory=Footprint)
     kinds: Kinds = dataclasses.field(default_factory=Kinds)
     memory_ceiling: int = 0
+
+    def with_ceiling(self, slots: int) -> Known:
+        """Add that a pod ran out of memory with so many slots."""
+        return dataclasses.replace(self, memory_ceiling=min(slots, self.memory_ceiling or slots))
+
+    def with_refused(self, settings: Settings) -> Known:
+        """Add that a server refused these settings."""
+        others = (each for each in self.refused if each != settings)
+        return dataclasses.replace(self, refused=(*others, settings)[-MOST_REFUSED:])
+
+    def with_banned(self, worker_class: WorkerClass, reason: Reason) -> Known:
+        """Add that this class failed."""
+        return dataclasses.replace(self, banned={**self.banned, worker_class: reason})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "banned": {worker_class.value: reason.value for worker_class, reason in self.banned.items()},
+            "refused": [each.to_mapping() for each in self.refused],
+            "footprint": self.footprint.to_list(),
+            "kinds": self.kinds.to_list(),
+            "memoryCeiling": self.memory_ceiling,
+        }
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[str, Any]) -> Known:
+        """Read what `to_mapping` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: when it is not that.
+        """
+        ceiling = fields["memoryCeiling"]
+        if isinstance(ceiling, bool) or not isinstance(ceiling, int) or ceiling < 0:
+            raise ValueError(f"{ceiling!r} is not a number of slots")
+        return cls(
+            banned={
+                WorkerClass(name): Reason(reason)  # type: ignore[call-arg]  # a lookup by value, not a new member
+                for name, reason in fields["banned"].items()
+            },
+            refused=tuple(Settings.from_mapping(each) for each in fields["refused"])[-MOST_REFUSED:],
+            footprint=Footprint.from_list(fields["footprint"]),
+            kinds=Kinds.from_list(fields["kinds"]),
+            memory_ceiling=ceiling,
+        )
