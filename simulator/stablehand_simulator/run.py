@@ -98,14 +98,14 @@ def tune(
     """
     cluster: Cluster | FluidCluster = workload.cluster() if exact else workload.fluid()
     run = Run()
-    phases = sorted(workload.phases, key=lambda each: each.at)
+    load_phases = sorted(workload.phases, key=lambda each: each.at)
     snapshots: Sequence[Snapshot] = [server.snapshot() for server in cluster.servers]
     while cluster.now < seconds:
         until = cluster.now + interval
-        while phases and phases[0].at <= until:
-            phase = phases.pop(0)
-            cluster.run_until(phase.at)
-            _enter(cluster, phase)
+        while load_phases and load_phases[0].at <= until:
+            load_phase = load_phases.pop(0)
+            cluster.run_until(load_phase.at)
+            _enter(cluster, load_phase)
         cluster.run_until(until)
         later = [server.snapshot() for server in cluster.servers]
         seen = {f"pod-{place}": _observed(*pair) for place, pair in enumerate(zip(snapshots, later, strict=True))}

@@ -82,12 +82,12 @@ def measure_changing(seed: int) -> Measured:
 def measure_workload(workload: Workload, seconds: float) -> Measured:
     """Tune a workload, and compare its end with its start and with the best of the grid."""
     made = run.tune(workload, seconds)
-    now = workload.at(seconds)
+    at_end = workload.at(seconds)
     return Measured(
         seed=workload.seed,
-        start=grid.performance(now, workload.start),
-        end=grid.performance(now, made.settings or workload.start),
-        best=grid.best(now),
+        start=grid.performance(at_end, workload.start),
+        end=grid.performance(at_end, made.settings or workload.start),
+        best=grid.best(at_end),
         begun=len(made.changes),
         settled_at=made.settled_at,
         oom_exits=made.oom_exits,

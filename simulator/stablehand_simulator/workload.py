@@ -77,13 +77,13 @@ class Workload:
 
     def at(self, moment: float) -> Workload:
         """Return the workload as it is at a moment, without the phases to come."""
-        now = self
+        current = self
         for phase in sorted(self.phases, key=lambda each: each.at):
             if phase.at <= moment:
-                now = dataclasses.replace(
-                    now,
-                    app=phase.app or now.app,
-                    clients=now.clients if phase.clients is None else phase.clients,
-                    rate=now.rate if phase.rate is None else phase.rate,
+                current = dataclasses.replace(
+                    current,
+                    app=phase.app or current.app,
+                    clients=current.clients if phase.clients is None else phase.clients,
+                    rate=current.rate if phase.rate is None else phase.rate,
                 )
-        return dataclasses.replace(now, phases=())
+        return dataclasses.replace(current, phases=())

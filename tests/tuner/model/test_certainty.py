@@ -60,7 +60,7 @@ def undecided(make_observation, requests):
 def test_a_choice_between_more_and_fewer_slots_waits_for_requests_and_not_for_ever(make_observation):
     policy = Policy.from_mapping({"windows": {"warmUpSeconds": 0, "warmUpRequests": 0}})
     few, many = (undecided(make_observation, count) for count in (120.0, 600.0))
-    assert model.propose(policy, few, GTHREAD_2_3).doubt
+    assert model.propose(policy, few, GTHREAD_2_3).alternative
     _, (held,) = step(policy, TunerState(), {"pod": few}, 100.0)
     _, (decided,) = step(policy, TunerState(), {"pod": many}, 100.0)
 

@@ -84,9 +84,9 @@ def _shrink(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -
 
 def _half(policy: Policy, current: Settings) -> Settings:
     """Return settings with half of the processes; with half of each one's slots where there is only one."""
-    workers, each = current.workers, current.slots_per_worker
+    workers, slots_each = current.workers, current.slots_per_worker
     if workers > max(policy.workers_lowest, 1):
         workers = max(policy.workers_lowest, 1, workers // 2)
     else:
-        each = max(1, each // 2)
-    return compose(policy, current.worker_class, workers, each)
+        slots_each = max(1, slots_each // 2)
+    return compose(policy, current.worker_class, workers, slots_each)

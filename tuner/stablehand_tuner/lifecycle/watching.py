@@ -149,10 +149,10 @@ def _decide(inputs: Inputs, situation: gate.Situation) -> Transition:
     kinds = state.known.kinds.learn(window, Load.of(window, current), current)
     state = dataclasses.replace(state, known=dataclasses.replace(state.known, kinds=kinds))
     sure_requests = SURE_REQUESTS * windows.minimum_requests
-    if proposal.doubt and not situation.is_emergency and window.requests < sure_requests:
+    if proposal.alternative and not situation.is_emergency and window.requests < sure_requests:
         message = (
-            f"between {proposal.settings} and {proposal.doubt}: {window.requests:.0f} requests are too few to tell, "
-            f"{sure_requests:.0f} decide"
+            f"between {proposal.settings} and {proposal.alternative}: {window.requests:.0f} requests are too few to "
+            f"tell, {sure_requests:.0f} decide"
         )
         decision = Decision(
             Action.HOLD, Reason.TOO_FEW_REQUESTS, message, None, proposal.evidence, None, proposal.needs

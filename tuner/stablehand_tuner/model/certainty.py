@@ -20,10 +20,10 @@ SURE_ENOUGH = 0.1  # of the CPU share: beyond it, more requests are worth waitin
 
 def shares(load: Load) -> tuple[float, float]:
     """Return between which bounds the CPU share lies, as far as so many requests can tell."""
-    return max(0.001, load.share * (1 - load.relative_error)), min(1.0, load.share * (1 + load.relative_error))
+    return max(0.001, load.cpu_share * (1 - load.relative_error)), min(1.0, load.cpu_share * (1 + load.relative_error))
 
 
-def doubt(proposal: Proposal, others: Sequence[Proposal], current: Settings) -> str:
+def alternative(proposal: Proposal, others: Sequence[Proposal], current: Settings) -> str:
     """Return what else could be right within these bounds, if it leads elsewhere; otherwise nothing."""
     towards = direction(proposal.settings, current)
     for other in others:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 EVENT_LOOPS = frozenset({WorkerClass.GEVENT, WorkerClass.ASGI})  # whose slots are connections
 
 
-def compose(policy: Policy, worker_class: WorkerClass, workers: int, each: int) -> Settings:
+def compose(policy: Policy, worker_class: WorkerClass, workers: int, slots_each: int) -> Settings:
     """Return the settings of a class with so many workers and, within the policy's bounds, slots in each."""
     connections = policy.worker_connections
     return Settings(
         worker_class=worker_class,
         workers=workers,
-        threads=policy.threads.clamp(each) if worker_class is WorkerClass.GTHREAD else 1,
-        worker_connections=connections.clamp(each) if worker_class in EVENT_LOOPS else connections.highest,
+        threads=policy.threads.clamp(slots_each) if worker_class is WorkerClass.GTHREAD else 1,
+        worker_connections=connections.clamp(slots_each) if worker_class in EVENT_LOOPS else connections.highest,
     )
 
 

@@ -29,12 +29,12 @@ MOST_KINDS = 4
 class Kinds:
     """Pairs of the CPU seconds of a request and the CPU share that it had, the newest last.
 
-    `seen` is the pair of the last window, which is known once the next one is like it: a window in which the app turns
+    `last` is the pair of the last window, which is known once the next one is like it: a window in which the app turns
     from one kind to another shows neither.
     """
 
     known: tuple[tuple[float, float], ...] = ()
-    seen: tuple[float, float] | None = None
+    last: tuple[float, float] | None = None
 
     def recall(self, cpu_seconds: float) -> float | None:
         """Return the CPU share that requests of so much CPU had when it could be seen; None where none is alike."""
@@ -46,11 +46,11 @@ class Kinds:
         cost = seen.cpu_seconds_per_request
         hidden = (load.worker_full or load.pod_full) and current.slots_per_worker > 1
         if not cost or hidden:
-            return dataclasses.replace(self, seen=None)
-        now = (cost, load.share)
-        if self.seen is None or not all(_alike(one, other) for one, other in zip(self.seen, now, strict=True)):
-            return dataclasses.replace(self, seen=now)
-        return dataclasses.replace(self.note(seen, load), seen=now)
+            return dataclasses.replace(self, last=None)
+        latest = (cost, load.cpu_share)
+        if self.last is None or not all(_alike(one, other) for one, other in zip(self.last, latest, strict=True)):
+            return dataclasses.replace(self, last=latest)
+        return dataclasses.replace(self.note(seen, load), last=latest)
 
     def note(self, seen: Observation, load: Load) -> Kinds:
         """Return the kinds with one that is like what was seen, whether its share was plain to see or tried out."""
@@ -58,11 +58,11 @@ class Kinds:
         if not cost:
             return self
         others = [each for each in self.known if not _alike(cost, each[0])]
-        return dataclasses.replace(self, known=(*others, (cost, load.share))[-MOST_KINDS:])
+        return dataclasses.replace(self, known=(*others, (cost, load.cpu_share))[-MOST_KINDS:])
 
     def to_list(self) -> list[list[float] | None]:
-        """Return the kinds as plain JSON: what was seen last, or null, and what is known."""
-        return [self.seen and list(self.seen), *(list(each) for each in self.known)]
+        """Return the kinds as plain JSON: that of the last window, or null, and what is known."""
+        return [self.last and list(self.last), *(list(each) for each in self.known)]
 
     @classmethod
     def from_list(cls, values: Sequence[Any]) -> Kinds:
@@ -71,8 +71,8 @@ class Kinds:
         Raises:
             ValueError, TypeError: when it is not that.
         """
-        seen, *known = values
-        return cls(tuple(_pair(each) for each in known[-MOST_KINDS:]), None if seen is None else _pair(seen))
+        last, *known = values
+        return cls(tuple(_pair(each) for each in known[-MOST_KINDS:]), None if last is None else _pair(last))
 
 
 def _alike(one: float, other: float) -> bool:

@@ -92,15 +92,17 @@ def within_memory(
     worker = observation.worker_memory_bytes
     if observation.memory_limit_bytes is None or not worker or wanted.slots <= current.slots:
         return wanted
-    each = footprints.request_bytes(footprint, observation, current)
-    now = footprints.in_worker(observation, current)
+    request_bytes = footprints.request_bytes(footprint, observation, current)
+    in_worker = footprints.in_worker(observation, current)
     fitting = [current]
     for workers in range(wanted.workers, max(1, min(least_workers, wanted.workers)) - 1, -1):
         free = MEMORY_SHARE * observation.memory_limit_bytes - (workers + SURGE) * worker
-        more = min(in_use, wanted.slots) - workers * now  # requests beyond those that the workers' memory has in it
+        more = (
+            min(in_use, wanted.slots) - workers * in_worker
+        )  # requests beyond those that the workers' memory has in it
         slots = wanted.slots
-        if max(0.0, more) * each > free:
-            held = workers * now + max(0.0, free) / each
+        if max(0.0, more) * request_bytes > free:
+            held = workers * in_worker + max(0.0, free) / request_bytes
             if wanted.worker_class in EVENT_LOOPS:
                 held += max(0.0, wanted.slots - in_use)  # connections that idle hold next to nothing
             slots = max(current.slots, workers, int(held))
@@ -112,11 +114,13 @@ def within_memory(
     best = max(fitting, key=lambda settings: settings.slots)
     if best is current and footprint.request_bytes is None:
         few = dataclasses.replace(wanted, worker_class=class_of_few or wanted.worker_class)
-        return _a_step(policy, observation, current, wanted=few, each=each)
+        return _a_step(policy, observation, current, wanted=few, request_bytes=request_bytes)
     return best
 
 
-def _a_step(policy: Policy, observation: Observation, current: Settings, *, wanted: Settings, each: float) -> Settings:
+def _a_step(
+    policy: Policy, observation: Observation, current: Settings, *, wanted: Settings, request_bytes: float
+) -> Settings:
     """Return about twice the slots, from which what a request holds can be learnt, if memory surely holds that.
 
     No room is kept for the process more of a switch: where there is none, a server changes one process after the other.
@@ -125,7 +129,7 @@ def _a_step(policy: Policy, observation: Observation, current: Settings, *, want
     workers = min(current.workers, wanted.workers)
     step = compose(policy, wanted.worker_class, workers, math.ceil(2 * current.slots / workers))
     # what the workers' memory has in it now is counted once: it may be all that requests hold
-    held = workers * worker + (step.slots - workers * footprints.in_worker(observation, current)) * each
+    held = workers * worker + (step.slots - workers * footprints.in_worker(observation, current)) * request_bytes
     return step if current.slots < step.slots and held <= MEMORY_SHARE * limit else current
 
 

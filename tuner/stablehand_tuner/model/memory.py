@@ -32,12 +32,12 @@ def relieve_memory(policy: Policy, observation: Observation, current: Settings) 
     if limit is not None and worker:
         room = min(room, int(MEMORY_SHARE * limit / worker))
     workers = max(policy.workers_lowest, 1, room)
-    each = current.slots_per_worker
+    slots_each = current.slots_per_worker
     if workers >= current.workers:
         if not observation.oom_exits:
             return None
-        workers, each = current.workers, max(1, each // 2)
-    settings = compose(policy, current.worker_class, workers, each)
+        workers, slots_each = current.workers, max(1, slots_each // 2)
+    settings = compose(policy, current.worker_class, workers, slots_each)
     if settings.slots >= current.slots:
         return None
     why = "a worker was killed for its memory" if observation.oom_exits else "the workers fill the memory"

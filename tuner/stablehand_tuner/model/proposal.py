@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class Proposal:
     """What the model would run, and why. `settings` may be those that run: then `reason` says why no others.
 
-    `doubt` says what the other choice would be, where so few requests leave two; empty where all that the requests
-    allow to believe leads to the same. `needs` are sentences on what would have to be known to choose better.
+    `alternative` is the other choice where so few requests leave two; empty where all that they allow leads to the
+    same. `needs` are sentences on what would have to be known to choose better.
     """
 
     settings: Settings
     reason: Reason
     message: str
     evidence: Mapping[str, float]
-    doubt: str = ""
+    alternative: str = ""
     needs: tuple[str, ...] = ()

@@ -64,12 +64,12 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
         return cheaper
     low, high = certainty.shares(load)
     others = [
-        _propose(dataclasses.replace(choice, load=dataclasses.replace(load, share=share))) for share in (low, high)
+        _propose(dataclasses.replace(choice, load=dataclasses.replace(load, cpu_share=share))) for share in (low, high)
     ]
     return dataclasses.replace(
         proposal,
         evidence={**proposal.evidence, "cpu_share_low": round(low, 4), "cpu_share_high": round(high, 4)},
-        doubt=certainty.doubt(proposal, others, current),
+        alternative=certainty.alternative(proposal, others, current),
         needs=certainty.needs(observation, load, current, known.footprint),
     )
 
@@ -79,7 +79,7 @@ def recalled(load: Load, observation: Observation, current: Settings, kinds: Kin
     cost = observation.cpu_seconds_per_request
     if not cost or not load.worker_full or current.slots_per_worker == 1:
         return load
-    return dataclasses.replace(load, share=max(load.share, kinds.recall(cost) or 0.0))
+    return dataclasses.replace(load, cpu_share=max(load.cpu_share, kinds.recall(cost) or 0.0))
 
 
 def _propose(choice: Choice) -> Proposal:
@@ -87,7 +87,7 @@ def _propose(choice: Choice) -> Proposal:
     evidence = _evidence(choice)
     if _computes(load, current):
         settings = shapes.for_computing(choice)
-        reason, why = Reason.COMPUTE_BOUND, f"{load.share:.0%} of a request is computing on {load.cores:g} cores"
+        reason, why = Reason.COMPUTE_BOUND, f"{load.cpu_share:.0%} of a request is computing on {load.cores:g} cores"
         if load.worker_full and settings.slots > current.slots:
             reason, why = Reason.MORE_PROCESSES, f"{why} and a worker fills its core"
     elif load.pod_full or (load.worker_full and min(load.whole_cores, choice.processes.highest) <= current.workers):
@@ -101,7 +101,7 @@ def _propose(choice: Choice) -> Proposal:
         evidence["slots_wanted"] = slots_wanted(choice)
         reason = Reason.WAITING_DOMINATES
         why = (
-            f"{1 - load.share:.0%} of a request is waiting and {load.demand:.0f} requests are in flight "
+            f"{1 - load.cpu_share:.0%} of a request is waiting and {load.demand:.0f} requests are in flight "
             f"or wait for a slot"
         )
     # requests that wait need slots, and processes only to hold them
@@ -192,8 +192,8 @@ def _fitting(choice: Choice, wanted: Settings, *, least_workers: int | None = No
 
 def _computes(load: Load, current: Settings) -> bool:
     if current.worker_class is WorkerClass.SYNC and current.workers == load.whole_cores:
-        return load.share >= COMPUTING_STAYS
-    return load.share >= COMPUTING or (load.worker_full and load.share >= COMPUTING_WHEN_FULL)
+        return load.cpu_share >= COMPUTING_STAYS
+    return load.cpu_share >= COMPUTING or (load.worker_full and load.cpu_share >= COMPUTING_WHEN_FULL)
 
 
 def _saturated(load: Load) -> str:
@@ -209,7 +209,7 @@ def _evidence(choice: Choice) -> dict[str, float]:
         "requests_per_second": round(observation.requests_per_second, 3),
         "mean_seconds": round(observation.mean_seconds or 0.0, 6),
         "cpu_seconds_per_request": round(observation.cpu_seconds_per_request or 0.0, 6),
-        "cpu_share": round(load.share, 4),
+        "cpu_share": round(load.cpu_share, 4),
         "in_app": round(load.in_app, 2),
         "waiting": round(load.waiting, 2),
         "peak_demand": round(load.peak_demand, 2),

@@ -56,7 +56,7 @@ def slots_wanted(choice: Choice) -> int:
     queueing theory): a light load never opens many slots onto somebody's database.
     """
     load = choice.load
-    useful = load.cores * (1 + HEADROOM_OF_WAITING * (1 / load.share - 1))
+    useful = load.cores * (1 + HEADROOM_OF_WAITING * (1 / load.cpu_share - 1))
     return max(1, math.ceil(min(useful, demanded(choice))))
 
 
@@ -88,8 +88,8 @@ def for_computing(choice: Choice) -> Settings:
         order = (choice.current.worker_class, *order)  # it has been chosen for that, or harms nobody
     worker_class = next((each for each in order if each in choice.candidates), choice.current.worker_class)
     if worker_class is choice.current.worker_class and load.worker_full:
-        each = choice.current.slots_per_worker  # connections that wait for a full process are no reason for more
-        return compose(choice.policy, worker_class, workers, each if worker_class in EVENT_LOOPS else 1)
+        slots_each = choice.current.slots_per_worker  # connections that wait for a full process are no reason for more
+        return compose(choice.policy, worker_class, workers, slots_each if worker_class in EVENT_LOOPS else 1)
     return _with_connections(choice, worker_class, workers, 1)
 
 
@@ -106,21 +106,25 @@ def few_threads(choice: Choice) -> Settings | None:
 def more_processes(choice: Choice) -> Settings:
     """Spread the slots over more processes, in the class that runs if it may stay."""
     workers = choice.processes.clamp(max(choice.load.whole_cores, choice.current.workers))
-    each = math.ceil(max(slots_wanted(choice), choice.current.slots) / workers)
+    slots_each = math.ceil(max(slots_wanted(choice), choice.current.slots) / workers)
     if choice.current.worker_class in choice.candidates:
-        return _with_connections(choice, choice.current.worker_class, workers, each)
-    return _class_for(choice, workers, each)
+        return _with_connections(choice, choice.current.worker_class, workers, slots_each)
+    return _class_for(choice, workers, slots_each)
 
 
 def for_waiting(choice: Choice) -> Settings:
     """Return as many slots as waiting leaves room for and demand calls for, in few processes."""
     load, wanted, aim = choice.load, slots_wanted(choice), choice.aim
-    if load.share > aim.threads_up_to and WorkerClass.SYNC in choice.candidates and wanted <= choice.processes.highest:
+    if (
+        load.cpu_share > aim.threads_up_to
+        and WorkerClass.SYNC in choice.candidates
+        and wanted <= choice.processes.highest
+    ):
         return compose(choice.policy, WorkerClass.SYNC, choice.processes.clamp(wanted), 1)
     # cores that all slots burn together when in use, spread so that no process comes near the one that it can use
-    needed = math.ceil(min(load.cores, wanted * load.share) / (aim.busy_process * load.cores_per_process))
+    needed = math.ceil(min(load.cores, wanted * load.cpu_share) / (aim.busy_process * load.cores_per_process))
     threaded = choice.current.worker_class not in EVENT_LOOPS and wanted <= needed * MOST_THREADS
-    if not threaded or load.demand * load.share < load.cores:
+    if not threaded or load.demand * load.cpu_share < load.cores:
         needed = min(needed, load.whole_cores)
     # Otherwise the requests that are there fill the cores, and more processes than cores keep them full: who waits for
     # one's lock does not wait for another's. Measured on an app that waits and computes, with 57 threads on 2 cores: a
@@ -140,7 +144,7 @@ def event_loop(choice: Choice, wanted: Settings) -> Settings | None:
         return None
     settled = wanted.worker_class is WorkerClass.GTHREAD and 0.5 * current.slots <= wanted.slots <= 1.2 * current.slots
     crowded = load.in_app >= 0.5 * current.slots and current.threads >= CROWDED_THREADS
-    if not settled or not crowded or load.share > MOSTLY_WAITING:
+    if not settled or not crowded or load.cpu_share > MOSTLY_WAITING:
         return None
     return _with_connections(choice, WorkerClass.GEVENT, current.workers, current.threads)
 
@@ -162,25 +166,25 @@ def cheaper_loop(choice: Choice) -> Settings | None:
     if not busy or load.demand < QUEUE_PER_CORE * load.cores:
         return None
     inside = load.in_app >= 0.5 * load.demand
-    locked = current.worker_class is WorkerClass.GTHREAD and inside and load.share <= MOSTLY_WAITING
+    locked = current.worker_class is WorkerClass.GTHREAD and inside and load.cpu_share <= MOSTLY_WAITING
     if load.cpu_seconds > CHEAP_SECONDS and not locked:
         return None
     workers = choice.processes.clamp(load.whole_cores)
     return _with_connections(choice, WorkerClass.GEVENT, workers, math.ceil(demanded(choice) / workers))
 
 
-def _class_for(choice: Choice, workers: int, each: int) -> Settings:
+def _class_for(choice: Choice, workers: int, slots_each: int) -> Settings:
     """Choose the class for so many slots in each of so many processes."""
     policy, candidates = choice.policy, choice.candidates
-    slots = workers * each
+    slots = workers * slots_each
     if WorkerClass.ASGI in candidates:
-        return _with_connections(choice, WorkerClass.ASGI, workers, each)
-    if each <= 1 and WorkerClass.SYNC in candidates:
+        return _with_connections(choice, WorkerClass.ASGI, workers, slots_each)
+    if slots_each <= 1 and WorkerClass.SYNC in candidates:
         return compose(policy, WorkerClass.SYNC, workers, 1)
     most_threads = min(MOST_THREADS, policy.threads.highest)
-    evented = each > (STAYS_EVENTED if choice.current.worker_class is WorkerClass.GEVENT else most_threads)
+    evented = slots_each > (STAYS_EVENTED if choice.current.worker_class is WorkerClass.GEVENT else most_threads)
     if WorkerClass.GEVENT in candidates and (evented or WorkerClass.GTHREAD not in candidates):
-        return _with_connections(choice, WorkerClass.GEVENT, workers, each)
+        return _with_connections(choice, WorkerClass.GEVENT, workers, slots_each)
     if WorkerClass.GTHREAD in candidates:
         workers = choice.processes.clamp(max(workers, math.ceil(slots / policy.threads.highest)))
         return compose(policy, WorkerClass.GTHREAD, workers, math.ceil(slots / workers))
@@ -189,11 +193,11 @@ def _class_for(choice: Choice, workers: int, each: int) -> Settings:
     return choice.current
 
 
-def _with_connections(choice: Choice, worker_class: WorkerClass, workers: int, each: int) -> Settings:
+def _with_connections(choice: Choice, worker_class: WorkerClass, workers: int, slots_each: int) -> Settings:
     """Compose settings in which idle connections find their place on an event loop."""
     if worker_class in EVENT_LOOPS:
         # a connection holds its place also while it idles between two requests
-        each = max(each, math.ceil(1.25 * choice.load.connections / workers))
+        slots_each = max(slots_each, math.ceil(1.25 * choice.load.connections / workers))
         if worker_class is WorkerClass.ASGI:
-            each = max(each, choice.current.worker_connections)  # unused ones cost nothing
-    return compose(choice.policy, worker_class, workers, each)
+            slots_each = max(slots_each, choice.current.worker_connections)  # unused ones cost nothing
+    return compose(choice.policy, worker_class, workers, slots_each)

@@ -21,7 +21,7 @@ FULL_THROTTLED = 0.25
 class Load:
     """One pod's mean of an observation over several: what the model reads; counts, cores, seconds."""
 
-    share: float
+    cpu_share: float
     cores: float
     cores_used: float
     in_app: float
@@ -60,7 +60,7 @@ class Load:
             share = max(apparent, share_without_gil_wait(in_process, burnt))
         cores_used = observation.cores_used / pods
         return cls(
-            share=max(0.001, share),
+            cpu_share=max(0.001, share),
             cores=cores,
             cores_used=cores_used,
             in_app=observation.in_app / pods,
