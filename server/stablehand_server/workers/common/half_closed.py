@@ -1,9 +1,4 @@
-"""Close connections whose client may still be sending, from a green thread for each.
-
-A server that closes a socket with unread bytes in it, or that gets more of them, makes the kernel send a reset, which
-may destroy the end of the response on its way (RFC 9112, section 9.6). So the write side is closed first, and the
-socket itself when the client has read its answer and closed too, or after a while.
-"""
+"""Close connections whose client may still be sending, from a green thread for each: see `closing_limits`."""
 
 from __future__ import annotations
 
@@ -13,15 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.workers.common import arrived
+from stablehand_server.workers.common.closing_limits import LONGEST_BYTES, LONGEST_SECONDS, READ_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST = 1000
-_LONGEST_SILENCE_SECONDS = 5.0
-_LONGEST_SECONDS = 30.0  # of waiting for a client that goes on sending
-_LONGEST_BYTES = 1 << 30
-_READ_BYTES = 64 * 1024
+_SILENCE_SECONDS = 5.0  # such a connection takes nothing from others: it counts against a limit of its own
 
 
 class HalfClosed:
@@ -72,15 +65,15 @@ class HalfClosed:
     def _discard_what_comes(self, plain: _socket.socket) -> None:
         waited = 0.0
         discarded = 0
-        while waited < _LONGEST_SECONDS and discarded < _LONGEST_BYTES:
+        while waited < LONGEST_SECONDS and discarded < LONGEST_BYTES:
             began = time.monotonic()
             try:
-                self._wait_until_readable(plain.fileno(), _LONGEST_SILENCE_SECONDS)
+                self._wait_until_readable(plain.fileno(), _SILENCE_SECONDS)
             except TimeoutError:
                 if not arrived.bytes_waiting(plain.fileno()):  # after a blocked hub both are due at once
                     raise
-            waited += min(time.monotonic() - began, _LONGEST_SILENCE_SECONDS)
-            received = len(plain.recv(_READ_BYTES))
+            waited += min(time.monotonic() - began, _SILENCE_SECONDS)
+            received = len(plain.recv(READ_BYTES))
             if not received:
                 return
             discarded += received

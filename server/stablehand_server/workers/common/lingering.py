@@ -1,9 +1,7 @@
 """Close connections politely without waiting for their clients.
 
-A server that closes a socket with unread bytes in it makes the kernel send a reset, which may destroy the end of the
-response on its way (RFC 9112, section 9.6). So the write side is closed first, and the socket itself when the client
-has closed too, or after a while. gunicorn waits for that in place, up to two seconds for each client that keeps its
-socket open; here the worker's own selector does it on the side.
+See `closing_limits`. gunicorn waits in place, up to two seconds for each client that keeps its socket open; here the
+worker's own selector does it on the side.
 """
 
 from __future__ import annotations
@@ -15,14 +13,12 @@ from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 from stablehand_server.workers.common import arrived
+from stablehand_server.workers.common.closing_limits import LONGEST_BYTES, LONGEST_SECONDS, READ_BYTES
 
 if TYPE_CHECKING:
     import socket
 
-_LINGER_SECONDS = 2.0  # of silence
-_LONGEST_SECONDS = 30.0  # for a client that goes on sending
-_LONGEST_DRAIN_BYTES = 1 << 30
-_READ_BYTES = 64 * 1024
+_SILENCE_SECONDS = 2.0  # as long as gunicorn: such a connection counts against worker_connections
 
 
 class _Lingering:
@@ -30,8 +26,8 @@ class _Lingering:
 
     def __init__(self) -> None:
         now = time.monotonic()
-        self.deadline = now + _LINGER_SECONDS
-        self.ends = now + _LONGEST_SECONDS
+        self.deadline = now + _SILENCE_SECONDS
+        self.ends = now + LONGEST_SECONDS
         self.drained = 0
 
 
@@ -80,13 +76,13 @@ class LingeringCloses:
         if lingering is None:
             return  # another thread has just closed it
         try:
-            received = len(client.recv(_READ_BYTES))
+            received = len(client.recv(READ_BYTES))
         except BlockingIOError:
             return
         except OSError:
             received = 0
         lingering.drained += received
-        if received == 0 or lingering.drained > _LONGEST_DRAIN_BYTES or time.monotonic() > lingering.ends:
+        if received == 0 or lingering.drained > LONGEST_BYTES or time.monotonic() > lingering.ends:
             self._close(client)
         else:
             self._wait_on(client, lingering)
@@ -94,7 +90,7 @@ class LingeringCloses:
     def _wait_on(self, client: socket.socket, lingering: _Lingering) -> None:
         if self._lingering.pop(client, None) is None:
             return  # another thread has just closed it
-        lingering.deadline = time.monotonic() + _LINGER_SECONDS
+        lingering.deadline = time.monotonic() + _SILENCE_SECONDS
         self._lingering[client] = lingering  # now the last one
 
     def _close(self, client: socket.socket) -> None:
