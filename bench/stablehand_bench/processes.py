@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stablehand_bench import request
 from stablehand_bench.errors import BenchError
+from stablehand_server.linux import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
 _BOOT_SECONDS = 60.0
 _DRAIN_SECONDS = 60.0
 _END_SECONDS = 10.0
-_KIB = 1024
 _OPEN_STATES = frozenset({"01", "08"})  # include/net/tcp_states.h: established; closed by the client only
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def free_ports(count: int) -> list[int]:
@@ -83,11 +83,8 @@ class Server:
 
     def proportional_bytes(self) -> dict[int, int]:
         """Return the memory (PSS) of the master and its children by process id."""
-        found = {}
-        for pid in (self.process.pid, *self.children()):
-            with contextlib.suppress(OSError):  # a child of a moment has ended meanwhile
-                found[pid] = proportional_bytes(pid)
-        return found
+        told = {pid: procfs.proportional_bytes(pid) for pid in (self.process.pid, *self.children())}
+        return {pid: memory for pid, memory in told.items() if memory is not None}  # a child of a moment has ended
 
     def cpu_seconds(self) -> dict[int, float]:
         """Return the CPU seconds of the master and of each living child, user and system."""
@@ -148,26 +145,11 @@ def serving(
 
 def answers(port: int, path: str) -> bool:
     """Tell whether a server answers a request with 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        request.get(port, path, patience=60)
     except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()
-
-
-def proportional_bytes(pid: int) -> int:
-    """Return a process's memory with shared pages divided (PSS).
-
-    Raises:
-        OSError: when it is gone, or the kernel does not tell.
-    """
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * _KIB
-    raise OSError(f"/proc/{pid}/smaps_rollup has no line Pss")
+    return True
 
 
 def connections(port: int) -> int:
@@ -204,6 +186,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _cpu_seconds(pid: int) -> float:
-    content = Path(f"/proc/{pid}/stat").read_bytes()
-    fields = content[content.rindex(b")") + 1 :].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    times = procfs.parse_stat(Path(f"/proc/{pid}/stat").read_bytes())
+    return times.user_seconds + times.system_seconds

@@ -42,14 +42,7 @@ _THROUGHPUT = (
     Column("failed", lambda told: f"{told['failed']:,}"),
     _COMMIT,
 )
-_CLOCK = (
-    Column("requests/s", lambda told: told["per_second"].text()),
-    Column("ratio", lambda told: told["ratio"].text(3)),
-    Column("p99 ms", lambda told: told["p99"].text(1)),
-    Column("failed", lambda told: f"{told['failed']:,}"),
-    _COMMIT,
-)
-_CONVOY = (
+_BY_THE_CLOCK = (
     Column("requests/s", lambda told: told["per_second"].text()),
     Column("ratio", lambda told: told["ratio"].text(3)),
     Column("p99 ms", lambda told: told["p99"].text(1)),
@@ -73,8 +66,8 @@ _MEMORY = (
 # title, first column, columns
 _TABLES = {
     "throughput": ("Throughput", "one worker on one core", _THROUGHPUT),
-    "clock": ("Throughput by the clock", "one worker, server and load on all cores", _CLOCK),
-    "convoy": ("The convoy of threads", "one process on all cores, keep-alive", _CONVOY),
+    "clock": ("Throughput by the clock", "one worker, server and load on all cores", _BY_THE_CLOCK),
+    "convoy": ("The convoy of threads", "one process on all cores, keep-alive", _BY_THE_CLOCK),
     "scrape": ("Scrape", f"of {server_scrape.WORKERS} workers, after so many", _SCRAPE),
     "memory": ("Memory (PSS)", "workers", _MEMORY),
 }

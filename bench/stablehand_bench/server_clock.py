@@ -9,15 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stablehand_bench import contestants, rounds, wrk
+from stablehand_bench.by_the_clock import load, told
 from stablehand_bench.contestants import PLAIN, STABLEHAND, Setup
-from stablehand_bench.errors import BenchError
-from stablehand_bench.rounds import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_CONNECTIONS = 32
-_WARM_UP_SECONDS = 1
 
 
 class Scenario(NamedTuple):
@@ -62,31 +58,11 @@ def run(*, count: int, seconds: int, only: str | None, progress: Callable[[str],
             return _measure(name, scenario, seconds)
 
         measured = rounds.interleaved((PLAIN, STABLEHAND), count, one)
-        base = [each.per_second for each in measured[PLAIN]]
-        told = {
-            name: {
-                "per_second": Spread.of([each.per_second for each in runs]),
-                "ratio": rounds.ratios([each.per_second for each in runs], base),
-                "p99": Spread.of([1000 * each.p99_seconds for each in runs]),
-                "failed": sum(each.failed for each in runs),
-            }
-            for name, runs in measured.items()
-        }
-        results.append({"title": scenario.title, "contestants": told})
+        results.append({"title": scenario.title, "contestants": told(measured, to=PLAIN)})
     return results
 
 
 def _measure(name: str, scenario: Scenario, seconds: int) -> wrk.Load:
     setup = scenario.plain if name == PLAIN and scenario.plain is not None else scenario.setup
     with contestants.running(name, setup, core=None) as running:
-
-        def load(duration: int) -> wrk.Load:
-            return wrk.run(
-                running.url, core=None, connections=_CONNECTIONS, seconds=duration, keep_alive=scenario.keep_alive
-            )
-
-        load(_WARM_UP_SECONDS)
-        seen = load(seconds)
-        if not seen.requests:
-            raise BenchError(f"{name} served nothing, {scenario.title}:\n{running.server.log()[-2000:]}")
-        return seen
+        return load(running, f"{name}, {scenario.title}", core=None, seconds=seconds, keep_alive=scenario.keep_alive)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stablehand_bench import contestants, rounds, wrk
+from stablehand_bench.by_the_clock import load, told
 from stablehand_bench.contestants import PLAIN, STABLEHAND, Setup
-from stablehand_bench.errors import BenchError
-from stablehand_bench.rounds import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +21,6 @@ PINNED = f"{PLAIN}, pinned to one core"
 _PINNED_OURS = f"{STABLEHAND}, pinned to one core"
 _CONTESTANTS = (PINNED, PLAIN, STABLEHAND, _PINNED_OURS)
 _THREADS = (4, 16)
-_CONNECTIONS = 32
-_WARM_UP_SECONDS = 1
 
 
 def run(cores: Cores, *, count: int, seconds: int, progress: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -42,17 +39,7 @@ def run(cores: Cores, *, count: int, seconds: int, progress: Callable[[str], Non
             return _measure(name, Setup("gthread", threads=threads), cores, seconds)
 
         measured = rounds.interleaved(_CONTESTANTS, count, one)
-        base = [each.per_second for each in measured[PINNED]]
-        told = {
-            name: {
-                "per_second": Spread.of([each.per_second for each in runs]),
-                "ratio": rounds.ratios([each.per_second for each in runs], base),
-                "p99": Spread.of([1000 * each.p99_seconds for each in runs]),
-                "failed": sum(each.failed for each in runs),
-            }
-            for name, runs in measured.items()
-        }
-        results.append({"title": title, "contestants": told})
+        results.append({"title": title, "contestants": told(measured, to=PINNED)})
     return results
 
 
@@ -60,12 +47,4 @@ def _measure(name: str, setup: Setup, cores: Cores, seconds: int) -> wrk.Load:
     server = STABLEHAND if name in {STABLEHAND, _PINNED_OURS} else PLAIN
     core = cores.server if name in {PINNED, _PINNED_OURS} else None
     with contestants.running(server, setup, core=core) as running:
-
-        def load(duration: int) -> wrk.Load:
-            return wrk.run(running.url, core=cores.load, connections=_CONNECTIONS, seconds=duration, keep_alive=True)
-
-        load(_WARM_UP_SECONDS)
-        seen = load(seconds)
-        if not seen.requests:
-            raise BenchError(f"{name} served nothing, gthread 1 × {setup.threads}:\n{running.server.log()[-2000:]}")
-        return seen
+        return load(running, f"{name}, gthread 1 × {setup.threads}", core=cores.load, seconds=seconds)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stablehand_bench import contestants, processes, rounds
+from stablehand_bench import contestants, processes, request, rounds
 from stablehand_bench.contestants import PLAIN, STABLEHAND, Setup
 from stablehand_bench.errors import BenchError
 from stablehand_bench.rounds import Spread
@@ -46,10 +45,10 @@ def measure(name: str, setup: Setup) -> Measured:
         exporters = _exporters(running) if name == STABLEHAND else []
         workers = _await_workers(running, setup.workers)
         for _ in range(_REQUESTS):
-            _get(running.port, "/")
+            request.get(running.port, "/")
         if running.metrics_port:
             for _ in range(_SCRAPES):
-                _get(running.metrics_port, "/metrics")
+                request.get(running.metrics_port, "/metrics")
         of = _await_quiet(running.server)
         in_workers = sum(of[pid] for pid in workers)
         return Measured(
@@ -120,12 +119,3 @@ def run(*, count: int, only: str | None, progress: Callable[[str], None]) -> lis
 
 def _megabytes(values: list[float]) -> Spread:
     return Spread.of([value / 1e6 for value in values])
-
-
-def _get(port: int, path: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        connection.getresponse().read()
-    finally:
-        connection.close()

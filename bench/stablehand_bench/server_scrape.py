@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_bench import processes, rounds
+from stablehand_bench import processes, request, rounds
 from stablehand_bench.errors import BenchError
 from stablehand_bench.rounds import Spread
 
@@ -87,14 +87,9 @@ def _scrape(port: int) -> tuple[list[float], int]:
     while len(seconds) < _SCRAPES and (not seconds or time.monotonic() < deadline):
         time.sleep(_PAUSE_SECONDS)
         started = time.perf_counter()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         try:
-            connection.request("GET", "/metrics")
-            response = connection.getresponse()
-            size = len(response.read())
-        finally:
-            connection.close()
+            size = len(request.get(port, "/metrics", patience=120))
+        except http.client.HTTPException as error:
+            raise BenchError(f"a scrape failed: {error}") from error
         seconds.append(time.perf_counter() - started)
-        if response.status != http.HTTPStatus.OK:
-            raise BenchError(f"a scrape was answered with {response.status}")
     return seconds, size

@@ -36,7 +36,7 @@ def test_a_server_is_pinned_awaited_and_ended_with_its_children():
         (child,) = server.children()
         assert os.sched_getaffinity(server.process.pid) == os.sched_getaffinity(child) == {core}
         assert processes.listens(server.process.pid, port)
-        assert processes.proportional_bytes(server.process.pid) > 1_000_000
+        assert server.proportional_bytes()[server.process.pid] > 1_000_000
         assert server.process.pid in server.cpu_seconds()
         assert alive(child)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http.client
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stablehand_bench import processes
+from stablehand_bench import processes, request
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import contestants, decisions, generators, memory_limit, timeline
 from stablehand_bench.tuner.placement import pinned
 from stablehand_bench.tuner.results import Cell, Key, Tuned
 from stablehand_bench.tuner.watch import Watch
+from stablehand_server.linux import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,16 +184,8 @@ def _await_idle_backend(port: int) -> None:
 
 def backend_peak(port: int) -> int:
     """Return how many requests were at the slow backend at once since this was asked last."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", "/peak")
-        return int(connection.getresponse().read())
-    finally:
-        connection.close()
+    return int(request.get(port, "/peak"))
 
 
 def _memory(pid: int) -> int:
-    try:
-        return processes.proportional_bytes(pid)
-    except OSError:
-        return 0  # it has just ended
+    return procfs.proportional_bytes(pid) or 0  # it has just ended

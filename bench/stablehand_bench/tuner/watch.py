@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from stablehand_bench import request
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import grid
 from stablehand_bench.tuner.timeline import Moment
@@ -94,20 +95,8 @@ class Watch:
     def _look_on(self) -> None:
         while not self._ended.wait(1.0):
             try:
-                reading = Reading(_scraped(self._port))
+                reading = Reading(request.get(self._port, "/metrics", patience=_PATIENCE_SECONDS).decode())
             except (OSError, http.client.HTTPException, exposition.MalformedExposition):
                 continue  # `check` says so, if it lasts
             self.timeline.append(reading.moment(round(self.seconds, 1)))
             self.killed_for_memory = reading.killed_for_memory()
-
-
-def _scraped(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
-    try:
-        connection.request("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4"})
-        response = connection.getresponse()
-        if response.status != http.HTTPStatus.OK:
-            raise http.client.HTTPException(f"status {response.status}")
-        return response.read().decode()
-    finally:
-        connection.close()

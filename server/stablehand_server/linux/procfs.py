@@ -66,10 +66,7 @@ def parse_smaps_rollup(content: bytes) -> int:
     Raises:
         ValueError: when there is no such line.
     """
-    for line in content.splitlines():
-        if line.startswith(b"Pss:"):
-            return int(line.split()[1]) * _KIB
-    raise ValueError("/proc/PID/smaps_rollup has no line Pss")
+    return _bytes_by_name(content, b"Pss", "/proc/PID/smaps_rollup")
 
 
 def parse_meminfo(content: bytes) -> int:
@@ -78,10 +75,19 @@ def parse_meminfo(content: bytes) -> int:
     Raises:
         ValueError: when there is no line MemAvailable.
     """
+    return _bytes_by_name(content, b"MemAvailable", "/proc/meminfo")
+
+
+def _bytes_by_name(content: bytes, name: bytes, file: str) -> int:
+    """Return the bytes of a line such as `Pss: 17 kB`.
+
+    Raises:
+        ValueError: when there is no such line.
+    """
     for line in content.splitlines():
-        if line.startswith(b"MemAvailable:"):
+        if line.startswith(name + b":"):
             return int(line.split()[1]) * _KIB
-    raise ValueError("/proc/meminfo has no line MemAvailable")
+    raise ValueError(f"{file} has no line {name.decode()}")
 
 
 def process_times(pid: int) -> ProcessTimes | None:
