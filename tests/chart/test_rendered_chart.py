@@ -27,8 +27,8 @@ def rights(rules):
 
 
 def documented_rights():
-    """The table under "Rights that it needs"."""
-    section = OPERATOR_DOCUMENT.partition("## Rights")[2].partition("\n## ")[0]
+    """The table under "Permissions"."""
+    section = OPERATOR_DOCUMENT.partition("## Permissions")[2].partition("\n## ")[0]
     found = set()
     for group, resources, verbs in re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", section, re.MULTILINE):
         if "`" in resources:

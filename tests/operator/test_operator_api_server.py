@@ -25,7 +25,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "operator.md"
 
 def documented_rules() -> list[dict[str, Any]]:
     """Read the rules of RBAC from the table in the operator's document."""
-    text = DOCUMENT.read_text(encoding="utf-8").partition("## Rights that it needs")[2].partition("\n## ")[0]
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Permissions")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     return [
         {
