@@ -103,4 +103,6 @@ def running(name: str, setup: Setup, *, core: int | None) -> Iterator[Running]:
         )
         if exposed:
             server.await_answer(exposed, "/metrics")
+        if name == STABLEHAND:  # beside exporter and workers, what looks once which classes run here has ended
+            server.await_children(1 + setup.workers)
         yield Running(server, port, exposed)

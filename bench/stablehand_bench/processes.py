@@ -72,6 +72,15 @@ class Server:
                 raise BenchError(f"{left} connections to port {port} are still open after {seconds:g} s")
             time.sleep(0.05)
 
+    def await_children(self, count: int, seconds: float = _BOOT_SECONDS) -> None:
+        """Return once the master has so many children; raise BenchError when it ends, or that takes too long."""
+        deadline = time.monotonic() + seconds
+        while len(self.children()) != count:
+            self.check()
+            if time.monotonic() > deadline:
+                raise BenchError(f"there are {len(self.children())} processes beside the master, not {count}")
+            time.sleep(0.05)
+
     def log(self) -> str:
         """Return what it has logged."""
         return self._log.read_text(errors="replace")
