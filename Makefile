@@ -74,10 +74,10 @@ bench-quick: venv ## Runs a part of the same in under ten minutes, and only show
 	PYTHONPATH=bench:dev:server:tuner $$(scripts/bench-venv) -m stablehand_bench.tuner --quick $(ARGS)
 
 bench-server: venv ## Measures what the server's metrics cost, beside others, into docs/bench-server.md; wants a quiet machine
-	PYTHONPATH=bench $$(scripts/bench-venv) -m stablehand_bench.server --docs
+	PYTHONPATH=bench:server:tuner $$(scripts/bench-venv) -m stablehand_bench.server --docs
 
 bench-server-quick: venv ## Runs the same in about three minutes, and only shows the results
-	PYTHONPATH=bench $$(scripts/bench-venv) -m stablehand_bench.server --quick
+	PYTHONPATH=bench:server:tuner $$(scripts/bench-venv) -m stablehand_bench.server --quick
 
 generate: venv ## Regenerates the CRD, the dashboard, the drawing of the packages and the golden files
 	$(BIN)/stablehand crd > charts/stablehand/files/wsgiapps.yaml
