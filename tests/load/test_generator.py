@@ -78,14 +78,18 @@ async def test_latency_is_what_the_server_made_the_client_wait(serving: Serving)
 
 
 async def test_duration_ends_the_run_and_what_is_under_way_then_is_awaited(serving: Serving):
+    asked = []
+
     async def slow(reader: Reader, writer: Writer):
         while await reader.readuntil(HEAD_END):
+            asked.append(True)
             await asyncio.sleep(0.2)
             writer.write(OK)
 
     async with serving(slow) as url:
         result = await generate(Load(url, connections=3, duration=0.3))
-    assert (result.completed, result.failed) == (6, 0)
+    assert result.completed >= 3
+    assert (result.completed, result.failed) == (len(asked), 0)
 
 
 async def test_connection_close_is_honoured_by_connecting_anew_and_is_no_failure(serving: Serving):
