@@ -79,10 +79,11 @@ bench-server: venv ## Measures what the server's metrics cost, beside others, in
 bench-server-quick: venv ## Runs the same in about three minutes, and only shows the results
 	PYTHONPATH=bench:server:tuner $$(scripts/bench-venv) -m stablehand_bench.server --quick
 
-generate: venv ## Regenerates the CRD, the dashboard, the drawing of the packages and the golden files
+generate: venv ## Regenerates the CRD, the dashboard, the drawing of the packages, the record of gunicorn, the golden files
 	$(BIN)/stablehand crd > charts/stablehand/files/wsgiapps.yaml
 	$(BIN)/stablehand-dev dashboard generate
 	$(BIN)/stablehand-dev architecture generate
+	$(BIN)/stablehand-dev gunicorn record --new
 	STABLEHAND_UPDATE_GOLDEN=1 $(PYTEST) --quiet tests/operator/test_builders.py
 
 pins: venv ## Regenerates requirements/*.txt (make pins ARGS=--upgrade for newer versions)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from stablehand_server.measure.wsgi import RequestRecorder
+from stablehand_server.measure.recorder import RequestRecorder
 from stablehand_server.shared_memory import COUNTERS, RECORDS, Cell, Server, Slots, State
 from stablehand_tuner.contracts.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
 

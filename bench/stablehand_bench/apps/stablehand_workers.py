@@ -13,7 +13,7 @@ import sys
 
 from stablehand_bench.apps import forks
 from stablehand_server.exporter import main as exporter
-from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Record, Server, Slots, State
 from stablehand_tuner.contracts.settings import WorkerClass
 

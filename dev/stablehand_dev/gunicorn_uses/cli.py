@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from stablehand_dev.errors import DevelopmentError
@@ -20,6 +22,12 @@ def check() -> None:
 
 
 @app.command()
-def record() -> None:
+def record(
+    *,
+    new: Annotated[
+        bool, typer.Option("--new", help="Add what the server uses newly; keep all that is recorded.")
+    ] = False,
+) -> None:
     """Record what the installed gunicorn is like: once the server has been adapted to it."""
-    recorded.write(uses.found())
+    found = uses.found()
+    recorded.write({**found, **recorded.read()} if new else found)

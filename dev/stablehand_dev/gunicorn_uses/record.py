@@ -36,7 +36,10 @@ def changes(recorded: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
             said.append(f"gunicorn {version} has no {name} {shape} any more, or the server uses it no longer: {HOW}")
         elif found[name] != shape:
             said.append(f"gunicorn {version} has changed {name}: it was {shape}, and is {found[name]}: {HOW}")
-    said += [f"the server uses {name} {found[name]}, which is not recorded: {HOW}" for name in found.keys() - recorded]
+    said += [
+        f"the server uses {name} {found[name]}, which is not recorded: `make generate`"
+        for name in found.keys() - recorded
+    ]
     return said
 
 

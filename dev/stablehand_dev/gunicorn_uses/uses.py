@@ -116,7 +116,12 @@ def _class_at(place: str) -> type[Any] | None:
 
 def _of_configurations() -> Iterator[tuple[str, str]]:
     config: type[Any] = importlib.import_module("gunicorn.config").Config
-    settings = {name for name, each in config().settings.items() if _is_of(type(each), GUNICORN)}
+    # One of the server's may stand in the place of one of gunicorn's: it is a subclass of that.
+    settings = {
+        name
+        for name, each in config().settings.items()
+        if any(_is_of(base, GUNICORN) and base.__name__ != "Setting" for base in type(each).__mro__)
+    }
     for module in _modules():
         names = shapes.attributes_of(shapes.tree_of(module.__name__), _CONFIGURATION)
         yield from _members(config.__mro__, names)

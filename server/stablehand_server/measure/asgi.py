@@ -1,4 +1,4 @@
-"""Measure every request of an ASGI app by wrapping it, as `instrument` does for WSGI.
+"""Measure every request of an ASGI app by wrapping it, as `InstrumentedApp` does for WSGI.
 
 A request is inside the app from the call until its response is complete: what the app does after that, in background
 tasks for example, holds no request up and so no slot.
@@ -10,13 +10,14 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.measure.wsgi import seconds_since_arrival, seconds_since_request_start
+from stablehand_server.linux import tcp_info
+from stablehand_server.measure.queueing import seconds_since_request_start
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from stablehand_server.measure.wsgi import UnlockedRecorder
+    from stablehand_server.measure.recorder import UnlockedRecorder
 
 # Where this server's asgi worker leaves the client's socket in the scope, for the kernel's word on the queue time.
 SOCKET_KEY = "gunicorn.socket"
@@ -131,4 +132,4 @@ def seconds_queued(headers: Iterable[tuple[bytes, bytes]], client: Any) -> float
     for name, value in headers:
         if name == b"x-request-start":
             return seconds_since_request_start(value.decode("latin-1"))
-    return seconds_since_arrival(client)
+    return tcp_info.seconds_since_data(client)

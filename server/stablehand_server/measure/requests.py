@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_server.gunicorn_internals.serving import create, is_of_the_connection, put_in_place_of_create
 from stablehand_server.measure import access_log
-from stablehand_server.measure.wsgi import code_of_status, seconds_queued
+from stablehand_server.measure.queueing import seconds_queued
+from stablehand_server.measure.wsgi import code_of_status
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from stablehand_server.measure.wsgi import UnlockedRecorder
+    from stablehand_server.measure.recorder import UnlockedRecorder
 
 _ERROR = STATUS_CODES.index("error")
 _TAKEN_OVER = STATUS_CODES.index("1xx")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from stablehand_server.measure.asgi import SOCKET_KEY, InstrumentedASGIApp
-from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Slots
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 

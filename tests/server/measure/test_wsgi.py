@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import io
-import socket
 import sys
 import threading
 import time
@@ -10,63 +9,10 @@ import time
 import pytest
 from gunicorn.http.wsgi import FileWrapper
 
-from stablehand_server.measure.wsgi import (
-    InstrumentedApp,
-    RequestRecorder,
-    UnlockedRecorder,
-    note_oldest_request,
-    seconds_queued,
-)
+from stablehand_server.measure.recorder import RequestRecorder
+from stablehand_server.measure.wsgi import InstrumentedApp
 from stablehand_server.shared_memory import Cell, Slots
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
-
-
-def in_flight(*ages, looked=None):
-    """Return the cells of a worker with requests of these ages inside the app, after looks at them, and the clock."""
-    cells = Slots().allocate(index=0, age=1, worker_class=0, slots=9).cells
-    recorder, began = UnlockedRecorder(cells), time.monotonic()
-    for _ in ages:
-        recorder.enter(None)
-    note_oldest_request(cells, began if looked is None else looked)
-    return cells, recorder, began
-
-
-def test_the_oldest_request_is_as_old_as_the_look_that_saw_it_first():
-    cells, _, began = in_flight(1)
-    note_oldest_request(cells, began + 60.0)
-
-    assert cells[Cell.OLDEST_REQUEST_SINCE] == began
-
-
-def test_the_oldest_request_is_another_one_when_those_seen_before_have_left():
-    cells, recorder, began = in_flight(1, 1)
-    recorder.leave(1.0, 1)
-    note_oldest_request(cells, began + 10.0)
-    assert cells[Cell.OLDEST_REQUEST_SINCE] == began
-    recorder.enter(None)
-    recorder.leave(1.0, 1)  # the other one of those seen first
-    note_oldest_request(cells, began + 20.0)
-
-    assert cells[Cell.OLDEST_REQUEST_SINCE] == began + 20.0
-    assert cells[Cell.OLD_REQUESTS] == 1
-
-
-def test_short_requests_that_come_and_go_do_not_make_a_long_one_look_younger():
-    cells, recorder, began = in_flight(1, looked=time.monotonic() - 30.0)
-    for _ in range(100):
-        recorder.enter(None)
-        recorder.leave(0.001, 1)
-    note_oldest_request(cells, began)
-
-    assert began - cells[Cell.OLDEST_REQUEST_SINCE] >= 30.0
-
-
-def test_without_requests_the_next_one_is_as_old_as_the_last_look():
-    cells, recorder, began = in_flight()
-    note_oldest_request(cells, began + 5.0)
-    recorder.enter(None)
-
-    assert cells[Cell.OLDEST_REQUEST_SINCE] == began + 5.0
 
 
 class Measured:
@@ -274,61 +220,12 @@ def test_the_time_inside_the_app_is_summed_and_falls_into_one_bucket(measured):
     assert measured.cells[Cell.DURATION_BUCKETS] == 0
 
 
-@pytest.mark.parametrize("form", ["{:.6f}", "t={:.6f}", " t={:.3f} "])
-@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000])
-def test_the_queue_time_counts_from_the_proxys_stamp_in_any_of_its_units(form, unit):
-    header = form.format((time.time() - 2.0) * unit)
-
-    assert seconds_queued({"HTTP_X_REQUEST_START": header}) == pytest.approx(2.0, abs=0.5)
-
-
-@pytest.mark.parametrize("header", ["", "soon", "t=", "nan", "inf", "-5", "0", "99999999999999999999"])
-def test_a_stamp_that_cannot_be_true_tells_nothing(header):
-    assert seconds_queued({"HTTP_X_REQUEST_START": header}) is None
-
-
-def test_a_stamp_from_the_future_tells_nothing():
-    assert seconds_queued({"HTTP_X_REQUEST_START": f"t={time.time() + 60}"}) is None
-
-
-def test_without_a_proxy_the_kernel_tells_how_long_ago_the_request_came():
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname()) as client,
-        listener.accept()[0] as accepted,
-    ):
-        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        accepted.recv(100)
-        time.sleep(0.05)
-
-        assert 0.03 <= seconds_queued({"gunicorn.socket": accepted}) <= 5.0
-
-
-def test_a_unix_socket_tells_no_queue_time():
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert seconds_queued({"gunicorn.socket": ours}) is None
-
-
 def test_a_known_queue_time_goes_into_the_histogram_and_an_unknown_one_does_not(measured):
     measured.serve(answering("200 OK"), {"HTTP_X_REQUEST_START": f"{time.time() - 3.0:.3f}"})
     measured.serve(answering("200 OK"), {"HTTP_X_REQUEST_START": "soon"})
 
     assert sum(measured.cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == 1
     assert measured.cells[Cell.QUEUE_SECONDS] == pytest.approx(3.0, abs=0.5)
-
-
-def test_a_recorder_without_a_lock_writes_the_same_cells(measured):
-    other = Measured()
-    for recorder in (RequestRecorder(measured.cells), UnlockedRecorder(other.cells)):
-        for seconds in (0.0, 0.005, 0.0051, 3.0, 11.0):
-            recorder.enter(seconds)
-            recorder.enter(None)
-            recorder.leave(seconds, 1)
-
-    assert other.busy == 5
-    assert sum(other.cells[Cell.QUEUE_BUCKETS : Cell.QUEUE_SECONDS]) == 5
-    assert other.cells.tolist() == measured.cells.tolist()
 
 
 def test_sixty_four_threads_that_serve_at_once_lose_no_update(measured):
@@ -405,17 +302,3 @@ def test_a_file_that_nobody_closes_ends_when_nobody_has_it_any_more(measured):
     gc.collect()
 
     assert measured.busy == 0
-
-
-def test_an_abandoned_response_that_is_collected_while_its_thread_counts_another_is_counted_after_it():
-    cells = Slots().allocate(index=0, age=1, worker_class=0, slots=1).cells
-    recorder = RequestRecorder(cells)
-    recorder.enter(None)
-    recorder.enter(None)
-    recorder._acquire()  # as where the collector runs between two steps of `leave`
-    recorder.abandon(0.1, 1)
-    assert cells[Cell.BUSY] == 2
-    recorder._release()
-    recorder.leave(0.1, 1)
-
-    assert cells[Cell.BUSY] == 0

@@ -10,7 +10,7 @@ from stablehand_server.measure.asgi import CLIENT_CLOSED_REQUEST, code_of, secon
 if TYPE_CHECKING:
     import asyncio
 
-    from stablehand_server.measure.wsgi import UnlockedRecorder
+    from stablehand_server.measure.recorder import UnlockedRecorder
     from stablehand_server.workers.asgi.protocol import Connection
 
 

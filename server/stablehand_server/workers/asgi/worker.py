@@ -15,7 +15,7 @@ from stablehand_server.gunicorn_internals.master import Arbiter
 from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
-from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls

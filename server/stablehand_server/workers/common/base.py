@@ -17,7 +17,8 @@ from stablehand_server.gunicorn_internals.workers import AppImportError, Worker
 from stablehand_server.linux import privileges
 from stablehand_server.measure import access_log, blocking_modules
 from stablehand_server.measure.app_interface import Interface, interface_of
-from stablehand_server.measure.wsgi import InstrumentedApp, RequestRecorder, UnlockedRecorder, note_oldest_request
+from stablehand_server.measure.recorder import RequestRecorder, UnlockedRecorder, note_oldest_request
+from stablehand_server.measure.wsgi import InstrumentedApp
 from stablehand_server.shared_memory import Cell, State
 from stablehand_server.workers.common import termination_handler
 from stablehand_tuner.contracts.settings import WorkerClass

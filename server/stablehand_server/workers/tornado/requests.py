@@ -16,7 +16,7 @@ from tornado.log import app_log
 from tornado.wsgi import WSGIContainer
 
 from stablehand_server.gunicorn_internals.serving import ConfigurationProblem, ParseException
-from stablehand_server.measure.wsgi import seconds_queued
+from stablehand_server.measure.queueing import seconds_queued
 from stablehand_server.workers.tornado.environ import environ_of
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPConnection, HTTPServerRequest, RequestStartLine
 
     from stablehand_server.gunicorn_internals.settings import Config
-    from stablehand_server.measure.wsgi import UnlockedRecorder
+    from stablehand_server.measure.recorder import UnlockedRecorder
 
 _ERROR = STATUS_CODES.index("error")
 _BODYLESS = frozenset({204, 304})

@@ -16,7 +16,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from stablehand_server.measure.asgi import InstrumentedASGIApp
-from stablehand_server.measure.wsgi import UnlockedRecorder
+from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Slots
 from stablehand_server.workers.asgi.protocol import Connection
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS

@@ -1,0 +1,119 @@
+"""Count and time requests in a worker's cells of the shared mapping: once a request, within a few microseconds.
+
+Hence plain integers and bound functions where other code would look up a name.
+"""
+
+from __future__ import annotations
+
+import collections
+from _thread import (
+    allocate_lock,
+)  # bound before gevent patches it: the lock is held for microseconds, never over a wait
+from bisect import bisect_left
+from time import monotonic
+
+from stablehand_server.shared_memory import Cell
+from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
+
+_LOWEST_BUCKET = DURATION_BUCKETS[0]
+
+_BUSY = int(Cell.BUSY)
+_REQUESTS = int(Cell.REQUESTS)
+_DURATION_BUCKETS = int(Cell.DURATION_BUCKETS)
+_DURATION_SECONDS = int(Cell.DURATION_SECONDS)
+_QUEUE_BUCKETS = int(Cell.QUEUE_BUCKETS)
+_QUEUE_SECONDS = int(Cell.QUEUE_SECONDS)
+_OLDEST_SINCE = int(Cell.OLDEST_REQUEST_SINCE)
+_OLD = int(Cell.OLD_REQUESTS)
+_CLOCK_READINGS_SECONDS = 5e-6  # between a request's beginning and the reading of the clock that times it
+
+
+class UnlockedRecorder:
+    """Writes a worker's request counters, for a class whose requests all run in one thread (greenlets and tasks too).
+
+    `+=` on a memoryview is a read and a write, between which neither a greenlet nor a task is switched.
+    """
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: memoryview[float]) -> None:
+        self._cells = cells
+
+    def enter(self, queued: float | None) -> None:
+        """Record that a request goes inside the app, after having queued for so many seconds (None: unknown)."""
+        cells = self._cells
+        cells[_BUSY] += 1.0
+        if queued is not None:
+            bucket = 0 if queued <= _LOWEST_BUCKET else bisect_left(DURATION_BUCKETS, queued)
+            cells[_QUEUE_BUCKETS + bucket] += 1.0
+            cells[_QUEUE_SECONDS] += queued
+
+    def leave(self, seconds: float, code: int) -> None:
+        """Record that a request left the app after so many seconds; the code is a place in STATUS_CODES."""
+        cells = self._cells
+        bucket = 0 if seconds <= _LOWEST_BUCKET else bisect_left(DURATION_BUCKETS, seconds)
+        cells[_BUSY] -= 1.0
+        cells[_REQUESTS + code] += 1.0
+        cells[_DURATION_BUCKETS + bucket] += 1.0
+        cells[_DURATION_SECONDS] += seconds
+        if cells[_OLD] and monotonic() - seconds <= cells[_OLDEST_SINCE] + _CLOCK_READINGS_SECONDS:
+            cells[_OLD] -= 1.0
+
+    def abandon(self, seconds: float, code: int) -> None:
+        """Record as `leave` does, from a finalizer: between two steps of any other code of the thread."""
+        self.leave(seconds, code)  # whose steps nothing comes in between of
+
+
+class RequestRecorder(UnlockedRecorder):
+    """Writes a worker's request counters; many threads of the worker may use it at once."""
+
+    __slots__ = ("_abandoned", "_acquire", "_release")
+
+    def __init__(self, cells: memoryview[float]) -> None:
+        super().__init__(cells)
+        self._abandoned: collections.deque[tuple[float, int]] = collections.deque()
+        lock = allocate_lock()
+        self._acquire, self._release = lock.acquire, lock.release  # faster than a with statement
+
+    def enter(self, queued: float | None) -> None:
+        """Record that a request goes inside the app, after having queued for so many seconds (None: unknown)."""
+        self._acquire()
+        try:
+            UnlockedRecorder.enter(self, queued)
+        finally:
+            self._release()
+
+    def leave(self, seconds: float, code: int) -> None:
+        """Record that a request left the app after so many seconds; the code is a place in STATUS_CODES."""
+        self._acquire()
+        try:
+            UnlockedRecorder.leave(self, seconds, code)
+        finally:
+            self._release()
+        if self._abandoned:
+            self._leave_abandoned()
+
+    def abandon(self, seconds: float, code: int) -> None:
+        """Record as `leave` does, from a finalizer: this very thread may hold the lock, so it is never waited for."""
+        self._abandoned.append((seconds, code))
+        self._leave_abandoned()
+
+    def _leave_abandoned(self) -> None:
+        while self._abandoned and self._acquire(blocking=False):  # else whoever has it comes by here
+            try:
+                if self._abandoned:  # still: another thread may have been quicker
+                    UnlockedRecorder.leave(self, *self._abandoned.popleft())
+            finally:
+                self._release()
+
+
+def note_oldest_request(cells: memoryview[float], now: float) -> None:
+    """Publish since when the oldest request is inside the app: a worker calls this a few times a second.
+
+    No request is remembered by itself, which would cost each of them. The requests that are inside at one moment are
+    counted down as they leave; as long as some are left, the oldest is older than that moment. When all have left, the
+    next look begins with those that are inside then. So the age is right but for a look's distance.
+    """
+    busy = cells[_BUSY]
+    if not busy or not cells[_OLD]:
+        cells[_OLDEST_SINCE], cells[_OLD] = now, busy
