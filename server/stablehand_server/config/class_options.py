@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stablehand_server.config import fast_parser
 from stablehand_server.gunicorn_internals.settings import Config
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TORNADO = WorkerClass.TORNADO
+_TORNADO, _ASGI, _SYNC = WorkerClass.TORNADO, WorkerClass.ASGI, WorkerClass.SYNC
 _GREEN = (WorkerClass.GEVENT, WorkerClass.EVENTLET)
 _DEFAULTS = Config()
 
@@ -27,10 +28,6 @@ def _is_hooked(name: str) -> Callable[[Config], bool]:
     return lambda config: config.settings[name].get() is not config.settings[name].default
 
 
-def _http2_is_spoken_at_once(config: Config) -> bool:
-    return bool(config.http2_cleartext != "off")
-
-
 # Each option as a person writes it, when a configuration uses it, and the classes that do nothing with it.
 _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...]], ...] = (
     ("--proxy-protocol", _differs("proxy_protocol"), (_TORNADO,)),
@@ -41,7 +38,15 @@ _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...
     ("--limit-request-line", _differs("limit_request_line"), (_TORNADO,)),
     ("--limit-request-fields", _differs("limit_request_fields"), (_TORNADO,)),
     ("--limit-request-field_size", _differs("limit_request_field_size"), (_TORNADO,)),
-    ("--http2-cleartext", _http2_is_spoken_at_once, (WorkerClass.SYNC, _TORNADO)),
+    ("--statsd-host", lambda config: config.statsd_host is not None, (_TORNADO,)),  # by way of the access log
+    ("--http-parser fast", lambda config: config.http_parser == "fast", (_TORNADO,)),
+    ("--casefold-http-method", _differs("casefold_http_method"), (_TORNADO,)),
+    ("--permit-unconventional-http-version", _differs("permit_unconventional_http_version"), (_TORNADO,)),
+    ("--permit-obsolete-folding", _differs("permit_obsolete_folding"), (_TORNADO, _ASGI)),
+    ("--strip-header-spaces", _differs("strip_header_spaces"), (_TORNADO, _ASGI)),
+    # Over TLS they would offer HTTP/2 all the same, and not understand the client that takes it.
+    ("--http-protocols h2", lambda config: "h2" in config.http_protocols, (_SYNC, _TORNADO)),
+    ("--http2-cleartext", _differs("http2_cleartext"), (_SYNC, _TORNADO)),
     # Locks that are made before the standard library is patched stay native: greenlets that wait for one block all.
     ("--preload", lambda config: bool(config.preload_app), _GREEN),
 )
@@ -62,7 +67,11 @@ def refusal(worker_class: WorkerClass, config: Config) -> str | None:
 
 def excluded(config: Config, named: WorkerClass | None) -> list[WorkerClass]:
     """Return the classes to which a switch would be refused; never the one that the configuration itself names."""
-    return [each for each in WorkerClass if each is not named and not_honoured(each, config)]
+    return [
+        each
+        for each in WorkerClass
+        if each is not named and (not_honoured(each, config) or fast_parser.fault(config, each))
+    ]
 
 
 def _listed(words: list[str]) -> str:

@@ -9,10 +9,11 @@ import copy
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.config import class_options
+from stablehand_server.config import class_options, fast_parser
 from stablehand_server.gunicorn_internals.settings import Config
 from stablehand_server.shared_memory import INDEXES
 from stablehand_server.workers import class_of, implementation
+from stablehand_server.workers.common.wsgi import WSGIWorker
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings, WorkerClass
 
 if TYPE_CHECKING:
@@ -151,6 +152,9 @@ def _usable(load: Callable[[], type[Any]], config: Config, log: Any) -> type[Any
             worker_class.check_config(config, log)
     except (Exception, SystemExit) as error:
         raise Unusable(f"workerClass {config.worker_class_str} cannot be used: {_last_line(error)}") from error
+    named = class_of(config)
+    if (named or issubclass(worker_class, WSGIWorker)) and (fault := fast_parser.fault(config, named)) is not None:
+        raise Unusable(fault)
     return worker_class
 
 

@@ -20,6 +20,7 @@ FAULTS = {
     "a class that is none": (["--worker-class", "foo"], "foo"),
     "a certificate that is none": (["--certfile", "none.pem"], "none.pem"),
     "a hook that fails": (["--config", "failing.py"], "ZeroDivisionError"),
+    "a parser that is not installed": (["--http-parser", "fast"], "needs the package gunicorn_h1c, which is not"),
 }
 
 
@@ -38,6 +39,7 @@ def test_a_fault_at_the_start_is_in_the_error_log_and_in_the_exit_status(run, *,
         "taken.pid": str(os.getpid()),
         "failing.py": "def on_starting(server):\n    1 / 0\n",
         "hello.py": "raise ValueError('not now')\n",
+        "gunicorn_h1c.py": "raise ImportError\n",
     }
     program = run("--error-logfile", "errors", *daemon, *(flag.format(taken=taken) for flag in flags), files=files)
 

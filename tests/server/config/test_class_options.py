@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from gunicorn.config import Config
 
@@ -47,6 +49,13 @@ def test_every_class_honours_what_gunicorn_has_by_default(configured, worker_cla
         ({"limit_request_line": 100}, "--limit-request-line"),
         ({"limit_request_fields": 10}, "--limit-request-fields"),
         ({"limit_request_field_size": 100}, "--limit-request-field_size"),
+        ({"statsd_host": "127.0.0.1:8125"}, "--statsd-host"),
+        ({"http_parser": "fast"}, "--http-parser fast"),
+        ({"casefold_http_method": True}, "--casefold-http-method"),
+        ({"permit_unconventional_http_version": True}, "--permit-unconventional-http-version"),
+        ({"permit_obsolete_folding": True}, "--permit-obsolete-folding"),
+        ({"strip_header_spaces": True}, "--strip-header-spaces"),
+        ({"http_protocols": "h2,h1"}, "--http-protocols h2"),
         ({"http2_cleartext": "prior-knowledge"}, "--http2-cleartext"),
     ],
 )
@@ -58,6 +67,22 @@ def test_what_tornado_does_nothing_with_is_named(configured, options, named):
     assert refusal(WorkerClass.TORNADO, config) == (
         f"worker class tornado does not honour {named}, which this server uses"
     )
+
+
+@pytest.mark.parametrize("option", ["permit_obsolete_folding", "strip_header_spaces"])
+def test_what_the_parser_of_asgi_does_not_know_is_named(configured, option):
+    assert not_honoured(WorkerClass.ASGI, configured(**{option: True})) == [f"--{option.replace('_', '-')}"]
+
+
+def test_a_class_that_offers_http2_and_does_not_speak_it_is_excluded(configured):
+    assert excluded(configured(http_protocols="h2,h1"), WorkerClass.GTHREAD) == [WorkerClass.SYNC, WorkerClass.TORNADO]
+
+
+def test_without_its_package_the_fast_parser_excludes_all_classes_that_would_use_it(configured, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gunicorn_h1c", None)
+    config = configured(http_parser="fast")
+
+    assert excluded(config, WorkerClass.TORNADO) == [each for each in WorkerClass if each is not WorkerClass.TORNADO]
 
 
 def test_a_preloaded_app_keeps_its_locks_from_greenlets(configured):
