@@ -47,11 +47,11 @@ def step(
         policy: what the user allows.
         state: what the last step returned, or what storage has of it.
         observations: by pod; None where a scrape is missing or unusable. Only pods that should serve.
-        now: seconds on a clock that goes on over restarts (Unix time).
-        canaries: whether the caller can give one pod settings of its own, as `TunerState.canary` says. Then a change is
+        now: Unix time, seconds.
+        canaries: whether the caller can give one pod settings of its own, as in `TunerState.canary`. Then a change is
             tried on one pod first, where there are several. Without it no canary begins; one under way is withdrawn.
         killed: by pod, the settings of servers that the kernel killed as a whole for want of memory since the last
-            step, as no scrape can tell. Each kill is told once.
+            step, which no scrape shows. Each kill is reported once.
 
     Returns:
         The state, to be stored before anything is done about the decisions, and at least one decision. Decisions with
@@ -82,7 +82,7 @@ def step(
     else:
         state, decision = _advance(inputs, state)
         if implausible and decision.reason is Reason.DATA_MISSING:
-            decision = dataclasses.replace(decision, message=f"{decision.message}; {implausible}, which cannot be")
+            decision = dataclasses.replace(decision, message=f"{decision.message}; {implausible}, which is impossible")
     return state, (*notes, decision)
 
 

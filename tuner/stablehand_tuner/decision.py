@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Action(str, enum.Enum):
-    """What whoever runs the tuner has to do."""
+    """What the caller of the tuner has to do."""
 
     HOLD = "hold"
     RECOMMEND = "recommend"
@@ -33,11 +33,16 @@ class Action(str, enum.Enum):
 class Decision:
     """One decision of one step.
 
-    `settings` is what every server should run from now on (`apply`, `promote`, `roll_back`), what `pod` alone should
-    run (`canary`), what stays (`keep`), or what is advised (`recommend`); None for `hold`. `pod` is the canary of
-    `canary` and `promote`, and of the `roll_back` that ends one: there `settings` is what the others never ceased to
-    run. `evidence` has the numbers of `message`, by the names of `Observation`'s fields where they are such. `needs`
-    says what the tuner would have to know to be surer, a sentence each.
+    Attributes:
+        action: what to do.
+        reason: why, as a stable code.
+        message: why, in a sentence with the numbers.
+        settings: what every server should run from now on (`apply`, `promote`, `roll_back`), what `pod` alone should
+            run (`canary`), what stays (`keep`), or what is advised (`recommend`); None for `hold`.
+        evidence: the numbers of `message`, named after the fields of `Observation` where they are among them.
+        pod: the canary of `canary` and `promote`, and of the `roll_back` that ends a canary: there `settings` is what
+            the other pods ran all the time.
+        needs: what the tuner would have to know to be more certain, a sentence each.
     """
 
     action: Action

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class InvalidPolicy(ValueError):  # noqa: N818 (a reader meets it in a sentence: "invalid policy: ...")
-    """A policy that cannot be followed; its text is one sentence for a person, naming the field at fault."""
+    """An invalid policy; the message is one sentence that names the field at fault."""
 
 
 class Mode(str, enum.Enum):
@@ -34,7 +34,7 @@ class Mode(str, enum.Enum):
 
 
 class Objective(str, enum.Enum):
-    """What the tuner makes of the resources: among settings that serve the demand, which are the best."""
+    """Which of the settings that serve the demand are the best."""
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
@@ -54,7 +54,7 @@ MOST_PROCESSES = 64  # what the computed upper bound of workers never exceeds
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """How long the tuner looks before it acts; seconds, except the numbers of requests and connections.
+    """How long the tuner observes before it acts; seconds, except the numbers of requests and connections.
 
     A canary is compared for `trial_seconds` at least and `canary_seconds` at most.
     """
@@ -75,9 +75,9 @@ class Windows:
 class Policy:
     """The mode, the objective, the bounds, the allowed classes and the windows.
 
-    `changes_per_hour` is the budget: so many changes may begin within any hour, those for memory or broken bounds
-    aside. `frozen` stops the tuner where it is: whatever it had not finished, it takes back or leaves as it is; the
-    operator sets it while the resource has the annotation `stablehand.dev/freeze`.
+    `changes_per_hour` is how many changes may begin within any hour, except those for memory or broken bounds. While
+    `frozen`, no change begins, a canary is withdrawn, and any other change under way ends where it is; the operator
+    sets it while the resource has the annotation `stablehand.dev/freeze`.
 
     `workers_highest` is None where the user sets no upper bound: then it is computed from cores and memory, and never
     exceeds 64.
@@ -102,10 +102,10 @@ class Policy:
         return Range(self.workers_lowest, highest)
 
     def allows(self, settings: Settings) -> bool:
-        """Tell whether the settings keep to the bounds and the classes that the user set.
+        """Tell whether the settings are within the bounds and the classes that the user set.
 
-        Threads count only for gthread, connections only for the classes that count them: what a class makes no use of
-        breaks no bound.
+        Threads count only for gthread, connections only for event loops: a setting that a class does not use breaks no
+        bound.
         """
         if settings.worker_class not in self.worker_classes or settings.workers < self.workers_lowest:
             return False
@@ -135,7 +135,7 @@ class Policy:
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, Any]) -> Policy:
-        """Read the JSON object of the resource; what is left out takes its default.
+        """Read the JSON object of the resource; what is absent takes its default.
 
         Raises:
             InvalidPolicy: on an unknown field, an impossible number, or bounds that contradict each other.
@@ -242,7 +242,7 @@ def _bounds(fields: Mapping[str, Any], name: str, possible: Range) -> tuple[int 
 
 
 def _range(fields: Mapping[str, Any], name: str, possible: Range, default: Range) -> Range:
-    """Fill in the end that the user left out, without letting a default contradict what the user wrote."""
+    """Fill in the bound that the user left out, without letting a default contradict the other one."""
     lowest, highest = _bounds(fields, name, possible)
     if lowest is None:
         lowest = default.lowest if highest is None else min(default.lowest, highest)
@@ -260,7 +260,7 @@ def _classes(value: Any) -> tuple[WorkerClass, ...]:
     for each in value:
         if each not in TUNABLE_CLASSES:
             raise InvalidPolicy(f"workerClasses has {each!r}; the tuner chooses among {known}")
-    # in the tuner's order, each once: what the user's order was means nothing
+    # in the tuner's order, each once: the user's order has no meaning
     return tuple(each for each in TUNABLE_CLASSES if each in value)
 
 

@@ -9,7 +9,7 @@ import enum
 
 
 class Reason(str, enum.Enum):
-    """Why a decision was made; `meaning` says it in one line."""
+    """Why a decision was made; `meaning` explains it in one line."""
 
     meaning: str
 
@@ -17,26 +17,32 @@ class Reason(str, enum.Enum):
     MODE_OFF = "ModeOff", "spec.tuning.mode is Off: the tuner leaves the settings alone."
     NO_PODS = "NoPods", "The app has no pods, so there is nothing to observe."
     DATA_MISSING = "DataMissing", "Scrapes are missing; missing data counts as busy, so nothing is changed."
-    STATE_DISCARDED = "StateDiscarded", "The stored state could not be read; the tuner began anew."
+    STATE_DISCARDED = "StateDiscarded", "The stored state could not be read; the tuner started over."
     WARMING_UP = "WarmingUp", "Too little time or too few requests since the start to judge the app."
     COLLECTING = "Collecting", "The decision window is not full yet."
     TOO_FEW_REQUESTS = "TooFewRequests", "The window had too few requests to judge the app by."
     SETTINGS_DIFFER = "SettingsDiffer", "The pods do not all run one and the same settings yet."
-    SETTINGS_CHANGED_OUTSIDE = "SettingsChangedOutside", "Somebody else changed the settings; the tuner watches anew."
-    FROZEN = "Frozen", "The tuner is frozen: nothing begins until that ends."
+    SETTINGS_CHANGED_OUTSIDE = (
+        "SettingsChangedOutside",
+        "The settings were changed from outside; the tuner starts observing again.",
+    )
+    FROZEN = "Frozen", "The tuner is frozen: no change begins."
     CLASS_NOT_TUNED = "ClassNotTuned", "The tuner does not tune this worker class."
 
     # hold: the model has no better settings, or it is no time to act
     WELL_TUNED = "WellTuned", "The settings already fit; the model's differ by less than the dead band."
-    SATURATED = "Saturated", "The cores are busy: more concurrency would only add waiting."
+    SATURATED = "Saturated", "The cores are busy: more concurrency would only make requests wait."
     HALF_UNUSED = "HalfUnused", "Less than half of the slots are in use, so the app does not grow."
     AT_BOUND = "AtBound", "The bounds, the allowed classes or the memory stop further growth."
-    SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would do, but that must hold for longer first."
+    SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would be enough, but have not been for long enough."
     COOLING_DOWN = "CoolingDown", "A change was made recently; reversals make this wait longer."
     BUDGET_SPENT = "BudgetSpent", "As many changes as the policy allows began within the last hour."
     CANARY_RUNNING = "CanaryRunning", "One pod tries a change; it is compared with its siblings."
     TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
-    TRIAL_AGAIN = "TrialAgain", "The settings before a change run once more, because the verdict was not clear."
+    TRIAL_AGAIN = (
+        "TrialAgain",
+        "The settings before a change run once more, because the result of its trial was not clear.",
+    )
     LONG_REQUESTS = (
         "LongRequests",
         "Workers that earlier changes replaced still serve long requests: changes that need processes wait.",
@@ -47,22 +53,25 @@ class Reason(str, enum.Enum):
     WAITING_DOMINATES = "WaitingDominates", "Requests mostly wait, and demand exceeds the slots: more concurrency."
     EVENT_LOOP = (
         "EventLoop",
-        "An event loop may serve what mostly waits, or costs next to nothing, with less, and proves it.",
+        "Requests mostly wait or are cheap: an event loop may serve them with less, and has to prove it.",
     )
-    LOOP_BLOCKED = "LoopBlocked", "Something blocks the event loop: threads, which it cannot stop, instead."
+    LOOP_BLOCKED = "LoopBlocked", "Something blocks the event loop: threads instead, which it cannot block."
     COMPUTE_BOUND = "ComputeBound", "Requests mostly compute: one process for each core, without threads."
-    FEWER_SLOTS = "FewerSlots", "Many requests share full cores: fewer at once may serve as many, sooner, and prove it."
+    FEWER_SLOTS = (
+        "FewerSlots",
+        "Many requests share full cores: fewer slots may serve as many, sooner, and have to prove it.",
+    )
     MORE_PROCESSES = "MoreProcesses", "A process fills its core while other cores are free: more processes."
-    BACKLOG = "Backlog", "Connections pile up in the kernel: act without waiting for the window."
-    FEWER_PROCESSES = "FewerProcesses", "Fewer processes hold the demand, and the objective is cost."
+    BACKLOG = "Backlog", "Connections queue up in the kernel: act without waiting for the window."
+    FEWER_PROCESSES = "FewerProcesses", "Fewer processes are enough for the demand, and the objective is cost."
     LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."
     MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
     OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."
-    LOAD_CHANGED = "LoadChanged", "A change comes back: the settings before it did no better at the same load."
+    LOAD_CHANGED = "LoadChanged", "A change is applied again: the settings before it did no better at the same load."
 
     # the canary and the trial
     CANARY_PASSED = "CanaryPassed", "The canary did no worse than its siblings: every pod gets its settings."
-    CANARY_UNDECIDED = "CanaryUndecided", "The canary proved nothing in its time, and its settings need a proof."
+    CANARY_UNDECIDED = "CanaryUndecided", "The canary ended without a clear result, and its settings need one."
     CANARY_LOST = "CanaryLost", "The canary, or every sibling to compare it with, is gone."
     TRIAL_PASSED = "TrialPassed", "The change helped, or did no harm: it stays."
     TRIAL_THROUGHPUT = "TrialThroughput", "Throughput fell clearly at the same or higher demand."

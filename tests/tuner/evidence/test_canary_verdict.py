@@ -101,7 +101,7 @@ def test_a_difference_of_a_tenth_is_no_harm_and_one_that_nothing_proves_ends_wit
     outcome, looks = ended(response=1.12)
 
     assert (outcome.reason, looks) == (Reason.CANARY_PASSED, 24)
-    assert "no harm shows after 120 s" in outcome.message
+    assert "no harm after 120 s" in outcome.message
 
 
 def test_wild_scatter_harms_nobody_more_often_than_one_in_twenty(ended):

@@ -80,7 +80,7 @@ def test_missing_data_is_busy_so_nothing_grows_or_shrinks(make_observation):
     assert more.message.startswith(unseen)
 
 
-def test_what_needs_processes_waits_while_as_many_as_may_be_finish_long_requests(make_observation):
+def test_what_needs_processes_waits_while_no_more_of_them_may_finish_long_requests(make_observation):
     window = make_observation(busy_seconds_total=15.0 * 60, pods_full_of_retiring=1.0)
     more_threads = judge(gthread(2, 24), gthread(2, 48), window)
     more_workers = judge(gthread(2, 24), gthread(4, 24), window)
@@ -88,7 +88,7 @@ def test_what_needs_processes_waits_while_as_many_as_may_be_finish_long_requests
     assert more_threads.settings == gthread(2, 48)
     assert more_workers.settings is None
     assert more_workers.reason is Reason.LONG_REQUESTS
-    assert more_workers.message.startswith("gthread 4 × 24 would suit, but as many processes as may be")
+    assert more_workers.message.startswith("gthread 4 × 24 would suit, but processes of earlier changes")
 
 
 def test_after_a_change_the_tuner_waits(make_observation):

@@ -29,14 +29,14 @@ def test_more_requests_make_the_cpu_share_surer(make_observation):
     assert (lower, higher) == (pytest.approx(0.196), pytest.approx(0.204))
 
 
-def test_it_says_what_it_would_need_to_know(make_observation):
+def test_it_lists_what_it_would_need_to_know(make_observation):
     seen = make_observation(requests=150.0)
     blind = make_observation(requests=4e5, memory_limit_bytes=None)
     full = make_observation(settings=GTHREAD_2_3, requests=4e5, busiest_worker_cores=0.95)
 
     assert model.propose(Policy(), seen, SYNC_1).needs == (
         "400 requests in a window instead of 150",
-        "what a request in flight adds to a worker's memory: so far their number hardly varied",
+        "how much memory a request in flight adds to a worker: so far their number hardly varied",
     )
     assert "a memory limit" in " ".join(model.propose(Policy(), blind, SYNC_1).needs)
     assert "its lock and a database look alike" in " ".join(model.propose(Policy(), full, GTHREAD_2_3).needs)
@@ -69,12 +69,12 @@ def test_a_choice_between_more_and_fewer_slots_waits_for_requests_and_not_for_ev
     assert decided.reason is not Reason.TOO_FEW_REQUESTS
 
 
-def test_what_cannot_be_is_missing_and_said(make_observation):
+def test_impossible_values_count_as_missing_and_are_reported(make_observation):
     lying = make_observation(cpu_seconds_total=1e6)
     state, (decision,) = step(Policy(), TunerState(), {"pod-a": lying}, 100.0)
 
     assert decision.reason is Reason.DATA_MISSING
-    assert decision.message.endswith("pod-a says that its workers burnt 66666.7 of 2 cores, which cannot be")
+    assert decision.message.endswith("pod-a reports that its workers used 66666.7 of 2 cores, which is impossible")
     assert state.desired is None, "nothing that it reports is used"
 
 

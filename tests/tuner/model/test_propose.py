@@ -167,14 +167,14 @@ def test_a_half_computing_app_gets_processes_where_memory_is_known_else_threads(
     assert model.propose(Policy(), unknown, SYNC_1).settings == Settings(WorkerClass.GTHREAD, 2, 3)
 
 
-def test_bounds_that_stop_growth_are_said(make_observation):
+def test_bounds_that_stop_growth_are_named(make_observation):
     policy = Policy.from_mapping({"workers": {"max": 2}, "threads": {"max": 8}, "workerClasses": ["gthread"]})
     current = Settings(WorkerClass.GTHREAD, 2, 8)
     full = make_observation(settings=current, busy_seconds_total=15.0 * 16, requests=2400.0, cpu_seconds_total=3.6)
     proposal = model.propose(policy, full, current)
 
     assert (proposal.settings, proposal.reason) == (current, Reason.AT_BOUND)
-    assert "end at gthread 2 × 8" in proposal.message
+    assert "allow no more than gthread 2 × 8" in proposal.message
 
 
 def test_time_stolen_from_the_machine_does_not_move_one_process_per_core(measured):

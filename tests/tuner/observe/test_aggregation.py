@@ -63,6 +63,6 @@ def test_pods_and_time_may_be_added_up_in_either_order(make_observation):
     assert by_time == by_pod
 
 
-def test_an_app_without_observations_has_no_view():
-    with pytest.raises(ValueError, match="without any observation"):
+def test_no_observations_cannot_be_joined():
+    with pytest.raises(ValueError, match="no observation to join"):
         combine([])

@@ -1,4 +1,4 @@
-"""Contract 2: the metrics by which a server says what it does.
+"""Contract 2: the metrics that a server exposes.
 
 The exporter builds its families from this registry, the tuner reads a scrape by these names, and the dashboard and the
 documentation are generated from them: a metric is named in this file and nowhere else.
@@ -113,7 +113,7 @@ BLOCKING_MODULE_INFO = Metric(
     ("module",),
 )
 
-# From whoever runs the tuner
+# From the operator
 TUNER_DECISIONS = Metric("stablehand_tuner_decisions", "counter", "Decisions of the tuner.", ("action", "reason"))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

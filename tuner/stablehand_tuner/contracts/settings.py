@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class InvalidSettings(ValueError):  # noqa: N818 (a reader meets it in a sentence: "invalid settings: ...")
-    """Settings that no server should run; its text is one sentence for a person, naming the field at fault."""
+    """Invalid settings; the message is one sentence that names the field at fault."""
 
 
 class WorkerClass(str, enum.Enum):
@@ -55,7 +55,7 @@ class Range:
         return max(self.lowest, min(self.highest, value))
 
     def __str__(self) -> str:
-        """Return the range as a person writes it."""
+        """Return the range as text, for messages."""
         return f"{self.lowest} to {self.highest}"
 
 
@@ -103,14 +103,14 @@ class Settings:
 
     @property
     def slots_per_worker(self) -> int:
-        """How many requests one worker truly serves at once."""
+        """How many requests one worker can serve at once."""
         if self.worker_class in _COUNTS_CONNECTIONS:
             return self.worker_connections
         return self.threads if self.worker_class is WorkerClass.GTHREAD else 1
 
     @property
     def slots(self) -> int:
-        """How many requests the whole server truly serves at once."""
+        """How many requests the whole server can serve at once."""
         return self.workers * self.slots_per_worker
 
     def to_mapping(self) -> dict[str, str | int]:
@@ -155,7 +155,7 @@ class Settings:
         return cls.from_mapping(fields)
 
     def __str__(self) -> str:
-        """Return the settings as people say them: `gthread 2 × 8`, `gevent 2 × 1000`, `sync 4`."""
+        """Return the settings in short: `gthread 2 × 8`, `gevent 2 × 1000`, `sync 4`."""
         if self.worker_class in _COUNTS_CONNECTIONS or self.worker_class is WorkerClass.GTHREAD:
             return f"{self.worker_class} {self.workers} × {self.slots_per_worker}"
         return f"{self.worker_class} {self.workers}"

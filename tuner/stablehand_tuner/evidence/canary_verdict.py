@@ -1,7 +1,7 @@
-"""What the comparison of a canary with its siblings says: harm, no harm, or nothing yet.
+"""The verdict on a canary by the comparison with its siblings: harm, no harm, or not decided yet.
 
-Each look at the tests may be the last, after every scrape. Four tests may find harm: each needs the evidence of 80, so
-that all together cry wolf in one canary of twenty at most. And a difference has to matter, not only to be there.
+The tests are looked at after every scrape. Four tests may find harm: each needs evidence of 80 to 1, so that all
+together blame equal settings in at most one canary of twenty. And a difference has to be large enough to matter.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 EVIDENCE_OF_HARM = 80.0
 EVIDENCE_OF_NO_HARM = 20.0
-SLOWER = 1.2  # times the siblings' response time, and more, is harm
-FASTER = 0.97  # times the siblings' response time, and less, is a gain
-CHEAPER = 0.9  # and so is this share of their CPU for a request
-NO_SLOWER = 1.1  # less than that is none
-DEARER = 1.25  # times the siblings' CPU for a request is harm, if nothing is gained for it
-BETTER = 0.9  # a response time below this share of the siblings' is a gain that may cost something
-MORE_SLOW = 0.02  # of all requests, and
-TIMES_SLOW = 2.0  # times as many as of the siblings', beyond the bound of slow requests
+SLOWER = 1.2  # times the siblings' response time or more is harm
+FASTER = 0.97  # times the siblings' response time or less is a gain
+CHEAPER = 0.9  # times the siblings' CPU for a request or less is a gain
+NO_SLOWER = 1.1  # times the siblings' response time or less is no harm
+DEARER = 1.25  # times the siblings' CPU for a request or more is harm, without a gain
+BETTER = 0.9  # times the siblings' response time or less is a gain that may cost something
+MORE_SLOW = 0.02  # more of all requests being slow is harm, if it is also
+TIMES_SLOW = 2.0  # times the siblings' share
 
 
 def judge(
@@ -45,7 +45,7 @@ def judge(
 
     Args:
         comparison: the canary beside its siblings, up to now.
-        canary: what the canary did, from its beginning to now.
+        canary: what the canary did, from its start to now.
         settings: what it runs.
         windows: how long it lasts: `trial_seconds` at least, `canary_seconds` at most, with `minimum_requests`.
         served: what the siblings run.
@@ -57,7 +57,7 @@ def judge(
     done = _harm(comparison, canary, siblings, settings, full=canary.seconds >= windows.trial_seconds)
     if done is not None:
         return done
-    # a gain that shows surely needs no number of requests: siblings that answer rarely may leave the canary without
+    # a significant gain needs no number of requests: siblings that rarely answer may leave few for the canary
     enough = canary.requests >= windows.minimum_requests or _gain_shown(comparison)
     good = _no_slower(comparison, NO_SLOWER) and (not must_gain or _gain_shown(comparison))
     if canary.seconds >= windows.trial_seconds and enough and good:
@@ -78,10 +78,10 @@ def _at_its_end(
     if not enough:
         return Verdict(Reason.CANARY_UNDECIDED, f"too few requests {numbers}")
     if must_gain:
-        return Verdict(Reason.TRIAL_NO_GAIN, f"no gain shows {numbers}")
+        return Verdict(Reason.TRIAL_NO_GAIN, f"no gain {numbers}")
     if proof_needed and not _no_slower(comparison, SLOWER):
-        return Verdict(Reason.CANARY_UNDECIDED, f"nothing is proven {numbers}")
-    return Verdict(Reason.CANARY_PASSED, f"no harm shows {numbers}")
+        return Verdict(Reason.CANARY_UNDECIDED, f"no clear result {numbers}")
+    return Verdict(Reason.CANARY_PASSED, f"no harm {numbers}")
 
 
 def _harm(

@@ -1,7 +1,7 @@
-"""A canary beside its siblings: both over the same intervals, so that load that changes decides nothing.
+"""A canary beside its siblings, over the same intervals, so that a load that changes does not affect the comparison.
 
 Each scrape gives one interval for both sides. Errors and slow requests are compared request by request, response time
-and CPU by one sample an interval; `sequential` says how surely they differ.
+and CPU by one sample for each interval; `sequential` has the tests for how certain a difference is.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from stablehand_tuner.observe.observation import Observation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SLOW_SHARE = 0.05  # of the siblings' requests, at most, count as slow
-LEAST_REQUESTS = 10.0  # of each side for a sample: the mean of fewer says little, so intervals are joined until then
+SLOW_SHARE = 0.05  # at most this share of the siblings' requests counts as slow
+LEAST_REQUESTS = 10.0  # of each side for a sample: the mean of fewer is too noisy, so intervals are joined until then
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """What a canary and its siblings did at the same time.
 
-    `control` is what the siblings did, all their intervals in one; the canary's own is the state's window. `slow_bound`
-    is the duration, in seconds, beyond which a request counts as slow: chosen from what was seen before. `response` and
-    `cpu` hold the logarithm of the canary's figure ÷ the siblings', one sample an interval; `pending` are both sides'
-    intervals with too few requests for a sample, in one.
+    `control` is what the siblings did over all intervals; what the canary did is the window of its phase. `slow_bound`
+    is the duration, in seconds, above which a request counts as slow: chosen from earlier observations. `response` and
+    `cpu` hold the logarithm of the canary's value ÷ the siblings', one sample for each interval; `pending` joins the
+    intervals of both sides that had too few requests for a sample.
     """
 
     control: Observation | None = None
@@ -51,7 +51,7 @@ class Comparison:
         Args:
             canary: what the canary did in it.
             siblings: what the others did in it, all together.
-            settled: whether the canary's workers are warm: before, only errors count.
+            settled: whether the canary's workers are warm: until then only errors count.
         """
         control = siblings if self.control is None else aggregation.merge(self.control, siblings)
         errors = self.errors.add(canary.errors, canary.requests, siblings.errors, siblings.requests)
@@ -59,7 +59,7 @@ class Comparison:
         if not settled:
             return grown
         if self.slow_bound is None:
-            # what this interval shows may choose the bound for those to come, but not be judged by it
+            # this interval may choose the bound for later ones, but must not be judged by it
             grown = dataclasses.replace(grown, slow_bound=_slow_bound(siblings))
         else:
             slow = [_slower_than(each, self.slow_bound) for each in (canary, siblings)]
@@ -107,7 +107,7 @@ class Comparison:
         if pending is not None:
             ours, theirs = (Observation.from_mapping(each) for each in pending)
         if bound is not None and not (is_number(bound) and bound > 0):
-            raise ValueError(f"{bound!r} is no duration")
+            raise ValueError(f"{bound!r} is not a duration")
         return cls(
             control=None if control is None else Observation.from_mapping(control),
             slow_bound=None if bound is None else float(bound),
@@ -120,7 +120,7 @@ class Comparison:
 
 
 def _slow_bound(seen: Observation) -> float | None:
-    """Return the least bound of a bucket beyond which at most one request in twenty takes; None without any."""
+    """Return the smallest bucket bound that at most one request in twenty exceeds; None if there is none."""
     bucket = histogram.quantile_bucket(seen.duration_buckets, 1 - SLOW_SHARE)
     return None if bucket is None or math.isinf(bucket[1]) else bucket[1]
 

@@ -18,7 +18,7 @@ MORE_ERRORS = 0.01  # of all requests
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How a trial or a canary ended: `reason` says whether it passed, or the harm done; `message` has the numbers."""
+    """How a trial or a canary ended: `reason` is that it passed, or the harm done; `message` has the numbers."""
 
     reason: Reason
     message: str
@@ -52,7 +52,7 @@ def loop_blocked(before: Observation | None, after: Observation, settings: Setti
 
 
 def errors(before: Observation, after: Observation) -> Verdict:
-    """Return the harm of errors, with both shares."""
+    """Return the harm that errors rose, with both shares."""
     return Verdict(
         Reason.TRIAL_ERRORS, f"{after.error_share:.1%} of the requests fail, {before.error_share:.1%} did before"
     )

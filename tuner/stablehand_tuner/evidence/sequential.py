@@ -1,14 +1,14 @@
-"""Tests that may be looked at after every scrape, and still be wrong no more often than they promise.
+"""Tests that may be looked at after every scrape without being wrong more often than stated.
 
-A test for a fixed number of samples that is looked at again and again finds a difference in the end, whether there is
+A test for a fixed number of samples that is repeated after every sample finds a difference in the end, whether there is
 one or not. These are test martingales (e-processes): while there is no difference, the chance that their value ever
 reaches 20 is at most 1 in 20 (Ville's inequality), however often one looks and whenever one stops.
 
-- `CountTest` is a mixture of likelihood ratios conditional on the number of events, as Lindon and Malek have it for
-  canaries ("Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022): of all events in an interval, the part
-  that falls on one side depends on the number of requests alone, whatever the load and the error rate of that moment.
-  For events among few requests the true law is hypergeometric, which is smaller in convex order than the binomial that
-  is used here (Hoeffding 1963, theorem 4): the test is then only more careful.
+- `CountTest` is a mixture of likelihood ratios conditional on the number of events, after Lindon and Malek's
+  test for canaries ("Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022): the share of an
+  interval's events that falls on one side depends only on the numbers of requests, whatever the load and the error rate
+  at that time. For events among few requests the true distribution is hypergeometric, which is smaller in convex order
+  than the binomial one used here (Hoeffding 1963, theorem 4): the test is then only more conservative.
 - `MeanTest` is the t-test with a Gaussian mixture over the effect size: Wang and Ramdas, "Anytime-valid t-tests and
   confidence sequences for Gaussian means with unknown variance" (2024), after Lai (1976).
 """
@@ -24,9 +24,9 @@ from stablehand_tuner.contracts.numbers import is_number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)  # the alternatives that are mixed: so many times the events
+RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)  # the alternatives that are mixed: times the rate of events
 PRIOR_SAMPLES = 1.0  # the mixture's effect sizes have the variance 1 ÷ this
-LEAST_DEVIATION = 0.001  # of a sample: those that agree better do so by chance, or by rounding
+LEAST_DEVIATION = 0.001  # of a sample: closer agreement is chance or rounding
 MOST_LOG = 700.0  # beyond, exp() overflows; it is certain long before
 
 
@@ -70,19 +70,19 @@ class CountTest:
         """
         logs = tuple(_finite(value) for value in values)
         if len(logs) != len(RATIOS):
-            raise ValueError(f"{len(logs)} numbers are not {len(RATIOS)}")
+            raise ValueError(f"{len(logs)} numbers instead of {len(RATIOS)}")
         return cls(logs)
 
 
 def _log_ratio(ratio: float, share: float, events: float, other_events: float) -> float:
-    """Return the log-likelihood ratio of the events' falling as they did, for so many times the rate against once."""
+    """Return the log-likelihood ratio of the observed split of events: `ratio` times the rate against equal rates."""
     scale = ratio * share + 1 - share
     return events * math.log(ratio / scale) - other_events * math.log(scale)
 
 
 @dataclasses.dataclass(frozen=True)
 class MeanTest:
-    """Is the mean of samples above or below a bound, when nobody knows how much they vary?
+    """Is the mean of samples above or below a bound, where their variance is unknown?
 
     It holds the number of samples, their sum and the sum of their squares, so any bound can be asked for.
     """
@@ -131,7 +131,7 @@ class MeanTest:
         """
         samples, total, squares = (_finite(value) for value in values)
         if samples < 0 or squares < 0 or (samples == 0 and (total or squares)):
-            raise ValueError(f"{list(values)!r} sums up no samples")
+            raise ValueError(f"{list(values)!r} are not sums of samples")
         return cls(samples, total, squares)
 
 

@@ -1,9 +1,9 @@
 """Did it help? The time after a change against the time before it, on the same pods.
 
-A change stays unless it clearly harms: the model had its reasons, and load is never the same twice. So every test of
-harm asks for more than chance gives: a ratio that matters, and standard deviations of a Poisson process. But more
-slots that serve no more, while requests wait for slots, go back: whatever is short, it is not slots. What seems to cost
-a little is unclear: `doubt` has the settings before run again.
+A change stays unless it clearly does harm: the model favored it, and load is never the same twice. So every test for
+harm requires more than chance gives: a ratio that matters, and several standard deviations of a Poisson process. But
+more slots that serve no more requests although requests waited for slots are rolled back: slots are not what is short.
+What seems to cost a little is unclear: `doubt` has the settings before run again.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
 
 LOST_THROUGHPUT = 0.85
-LOST_BY_LESS = 0.92  # the same for a change to fewer slots: it promises no gain, so it may not cost anything
-UNCLEAR_LOSS = 0.93  # below this share of the speed before, a change has to prove itself against it once more
+LOST_BY_LESS = 0.92  # the same for a change to fewer slots, which promises no gain and so must not cost much
+UNCLEAR_LOSS = 0.93  # below this share of the speed before, the settings before are compared once more
 SAME_DEMAND = 0.9
 DEVIATIONS = 3.0
 GAIN = 1.1
 LEAST_GAIN = 1.05
-QUEUED_SHARE = 0.25  # so many requests wait for each slot, and more slots have to show in the throughput
-ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: to lose requests costs more than to go back for nothing
+QUEUED_SHARE = 0.25  # requests that wait, for each slot, from which on more slots have to raise the throughput
+ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: lost requests cost more than a needless roll-back
 EARLY_LOST_THROUGHPUT = 0.5
-EARLY_REQUESTS = 50.0  # from which on errors end a trial before its time
-TAIL_REQUESTS = 200.0  # a p99 of fewer is the two slowest requests
+EARLY_REQUESTS = 50.0  # from this number on errors end a trial early
+TAIL_REQUESTS = 200.0  # the p99 of fewer is only their two slowest
 WORSE_TAIL = 1.5
 
 
 def early_harm(before: Observation, after: Observation, settings: Settings) -> Verdict | None:
-    """Return harm so clear that the trial need not last its time, else None."""
+    """Return harm so clear that the trial can end early, else None."""
     killed = harm.killed(after)
     if killed is not None:
         return killed
@@ -60,18 +60,18 @@ def conclude(
     objective: Objective = Objective.THROUGHPUT,
     must_gain: bool = False,
 ) -> Verdict | None:
-    """Judge a trial that lasted its time.
+    """Judge a trial whose time is over.
 
     Args:
         before: the window that led to the change.
         after: the trial, of the same pods.
         settings: what is on trial.
-        minimum: requests without which nothing is proven.
-        objective: under `latency` no throughput pays for a longer tail.
+        minimum: requests that a verdict needs.
+        objective: under `latency` a gain in throughput does not excuse a longer tail.
         must_gain: whether a change that does no harm has to gain something as well.
 
     Returns:
-        The outcome; None when there were too few requests to tell, so that the trial has to go on.
+        The verdict; None when there were too few requests, so that the trial has to continue.
     """
     done = early_harm(before, after, settings) or _harm(before, after, settings, objective)
     if done is not None:
@@ -89,13 +89,13 @@ def conclude(
             Reason.TRIAL_NO_GAIN,
             f"{after.requests_per_second:.1f} requests/s instead of {before.requests_per_second:.1f}, and "
             f"{_milliseconds(after.response_seconds)} for a request instead of "
-            f"{_milliseconds(before.response_seconds)}: no gain to speak of",
+            f"{_milliseconds(before.response_seconds)}: no significant gain",
         )
     if response_worse(before, after, UNCLEAR_LOSS):
         return Verdict(
             Reason.TRIAL_UNCLEAR,
             f"a request takes {_milliseconds(after.response_seconds)} with its wait for a slot instead of "
-            f"{_milliseconds(before.response_seconds)}, which may be the load's doing",
+            f"{_milliseconds(before.response_seconds)}, which may be due to the load",
         )
     return Verdict(
         Reason.TRIAL_PASSED,
@@ -117,7 +117,7 @@ def _harm(before: Observation, after: Observation, settings: Settings, objective
         return Verdict(
             Reason.TRIAL_LATENCY,
             f"p99 inside the app is {_milliseconds(after.p99_seconds)} instead of "
-            f"{_milliseconds(before.p99_seconds)}, and nothing was gained for it",
+            f"{_milliseconds(before.p99_seconds)}, without a gain",
         )
     return None
 
@@ -158,7 +158,7 @@ def _gained_nothing(before: Observation, after: Observation, settings: Settings)
 
 
 def _gained(before: Observation, after: Observation) -> bool:
-    """Tell whether more requests are served, in less time, or with less CPU for each, by what matters."""
+    """Tell whether significantly more requests are served, or in less time, or with less CPU for each."""
     if after.requests_per_second >= LEAST_GAIN * before.requests_per_second:
         return True
     if (after.response_seconds or 0.0) * LEAST_GAIN <= (before.response_seconds or 0.0):
@@ -167,9 +167,9 @@ def _gained(before: Observation, after: Observation) -> bool:
 
 
 def tail_worse(before: Observation, after: Observation, objective: Objective = Objective.THROUGHPUT) -> bool:
-    """Tell whether the slowest requests became clearly slower, and nothing was gained for it.
+    """Tell whether the slowest requests became clearly slower, without a gain.
 
-    The whole buckets have to lie apart: interpolation inside one knows nothing.
+    The buckets must not overlap: interpolation inside a bucket is not reliable.
     """
     if min(before.requests, after.requests) < TAIL_REQUESTS:
         return False
@@ -180,15 +180,15 @@ def tail_worse(before: Observation, after: Observation, objective: Objective = O
     is_now = histogram.quantile_bucket(after.duration_buckets, 0.99)
     if was is None or is_now is None or is_now[0] < WORSE_TAIL * was[1]:
         return False
-    # what a client sees has the wait for a slot in it
+    # what a client sees includes the wait for a slot
     return (after.response_seconds or 0.0) > SAME_DEMAND * (before.response_seconds or 0.0)
 
 
 def response_worse(before: Observation, after: Observation, share: float) -> bool:
-    """Tell whether requests take longer than before ÷ `share`, by more than chance, and not for a higher demand.
+    """Tell whether requests take longer than before ÷ `share`, by more than chance, and not because of more demand.
 
     The response time (demand ÷ throughput) compares times of different load as far as they can be compared: more
-    requests at once take longer in any settings, so then nothing is said.
+    requests at once take longer under any settings, so then the answer is no.
     """
     was, is_now = before.response_seconds, after.response_seconds
     if not was or not is_now or after.demand > before.demand / SAME_DEMAND:

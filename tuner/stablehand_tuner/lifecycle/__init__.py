@@ -1,1 +1,1 @@
-"""The life of a change: watched for, applied, tried, kept or rolled back."""
+"""The life of a change: proposed, applied, tried, kept or rolled back."""

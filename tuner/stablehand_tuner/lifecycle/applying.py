@@ -1,7 +1,7 @@
 """Beginning a change, and waiting until every server runs its settings, or those of before again.
 
-A decision to apply or to roll back is made again, the same, at each step until every server runs its settings: so
-whoever takes over in the middle finishes what was begun.
+A decision to apply or to roll back is repeated at each step until every server runs its settings: so whoever takes over
+in the middle completes the change.
 """
 
 from __future__ import annotations

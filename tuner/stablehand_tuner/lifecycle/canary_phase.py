@@ -73,7 +73,7 @@ def _compare(
         phase = dataclasses.replace(phase, window=phase.window.add(None, missing=1, scrapes=1))
         state = dataclasses.replace(state, phase=phase)
         if seconds >= windows.canary_seconds + windows.apply_seconds:
-            message = f"{phase.window.missing} scrapes failed since {phase.pod} runs {target}"
+            message = f"{phase.window.missing} scrapes failed since {phase.pod} switched to {target}"
             return roll_back(inputs, state, phase, Reason.APPLY_TIMED_OUT, message)
         return state, _comparing(inputs.policy, phase)
     settled = seconds > COLD_SHARE * windows.trial_seconds
@@ -117,14 +117,14 @@ def _promote(
 def _changed_outside(
     state: TunerState, phase: CanaryApplying | CanaryRunning, seen: Observation | None, siblings: list[Observation]
 ) -> Transition | None:
-    """End the canary where somebody else changed the settings of the others, or of the canary itself."""
+    """End the canary if the settings of the others, or of the canary itself, were changed from outside."""
     before, target = phase.change.before, phase.change.target
     theirs = siblings and all(each.steady and each.settings_desired not in {before, None} for each in siblings)
     ours = seen is not None and seen.steady and seen.settings_desired not in {before, target}
     if not theirs and not ours:
         return None
     found = seen.settings_desired if seen is not None and ours else siblings[0].settings_desired
-    message = f"somebody set {found} while {phase.pod} tried {target}: the tuner watches anew"
+    message = f"{found} was set from outside while {phase.pod} tried {target}: observing again"
     return watch_again(state, None if theirs else before), Decision(
         Action.HOLD, Reason.SETTINGS_CHANGED_OUTSIDE, message
     )

@@ -1,8 +1,8 @@
 """A, B, and A again: was it the change, or did the load change at the same time?
 
 On one pod a change can only be compared with the time before it, and load is never the same twice. So where only that
-comparison speaks against a change, the settings before it run again for as long. Only if they do better than the change
-did is the change at fault; otherwise it is applied a second time.
+comparison speaks against a change, the settings before it run again for the same time. Only if they do better than the
+change did is the change at fault; otherwise it is applied a second time.
 """
 
 from __future__ import annotations

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from stablehand_tuner.policy import Policy, Windows
 
 DEAD_BAND = 0.2  # growth by less is no reason to act
-LOW_MARK = 0.5  # fewer slots only below it: far from where growth begins, so that the two never chase each other
-STILL_FULL = 0.75  # once saturated, an app counts as such down to this share of its cores, and of a process's core
-# Another way to serve the same demand: neither growth nor less, and on trial for what it promises.
+LOW_MARK = 0.5  # fewer slots only below it: far from where growth begins, so that the two never alternate
+STILL_FULL = 0.75  # once saturated, an app stays so down to this share of its cores, and of a process's core
+# Another way to serve the same demand: neither growth nor less; the trial requires a gain.
 SIDEWAYS = frozenset({Reason.EVENT_LOOP, Reason.LOOP_BLOCKED, Reason.FEWER_SLOTS})
 LONGEST_WAIT_SECONDS = 3600.0
 EMERGENCY_REQUESTS = 20.0  # what even an emergency needs to see the CPU share
-FULL_ENOUGH = 0.95  # of a window: scrapes do not come to the millisecond
+FULL_ENOUGH = 0.95  # of a window: scrapes are not exact to the millisecond
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class GateDecision:
 
 
 def in_place(settings: Settings, current: Settings) -> bool:
-    """Tell whether the processes that run can take the settings up: no worker comes or goes, and nothing shrinks."""
+    """Tell whether the processes that run can adopt the settings: no worker starts or ends, and nothing shrinks."""
     return (
         (settings.worker_class, settings.workers) == (current.worker_class, current.workers)
         and settings.threads >= current.threads
@@ -98,7 +98,7 @@ def warming_up(windows: Windows, warm_up: WarmUp, now: float) -> str:
 
 
 def is_emergency(windows: Windows, tick: Observation) -> bool:
-    """Tell whether connections pile up in the kernel: then the window need not be full."""
+    """Tell whether connections queue up in the kernel: then the window need not be full."""
     return tick.backlog / tick.pods >= windows.backlog_alarm
 
 
@@ -131,8 +131,8 @@ def judge(situation: Situation, proposal: Proposal) -> GateDecision:  # noqa: PL
         )
     if window.pods_full_of_retiring and not in_place(settings, current):
         message = (
-            f"{settings} would suit, but as many processes as may be still finish long requests after earlier changes: "
-            "the server would begin no other change that needs processes"
+            f"{settings} would suit, but processes of earlier changes still finish long requests, and no more of them "
+            "are allowed: the server would not begin a change that needs processes"
         )
         return dataclasses.replace(held, settings=None, reason=Reason.LONG_REQUESTS, message=message)
     may_hurry = situation.is_emergency and history.reversals == 0
@@ -151,7 +151,7 @@ def judge(situation: Situation, proposal: Proposal) -> GateDecision:  # noqa: PL
 def _no_growth(situation: Situation, proposal: Proposal) -> GateDecision | None:
     current, window, standing = situation.current, situation.window, situation.watching.standing
     if proposal.reason is Reason.MORE_PROCESSES and proposal.settings.workers > current.workers:
-        return None  # a full process gains from another at any number of slots
+        return None  # another process helps a full one at any number of slots
     was_saturated = standing is not None and standing.reason is Reason.SATURATED
     fullest = max(window.cores_used / window.cores, window.busiest_worker_cores)
     if was_saturated and fullest >= STILL_FULL:
@@ -168,7 +168,7 @@ def _no_growth(situation: Situation, proposal: Proposal) -> GateDecision | None:
             Reason.HALF_UNUSED,
             f"{demand:.1f} of {current.slots} slots are in use on average: no reason for more than {current}",
         )
-    # what computes gains by processes, not by slots
+    # an app that computes gains from processes, not from slots
     more = (1 + DEAD_BAND) * current.workers <= proposal.settings.workers and proposal.reason is Reason.COMPUTE_BOUND
     if proposal.settings.slots < (1 + DEAD_BAND) * current.slots and not more:
         return GateDecision(
@@ -196,7 +196,7 @@ def _less(situation: Situation, proposal: Proposal) -> GateDecision:
     seconds, low = situation.now - low.since, LowDemand(low.since, slots)
     if seconds < policy.windows.shrink_seconds:
         message = (
-            f"{slots} slots would do instead of {current.slots}, and that for {seconds:.0f} of "
+            f"{slots} slots would be enough instead of {current.slots}, so far for {seconds:.0f} of "
             f"{policy.windows.shrink_seconds:.0f} s"
         )
         return GateDecision(None, Reason.SHRINK_WAITING, message, low)
@@ -208,7 +208,7 @@ def _less(situation: Situation, proposal: Proposal) -> GateDecision:
 
 
 def _fewer_processes(situation: Situation, proposal: Proposal) -> GateDecision:
-    """Give processes up, when the most that were called for over a long time were fewer."""
+    """Allow fewer processes, if demand has called for fewer over a long time."""
     policy, current, window = situation.policy, situation.current, situation.window
     if window.waiting >= window.pods:
         return GateDecision(
@@ -229,7 +229,7 @@ def _fewer_processes(situation: Situation, proposal: Proposal) -> GateDecision:
     seconds, low = situation.now - low.since, LowDemand(low.since, slots, workers)
     if seconds < policy.windows.shrink_seconds:
         message = (
-            f"{workers} processes would do instead of {current.workers}, and that for {seconds:.0f} of "
+            f"{workers} processes would be enough instead of {current.workers}, so far for {seconds:.0f} of "
             f"{policy.windows.shrink_seconds:.0f} s"
         )
         return GateDecision(None, Reason.SHRINK_WAITING, message, low)

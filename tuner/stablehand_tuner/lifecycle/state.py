@@ -68,16 +68,16 @@ class TunerState:
 
     @property
     def recommended(self) -> Settings | None:
-        """What the tuner would have the app run: a recommendation that stands, else what is desired."""
+        """What the tuner would run: a recommendation that stands, else what is desired."""
         if isinstance(self.phase, Watching) and self.phase.standing is not None and self.phase.standing.settings:
             return self.phase.standing.settings
         return self.desired
 
     def for_image(self, image: str) -> TunerState:
-        """Return the state for what the app now is: another image may behave in another way.
+        """Return the state for an image of the app: another image may behave in another way.
 
         Call it before each step with whatever identifies the code (the image, better its digest; the app's path). On a
-        change the tuner warms up anew, and forgets which classes and settings failed. A change under way ends where it
+        change the tuner warms up again, and forgets which classes and settings failed. A change under way ends where it
         is: its target is what the pods of the new image run; a canary's settings are given up.
         """
         if image == self.image:

@@ -50,7 +50,7 @@ def advance_trial(inputs: Inputs, state: TunerState, trial: Trial) -> Transition
         )
         return state, Decision(Action.HOLD, Reason.TRIAL_RUNNING, message)
     if verdict.reason is Reason.TRIAL_UNCLEAR and trial.is_second_try:
-        # it came back because the settings before did no better: once is enough
+        # it was applied again because the settings before did no better: once is enough
         verdict = dataclasses.replace(verdict, reason=Reason.TRIAL_PASSED)
     if not verdict.passed:
         return _roll_back(inputs, state, trial, verdict)
@@ -73,7 +73,7 @@ def advance_recheck(inputs: Inputs, state: TunerState, recheck: Recheck) -> Tran
     state = dataclasses.replace(state, phase=recheck)
     observed = recheck.window.observed
     if inputs.now - recheck.since >= windows.trial_seconds + windows.apply_seconds:
-        return _confirmed(state, recheck, "it could not be compared once more")
+        return _confirmed(state, recheck, "it could not be observed again to compare")
     if (
         observed is None
         or observed.seconds < _enough(windows.trial_seconds)
@@ -86,7 +86,7 @@ def advance_recheck(inputs: Inputs, state: TunerState, recheck: Recheck) -> Tran
         return _confirmed(state, recheck, f"{response} ms of response time instead of its {was} ms")
     message = (
         f"{before} does no better than {doubt.target} did ({response} ms of response time against {was} ms): the load "
-        f"had changed, not the settings' worth; {doubt.target} comes back"
+        f"had changed; {doubt.target} is applied again"
     )
     decision = Decision(Action.APPLY, Reason.LOAD_CHANGED, message, doubt.target, doubt.evidence)
     second_try = Applying(inputs.now, Change(before, doubt.target, decision), observed, is_second_try=True)
@@ -96,7 +96,7 @@ def advance_recheck(inputs: Inputs, state: TunerState, recheck: Recheck) -> Tran
 
 
 def _roll_back(inputs: Inputs, state: TunerState, trial: Trial, verdict: Verdict) -> Transition:
-    """Roll a change back; with a doubt, if nothing but a comparison with another time speaks against it."""
+    """Roll a change back; with a doubt, if only the comparison with another time speaks against it."""
     observed, doubt = trial.window.observed, None
     if verdict.reason in COMPARED and not trial.is_second_try and observed is not None and observed.requests:
         doubt = Doubt(trial.change.target, trial.change.decision.evidence, observed, verdict.reason)
@@ -111,10 +111,10 @@ def _confirmed(state: TunerState, recheck: Recheck, message: str) -> Transition:
 
 
 def _judge_early(inputs: Inputs, state: TunerState, trial: Trial) -> Transition:
-    """Let a trial go on that has not lasted its time, unless its harm is clear or it cannot be observed."""
+    """Continue a trial whose time is not over, unless its harm is clear or it cannot be observed."""
     windows, target = inputs.policy.windows, trial.change.target
     if inputs.now - trial.since >= windows.trial_seconds + windows.apply_seconds:
-        message = f"{trial.window.missing} scrapes failed since {target} runs: whether it serves cannot be seen"
+        message = f"{trial.window.missing} scrapes failed since {target} was applied: how it serves is unknown"
         return roll_back(inputs, state, trial, Reason.APPLY_TIMED_OUT, message)
     if trial.window.observed is not None:
         harm = comparison.early_harm(trial.baseline, trial.window.observed, target)
@@ -128,11 +128,11 @@ def _judge_early(inputs: Inputs, state: TunerState, trial: Trial) -> Transition:
 
 
 def _changed_outside(inputs: Inputs, state: TunerState, settings: Settings) -> Transition | None:
-    """End the phase where somebody else changed the settings of every pod that can be observed."""
+    """End the phase if the settings of every pod that can be observed were changed from outside."""
     present = inputs.present
     if not present or not all(each.steady and each.settings_desired not in {settings, None} for each in present):
         return None
-    message = f"somebody set {present[0].settings_desired} during the trial of {settings}: the tuner watches anew"
+    message = f"{present[0].settings_desired} was set from outside during the trial of {settings}: observing again"
     return watch_again(state, None), Decision(Action.HOLD, Reason.SETTINGS_CHANGED_OUTSIDE, message)
 
 

@@ -67,7 +67,7 @@ def _collect(
     state = _in(state, watching)
     observed = window.observed
     if observed is None:
-        return state, _hold(Reason.COLLECTING, "the servers just changed their settings: collecting anew")
+        return state, _hold(Reason.COLLECTING, "the servers just changed their settings: observing again")
     is_emergency = gate.is_emergency(inputs.policy.windows, latest)
     too_little = _too_little(inputs.policy.windows, state, watching, observed, is_emergency=is_emergency)
     if too_little is not None:
@@ -95,7 +95,7 @@ def _agree(watching: Watching, latest: Observation) -> tuple[Watching, Decision 
     if watching.settings is None:
         return dataclasses.replace(watching, settings=active), None
     if active != watching.settings:
-        message = f"somebody set {active} instead of {watching.settings}: the tuner watches anew"
+        message = f"{active} was set from outside instead of {watching.settings}: observing again"
         return Watching(active), _hold(Reason.SETTINGS_CHANGED_OUTSIDE, message)
     return watching, None
 

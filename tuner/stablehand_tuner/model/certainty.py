@@ -1,4 +1,4 @@
-"""How sure the model is of what it proposes, and what it would have to know to be surer."""
+"""How certain the model is of what it proposes, and what it would have to know to be more certain."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.load import Load
     from stablehand_tuner.observe.observation import Observation
 
-SURE_ENOUGH = 0.1  # of the CPU share: beyond it, more requests are worth waiting for
+SURE_ENOUGH = 0.1  # relative error of the CPU share: above it, more requests are worth waiting for
 
 
 def shares(load: Load) -> tuple[float, float]:
-    """Return between which bounds the CPU share lies, as far as so many requests can tell."""
+    """Return the bounds of the CPU share that follow from the number of requests."""
     return max(0.001, load.cpu_share * (1 - load.relative_error)), min(1.0, load.cpu_share * (1 + load.relative_error))
 
 
 def alternative(proposal: Proposal, others: Sequence[Proposal], current: Settings) -> str:
-    """Return what else could be right within these bounds, if it leads elsewhere; otherwise nothing."""
+    """Return another choice that these bounds allow, if it leads the opposite way; otherwise nothing."""
     towards = direction(proposal.settings, current)
     for other in others:
         if direction(other.settings, current) * towards < 0:
@@ -41,9 +41,9 @@ def needs(observation: Observation, load: Load, current: Settings, footprint: Fo
     if observation.memory_limit_bytes is None:
         missing.append("a memory limit: without one there is at most one process for each core")
     elif observation.worker_memory_bytes is None:
-        missing.append("what a worker uses of the memory: the server does not tell")
+        missing.append("how much memory a worker uses: the server does not report it")
     elif footprint.request_bytes is None:
-        missing.append("what a request in flight adds to a worker's memory: so far their number hardly varied")
+        missing.append("how much memory a request in flight adds to a worker: so far their number hardly varied")
     if load.worker_full and current.slots_per_worker > 1:
         missing.append("what requests wait for: while a process fills its core, its lock and a database look alike")
     return tuple(missing)

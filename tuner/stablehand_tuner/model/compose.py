@@ -1,4 +1,4 @@
-"""Settings from a class, a number of processes and the slots of each, and which way one leads from another."""
+"""Settings from a class, a number of processes and the slots of each; and whether they are growth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVENT_LOOPS = frozenset({WorkerClass.GEVENT, WorkerClass.ASGI})  # whose slots a
 
 
 def compose(policy: Policy, worker_class: WorkerClass, workers: int, slots_each: int) -> Settings:
-    """Return the settings of a class with so many workers and, within the policy's bounds, slots in each."""
+    """Return the settings of a class with these workers and, within the policy's bounds, these slots in each."""
     connections = policy.worker_connections
     return Settings(
         worker_class=worker_class,
@@ -25,7 +25,7 @@ def compose(policy: Policy, worker_class: WorkerClass, workers: int, slots_each:
 
 
 def smaller(policy: Policy, current: Settings, slots: int) -> Settings:
-    """Return the settings of the same class with about so many slots, and no more than now."""
+    """Return the settings of the same class with about this number of slots, and no more than now."""
     if current.worker_class is WorkerClass.GTHREAD:
         return compose(policy, current.worker_class, current.workers, math.ceil(slots / current.workers))
     return compose(policy, current.worker_class, policy.workers_within(slots).clamp(min(slots, current.workers)), 1)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
 
 EARLY_BLOCKED_SECONDS = 1.0
-BLOCKED_SECONDS = 0.1  # by which a periodic timer is late on average: no event loop that works is
-BLOCKED_SECONDS_WHEN_FULL = 0.5  # the same while the process fills its core, where the loop's own turns take long
+BLOCKED_SECONDS = 0.1  # by which a periodic timer is late on average, as on no event loop that works
+BLOCKED_SECONDS_WHEN_FULL = 0.5  # the same while the process fills its core, where the iterations take long
 MORE_BLOCKED = 2.0  # times the lag of before, where an event loop ran already
 
 
@@ -24,7 +24,7 @@ def blocked(before: Observation | None, after: Observation, settings: Settings, 
         before: what ran before, or runs beside it; None where that is not known.
         after: what runs the settings.
         settings: the settings on trial.
-        early: whether only what is beyond doubt counts.
+        early: whether only a clear case counts.
     """
     if settings.worker_class not in EVENT_LOOPS:
         return None

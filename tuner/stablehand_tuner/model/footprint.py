@@ -1,4 +1,4 @@
-"""What a worker's memory is made of: what it needs to be there, and what each request in flight holds."""
+"""What a worker's memory consists of: that of the idle worker, and that of each request in flight."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.observe.observation import Observation
 
-FADING = 0.98  # what was seen fifty scrapes ago counts for a third: caches grow, leaks leak
+FADING = 0.98  # per scrape: a sample of fifty scrapes ago counts for a third, because caches and leaks grow
 LEAST_SAMPLES = 4.0
-LEAST_SPREAD_SHARE = 0.1  # of their mean number, and the same holds
-LEAST_SPREAD = 0.3  # requests in flight, as a standard deviation: less tells nothing of what one holds
+LEAST_SPREAD_SHARE = 0.1  # the same as a share of their mean number
+LEAST_SPREAD = 0.3  # of the requests in flight, as a standard deviation: less does not show what one holds
 UNEVEN = 0.25  # of the requests in flight
-PLAIN_WORKER_BYTES = 64 * 2**20  # what a worker uses beyond may be held by its requests
-PRIOR_SHARE = 1 / 32  # of a worker's memory is what a request holds, as long as nothing is known
+PLAIN_WORKER_BYTES = 64 * 2**20  # whatever a worker uses above this may be held by its requests
+PRIOR_SHARE = 1 / 32  # of a worker's memory: what a request is assumed to hold while nothing is known
 
 
 @dataclasses.dataclass(frozen=True)
 class Footprint:
-    """A fading sum of samples: requests in flight in a worker, and its memory in MiB; a line is fitted to them."""
+    """Sums of samples of a worker's requests in flight and its memory in MiB, to fit a line to; old samples fade."""
 
     samples: float = 0.0
     in_flight: float = 0.0
@@ -43,7 +43,7 @@ class Footprint:
 
     @property
     def request_bytes(self) -> float | None:
-        """What one more request in flight adds, by least squares; None while too little of it was seen."""
+        """What one more request in flight adds, by least squares; None until their number has varied enough."""
         if self.samples < LEAST_SAMPLES:
             return None
         mean = self.in_flight / self.samples
@@ -71,9 +71,9 @@ class Footprint:
 
 
 def _even(seen: Observation) -> bool:
-    """Tell whether as many requests were in the app at the scrape as on average before it.
+    """Tell whether about as many requests were in the app at the scrape as on average before it.
 
-    Memory is what it was at one moment, so where the number changed in between the two do not belong together.
+    The memory is that of one moment, so if the number of requests changed in between, the two do not match.
     """
     return abs(seen.busy_slots - seen.in_app) <= max(UNEVEN * seen.in_app, 1.0)
 
@@ -84,7 +84,7 @@ def in_worker(seen: Observation, current: Settings) -> float:
 
 
 def request_bytes(footprint: Footprint, seen: Observation, current: Settings) -> float:
-    """Return what a request in flight holds: as fitted, else as much as is plausible of what a worker uses."""
+    """Return what a request in flight holds: as fitted, else the most that is plausible by a worker's memory."""
     known = footprint.request_bytes
     if known is not None:
         return known

@@ -1,9 +1,9 @@
-"""What is remembered of an app's kinds of requests, by what they cost in CPU.
+"""What is remembered of an app's kinds of requests, by their CPU cost.
 
-While many requests share a full process, how long each would wait for anything but the process's lock cannot be seen.
-But the CPU seconds of a request are the same then as at any other time. So a request that costs as much as one did
-whose CPU share was plain to see is taken for one of the same kind: an app that turns from waiting to computing and back
-is followed, however many threads it has. Whether that is right, the trial decides.
+While many requests share a full process, it cannot be measured how long each waits for anything but the process's lock.
+But a request costs the same CPU seconds then as at any other time. So a request that costs as much as those of a window
+whose CPU share could be measured is taken for one of the same kind: so the tuner follows an app that alternates between
+waiting and computing, however many threads it has. Whether that is right, the trial decides.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ MOST_KINDS = 4
 class Kinds:
     """Pairs of the CPU seconds of a request and the CPU share that it had, the newest last.
 
-    `last` is the pair of the last window, which is known once the next one is like it: a window in which the app turns
-    from one kind to another shows neither.
+    `last` is the pair of the last window, which becomes known if the next one is like it: a window in which the app
+    changes from one kind to another shows neither.
     """
 
     known: tuple[tuple[float, float], ...] = ()
     last: tuple[float, float] | None = None
 
     def recall(self, cpu_seconds: float) -> float | None:
-        """Return the CPU share that requests of so much CPU had when it could be seen; None where none is alike."""
+        """Return the known CPU share of requests with about this CPU cost; None if there is none."""
         near = [(abs(math.log(cpu_seconds / cost)), share) for cost, share in self.known if _alike(cpu_seconds, cost)]
         return min(near)[1] if near else None
 
     def learn(self, seen: Observation, load: Load, current: Settings) -> Kinds:
-        """Return what is known after a window, if its CPU share is plain to see."""
+        """Return what is known after a window; it adds something only if its CPU share could be measured."""
         cost = seen.cpu_seconds_per_request
         hidden = (load.worker_full or load.pod_full) and current.slots_per_worker > 1
         if not cost or hidden:
@@ -53,7 +53,7 @@ class Kinds:
         return dataclasses.replace(self.note(seen, load), last=latest)
 
     def note(self, seen: Observation, load: Load) -> Kinds:
-        """Return the kinds with one that is like what was seen, whether its share was plain to see or tried out."""
+        """Return the kinds with that of the observation, whose CPU share was measured or found by a trial."""
         cost = seen.cpu_seconds_per_request
         if not cost:
             return self
@@ -82,6 +82,6 @@ def _alike(one: float, other: float) -> bool:
 def _pair(values: Sequence[Any]) -> tuple[float, float]:
     for value in values:
         if not is_number(value) or value <= 0:
-            raise ValueError(f"{value!r} is no CPU time and no share")
+            raise ValueError(f"{value!r} is neither a CPU time nor a share")
     cost, share = values
     return float(cost), min(1.0, float(share))

@@ -1,4 +1,4 @@
-"""Memory is a hard limit: what exceeds it shrinks at once, whatever it does to the speed."""
+"""Memory is a hard limit: settings that exceed it shrink at once, whatever that costs in speed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy
 
-FULL_MEMORY = 0.95  # from this share of the limit on, what runs has to shrink at once
+FULL_MEMORY = 0.95  # of the limit: above it, the settings have to shrink at once
 
 
 def relieve_memory(policy: Policy, observation: Observation, current: Settings) -> Proposal | None:
     """Return smaller settings when the workers exceed their share of the memory or one was killed for it, else None.
 
-    At least one process goes; where there is only one, an OOM kill halves its threads, for each request holds memory.
+    At least one process is removed; where there is only one, an OOM kill halves its threads, because each request holds
+    memory.
     """
     limit, worker = observation.memory_limit_bytes, observation.worker_memory_bytes
     mean = observation.worker_memory_bytes_mean

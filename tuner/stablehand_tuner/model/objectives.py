@@ -1,4 +1,4 @@
-"""What each objective makes of the model: the same load, other choices."""
+"""The numbers by which each objective chooses settings for the same load."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Aim:
     """The numbers by which an objective chooses.
 
     Attributes:
-        headroom_of_demand: slots for each request that wants to be inside the app.
-        least_processes: of an app that waits, if demand calls for so many slots.
-        busy_process: cores that one process should burn at most when all slots are in use.
+        headroom_of_demand: slots for each request in demand.
+        least_processes: for an app that waits, if demand calls for as many slots.
+        busy_process: cores that one process should use at most when all slots are in use.
         threads_up_to: the CPU share above which processes serve a waiting app rather than threads, where memory is
-            known: fewer requests then wait for each other's lock, and every process costs its memory.
+            known: fewer requests then wait for each other's lock, but every process costs memory.
         low_mark: the share of the slots that have to be in use before there are more.
     """
 
@@ -28,9 +28,9 @@ class Aim:
 
 
 AIMS = {
-    # nobody waits for a slot or for somebody else's lock, whatever stands idle for that
+    # requests should wait neither for a slot nor for a lock, even if that leaves resources idle
     Objective.LATENCY: Aim(2.0, 2, 0.5, 0.3, 0.4),
     Objective.THROUGHPUT: Aim(1.5, 2, 0.7, 0.5, 0.5),
-    # as little as holds the demand
+    # the least that is enough for the demand
     Objective.COST: Aim(1.2, 1, 0.85, 0.75, 0.7),
 }

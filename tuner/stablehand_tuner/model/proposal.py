@@ -1,4 +1,4 @@
-"""What the model would run, before stability has its say."""
+"""What the model would run; the gate decides whether it may."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """What the model would run, and why. `settings` may be those that run: then `reason` says why no others.
+    """What the model would run, and why. If `settings` are those that run, `reason` is why there are no better ones.
 
     `alternative` is the other choice where so few requests leave two; empty where all that they allow leads to the
-    same. `needs` are sentences on what would have to be known to choose better.
+    same. `needs` is what would have to be known to choose better, a sentence each.
     """
 
     settings: Settings

@@ -2,7 +2,7 @@
 
 The model is Goetz's (Java Concurrency in Practice, 8.2): threads = cores × (1 + wait ÷ compute), with headroom on the
 waiting part because requests do not come in lockstep. What demand shows bounds it from above. `docs/tuner.md` explains
-it with measurements. Nothing here remembers or waits: `stability` says when not to act.
+it with measurements. Nothing here has memory or waits: the gate decides when not to act.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from stablehand_tuner.policy import Policy
 
 COMPUTING = 0.75  # from this CPU share on, a second request in the same process only waits for the first
-COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: time stolen from the machine looks alike
-COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waits for the GIL pass for waiting
-CROWDED = 8.0  # requests in the app of one process: so many hide what each of them waits for
+COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: CPU used by neighbours looks like waiting
+COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waiting for the GIL looks like waiting
+CROWDED = 8.0  # requests in the app of one process: as many hide what each of them waits for
 COSTLY_SECONDS = 0.004  # of CPU, for a request
 NOTHING_KNOWN = Known()
 
@@ -40,7 +40,7 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
         policy: bounds, classes, and the objective.
         observation: what was observed, of one pod or of several alike.
         current: what they run.
-        known: what is known of the app from before.
+        known: what is known about the app from before.
 
     Raises:
         ValueError: when the observation has no requests.
@@ -75,7 +75,7 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
 
 
 def recalled(load: Load, observation: Observation, current: Settings, kinds: Kinds) -> Load:
-    """Return the load with the CPU share that such requests had before, where a full process hides what it is now."""
+    """Return the load with the CPU share that such requests had before, where a full process hides the present one."""
     cost = observation.cpu_seconds_per_request
     if not cost or not load.worker_full or current.slots_per_worker == 1:
         return load
@@ -118,7 +118,7 @@ def _propose(choice: Choice) -> Proposal:
     if load.pod_full:
         return Proposal(current, Reason.SATURATED, _saturated(load), evidence)
     if reason is Reason.WAITING_DOMINATES and settings.slots < slots_wanted(choice):
-        message = f"{why}, but the bounds, the allowed classes or the memory end at {current}"
+        message = f"{why}, but the bounds, the allowed classes or the memory allow no more than {current}"
         return Proposal(current, Reason.AT_BOUND, message, evidence)
     return Proposal(current, Reason.WELL_TUNED, f"{why}: {current} suits that", evidence)
 
@@ -140,8 +140,8 @@ def _leave_loop(choice: Choice) -> Proposal | None:
 def _fewer_slots(choice: Choice) -> Proposal | None:
     """Return a few threads a core in place of many slots that keep the cores full, or None where that is no question.
 
-    So many requests in a full process hide how much each of them waits, and a trial of few is what tells; once, for
-    requests that cost as much. Cheap ones leave no queue that would be worth it.
+    As many requests in a full process hide how much each of them waits, and a trial of fewer slots shows it; once for
+    each kind of request. Cheap requests do not queue for long enough to be worth it.
     """
     load, current = choice.load, choice.current
     cost = choice.observation.cpu_seconds_per_request

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy
 
-HEADROOM_OF_WAITING = 2.0  # measured: with it one look at 8 threads finds 97 % of the best, without it 64 %
+HEADROOM_OF_WAITING = 2.0  # measured: one window at 8 threads gives 97 % of the best with it, 64 % without
 MOST_THREADS = 64  # beyond, an event loop serves the same with less
-STAYS_EVENTED = 16  # an app on an event loop goes back to threads only below so many slots per process
-CROWDED_THREADS = 24  # from so many busy threads in a process on, an event loop may serve the same with less
+STAYS_EVENTED = 16  # an app on an event loop returns to threads only below this many slots per process
+CROWDED_THREADS = 24  # from this many threads in a process on, an event loop may serve the same with less
 MOSTLY_WAITING = 0.2  # the CPU share up to which it may
-BUSY_CORES = 0.75  # the part of the cores from which on cheaper requests are more requests
-QUEUE_PER_CORE = 4.0  # requests in flight or waiting, at which none of them comes late
-CHEAP_SECONDS = 0.002  # of CPU: up to this much of a request is the server's own work, done for less by an event loop
-FEW_THREADS = 4  # keep a core full if requests compute for a quarter of their time
+BUSY_CORES = 0.75  # share of the cores in use from which on cheaper requests mean more requests
+QUEUE_PER_CORE = 4.0  # requests in flight or waiting, so that a core never waits for the next one
+CHEAP_SECONDS = 0.002  # of CPU: most of a request this cheap is the server's own work, cheaper on an event loop
+FEW_THREADS = 4  # enough to keep a core full if requests compute for a quarter of their time
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What every shape is chosen by; `processes` is how many there may be.
+    """What the settings are chosen by; `processes` is how many there may be.
 
-    `load` is what the model reads of the observation, or would read if it were a little off.
+    `load` is that of the observation, or, to see how certain a choice is, a slightly different one.
     """
 
     policy: Policy
@@ -50,10 +50,10 @@ class Choice:
 
 
 def slots_wanted(choice: Choice) -> int:
-    """Return the slots that a pod can make use of: cores × (1 + h × (1 ÷ share - 1)), bounded by demand.
+    """Return the slots that a pod can use: cores × (1 + h × (1 ÷ share - 1)), bounded by demand.
 
     The bound is the demand's peak with headroom, and at least the demand plus its square root (the safety staffing of
-    queueing theory): a light load never opens many slots onto somebody's database.
+    queueing theory): a light load never opens many slots onto a database.
     """
     load = choice.load
     useful = load.cores * (1 + HEADROOM_OF_WAITING * (1 / load.cpu_share - 1))
@@ -61,7 +61,7 @@ def slots_wanted(choice: Choice) -> int:
 
 
 def demanded(choice: Choice) -> float:
-    """Return the slots that demand calls for, whether it waits or computes."""
+    """Return the slots that demand calls for, whether requests wait or compute."""
     load = choice.load
     staffed = load.demand + math.sqrt(load.demand)
     return max(choice.aim.headroom_of_demand * max(load.demand, load.peak_demand), staffed)
@@ -80,15 +80,17 @@ def for_computing(choice: Choice) -> Settings:
         workers = choice.processes.clamp(load.whole_cores)
         return compose(choice.policy, WorkerClass.GTHREAD, workers, math.ceil(parallel / workers))
     if choice.aim.least_processes > 1 and not load.pod_full:
-        # a free process takes a request at once, and the cores are shared; that they stand by costs only their memory
+        # a free process takes a request at once, and the cores are shared; idle processes cost only memory
         parallel = max(parallel, min(choice.current.workers, math.ceil(demanded(choice))))
     workers = choice.processes.clamp(parallel)
     order: tuple[WorkerClass, ...] = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI)
     if choice.current.worker_class in EVENT_LOOPS and load.cpu_seconds <= CHEAP_SECONDS:
-        order = (choice.current.worker_class, *order)  # it has been chosen for that, or harms nobody
+        order = (choice.current.worker_class, *order)  # it was chosen for that, or does no harm
     worker_class = next((each for each in order if each in choice.candidates), choice.current.worker_class)
     if worker_class is choice.current.worker_class and load.worker_full:
-        slots_each = choice.current.slots_per_worker  # connections that wait for a full process are no reason for more
+        slots_each = (
+            choice.current.slots_per_worker
+        )  # connections that wait for a full process do not call for more slots
         return compose(choice.policy, worker_class, workers, slots_each if worker_class in EVENT_LOOPS else 1)
     return _with_connections(choice, worker_class, workers, 1)
 
@@ -113,7 +115,7 @@ def more_processes(choice: Choice) -> Settings:
 
 
 def for_waiting(choice: Choice) -> Settings:
-    """Return as many slots as waiting leaves room for and demand calls for, in few processes."""
+    """Return the slots that requests can use while others wait, as far as demand calls for them, in few processes."""
     load, wanted, aim = choice.load, slots_wanted(choice), choice.aim
     if (
         load.cpu_share > aim.threads_up_to
@@ -121,14 +123,14 @@ def for_waiting(choice: Choice) -> Settings:
         and wanted <= choice.processes.highest
     ):
         return compose(choice.policy, WorkerClass.SYNC, choice.processes.clamp(wanted), 1)
-    # cores that all slots burn together when in use, spread so that no process comes near the one that it can use
+    # the cores that all slots use together, spread so that no process comes near the one core that it can use
     needed = math.ceil(min(load.cores, wanted * load.cpu_share) / (aim.busy_process * load.cores_per_process))
     threaded = choice.current.worker_class not in EVENT_LOOPS and wanted <= needed * MOST_THREADS
     if not threaded or load.demand * load.cpu_share < load.cores:
         needed = min(needed, load.whole_cores)
-    # Otherwise the requests that are there fill the cores, and more processes than cores keep them full: who waits for
-    # one's lock does not wait for another's. Measured on an app that waits and computes, with 57 threads on 2 cores: a
-    # seventh more requests in three processes than in two.
+    # Otherwise there are enough requests to fill the cores, and more processes than cores keep them full: a request
+    # that waits for the lock of one process does not delay another process. Measured on an app that waits and computes,
+    # with 57 threads on 2 cores: three processes serve a seventh more requests than two.
     workers = choice.processes.clamp(min(wanted, max(needed, min(aim.least_processes, load.whole_cores))))
     return _class_for(choice, workers, math.ceil(wanted / workers))
 
@@ -136,8 +138,8 @@ def for_waiting(choice: Choice) -> Settings:
 def event_loop(choice: Choice, wanted: Settings) -> Settings | None:
     """Return an event loop in place of many threads that mostly wait, or None where there is no case for one.
 
-    Only for an app whose threads are about as many as it can use: to find that out comes first, and threads serve
-    whatever others serve. Whether the loop serves it better is for a canary or a trial to prove.
+    Only for an app that has about as many threads as it can use: to find their number comes first, and threads serve
+    any app. Whether the loop serves it better, a canary or a trial has to show.
     """
     current, load = choice.current, choice.load
     if current.worker_class is not WorkerClass.GTHREAD or WorkerClass.GEVENT not in choice.candidates:
@@ -152,12 +154,12 @@ def event_loop(choice: Choice, wanted: Settings) -> Settings | None:
 def cheaper_loop(choice: Choice) -> Settings | None:
     """Return an event loop for requests that keep the cores busy, and that it may serve for less; None for others.
 
-    Either they are little more than the server's own work: measured with 64 clients, it serves a sixth to a half more
-    of the smallest requests than sync does, and an eighth more of those that also wait 10 ms than threads. Or threads
-    that mostly wait have to wait for each other's lock as well: a tenth more of requests that compute 2.4 ms and wait
-    35 ms in the mean; most of the demand has to be in the app already, for full cores are no reason to let in more.
-    Cores that the workers wait for count as busy: where neighbours have a part of them, cheaper requests are more
-    requests as well.
+    Either the requests are little more than the server's own work: measured with 64 clients, an event loop serves a
+    sixth to a half more of the smallest requests than sync does, and an eighth more than threads of those that also
+    wait for 10 ms. Or they run in threads that mostly wait, and also wait for each other's lock: an event loop serves a
+    tenth more of requests that compute for 2.4 ms and wait for 35 ms on average. Then most of the demand has to be in
+    the app already, because full cores are no reason to admit more. Cores that the workers wait for count as busy:
+    where neighbours use some of them, cheaper requests mean more requests as well.
     """
     load, current = choice.load, choice.current
     if current.worker_class in EVENT_LOOPS or WorkerClass.GEVENT not in choice.candidates:
@@ -174,7 +176,7 @@ def cheaper_loop(choice: Choice) -> Settings | None:
 
 
 def _class_for(choice: Choice, workers: int, slots_each: int) -> Settings:
-    """Choose the class for so many slots in each of so many processes."""
+    """Choose the class for a number of processes with some slots in each."""
     policy, candidates = choice.policy, choice.candidates
     slots = workers * slots_each
     if WorkerClass.ASGI in candidates:
@@ -194,9 +196,9 @@ def _class_for(choice: Choice, workers: int, slots_each: int) -> Settings:
 
 
 def _with_connections(choice: Choice, worker_class: WorkerClass, workers: int, slots_each: int) -> Settings:
-    """Compose settings in which idle connections find their place on an event loop."""
+    """Compose settings that, on an event loop, have room for idle connections."""
     if worker_class in EVENT_LOOPS:
-        # a connection holds its place also while it idles between two requests
+        # a connection counts also while it idles between two requests
         slots_each = max(slots_each, math.ceil(1.25 * choice.load.connections / workers))
         if worker_class is WorkerClass.ASGI:
             slots_each = max(slots_each, choice.current.worker_connections)  # unused ones cost nothing

@@ -1,4 +1,4 @@
-"""Observations added up: over time into a longer window, and over pods into the app's view."""
+"""Adding observations up: over time into a longer window, and over pods into one of the whole app."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def merge(earlier: Observation, later: Observation) -> Observation:
         **changed,
         duration_buckets=histogram.add([each.duration_buckets for each in pair]),
         peak_demand=max(earlier.peak_demand, later.peak_demand),
-        # a burst of one scrape interval is no saturation: the mean over the time counts
+        # a burst in one scrape interval is not saturation: the mean over the time counts
         busiest_worker_cores=_mean([each.busiest_worker_cores for each in pair], weights),
         worker_memory_bytes_mean=_known_mean(pair, weights),
         lag_seconds_mean=_mean([each.lag_seconds_mean for each in pair], weights),
@@ -54,7 +54,7 @@ def merge(earlier: Observation, later: Observation) -> Observation:
 
 
 def combine(observations: Sequence[Observation]) -> Observation:
-    """Join the observations that several pods yield for the same time into the app's view.
+    """Join the observations of several pods over the same time into one of the whole app.
 
     Settings are those that all pods agree on, else None; classes those that every pod has; modules those of any.
 
@@ -62,12 +62,12 @@ def combine(observations: Sequence[Observation]) -> Observation:
         ValueError: when there is no observation.
     """
     if not observations:
-        raise ValueError("an app without any observation has no view")
+        raise ValueError("there is no observation to join")
     first = observations[0]
     pods = sum(each.pods for each in observations)
     weights = tuple(each.pods / pods for each in observations)
     seconds = _mean([each.seconds for each in observations], weights)
-    # pods are scraped at their own moments: bring their sums to the same length before adding them up
+    # pods are scraped at different moments: scale their sums to the same length before adding them up
     scaled = [(each, seconds / each.seconds) for each in observations]
     limits = [each.memory_limit_bytes for each in observations if each.memory_limit_bytes is not None]
     changed: dict[str, Any] = {

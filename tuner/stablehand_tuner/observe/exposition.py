@@ -1,8 +1,8 @@
-r"""Prometheus' text format → samples: what a server says of itself, as it comes over the wire.
+r"""Prometheus' text format → samples.
 
     stablehand_worker_requests_total{worker="0",code="2xx"} 1027
 
-Only lines of samples count; `# HELP` and `# TYPE` are comments here, since the contract says what each name means. The
+Only lines of samples count; `# HELP` and `# TYPE` are comments here, since the contract defines each name. The
 text may be anybody's: whatever is no sample refuses the whole text, and the work grows with its length, not faster.
 """
 
@@ -29,11 +29,11 @@ _LONGEST_QUOTE = 80  # characters of a line that is refused
 
 
 class MalformedExposition(ValueError):  # noqa: N818 (a reader meets it in a sentence: "malformed: line 3 ...")
-    """A text that is no exposition of metrics; its text is one sentence that names the line."""
+    """A text that is not an exposition of metrics; the message is one sentence that names the line."""
 
 
 def samples(text: str) -> Iterator[Sample]:
-    """Yield the samples of an exposition, in their order; timestamps are passed over.
+    """Yield the samples of an exposition, in their order; timestamps are ignored.
 
     Raises:
         MalformedExposition: at the first line that is neither a sample nor a comment.

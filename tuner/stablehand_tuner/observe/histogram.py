@@ -43,9 +43,9 @@ def _bucket_of(buckets: Sequence[tuple[float, float]], share: float) -> tuple[fl
 
 
 def subtract(later: Buckets, earlier: Buckets) -> Buckets | None:
-    """Return what the histogram counted in between; None when it was reset, or has other buckets now.
+    """Return what the histogram counted in between; None when it was reset, or its buckets changed.
 
-    Each bucket is exposed at its own moment, so the differences need not quite rise with the bound: they are made to.
+    Each bucket is read at its own moment, so the differences may not quite rise with the bound: they are made to.
     """
     if [bound for bound, _ in earlier] != [bound for bound, _ in later]:
         return None

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.observe.observation import Observation
 
-FULL_WORKER = 0.85  # cores burnt by one process, which can use one
+FULL_WORKER = 0.85  # cores used by one process, of the one that it can use
 FULL_POD = 0.9
 FULL_THROTTLED = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """One pod's mean of an observation over several: what the model reads; counts, cores, seconds."""
+    """The mean over the pods of an observation, as the model reads it; counts, cores, seconds."""
 
     cpu_share: float
     cores: float
@@ -34,7 +34,7 @@ class Load:
     relative_error: float = 0.0
     cores_per_process: float = 1.0
     cpu_seconds: float = math.inf  # of a request
-    cores_awaited: float = 0.0  # threads that could run, but wait for a core: neighbours have it, or their own kind
+    cores_awaited: float = 0.0  # threads that could run, but wait for a core that others use
 
     @property
     def whole_cores(self) -> int:
@@ -46,7 +46,7 @@ class Load:
         """Return the load of the mean pod under its current settings.
 
         Raises:
-            ValueError: when nothing was requested: then there is no load to speak of.
+            ValueError: when there were no requests.
         """
         apparent = observation.cpu_share
         if apparent is None:

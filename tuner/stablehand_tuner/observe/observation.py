@@ -1,7 +1,7 @@
-"""Two scrapes of one pod → what happened between them, per second and per request.
+"""Two scrapes of one pod → what happened between them.
 
-Observations add up twice: consecutive ones of a pod into a longer window and those of several pods into the
-app's view (see `aggregation`). So they hold sums, from which the rates are derived.
+Observations can be added up: consecutive ones of a pod into a longer window, and those of several pods into one of the
+whole app (see `aggregation`). So they hold sums, from which the rates are derived.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.snapshot import Snapshot
 
 # How far a counter that is read from /proc may fall without a restart: the last reading of a worker that died may have
-# been ahead of what its master accounts for it.
+# been higher than what its master recorded for it.
 _ACCOUNTING_SECONDS = 0.25
 
 
 class CounterReset(ValueError):  # noqa: N818 (it is an event in the field's own words, not a fault of the caller)
-    """A counter went backwards: the server restarted between the scrapes, so the pair yields no rates.
+    """A counter fell: the server restarted between the scrapes, so the pair yields no rates.
 
     The later snapshot is the first of the next pair; until then the pod counts as missing.
     """
@@ -41,11 +41,10 @@ class Observation(Rates):
     highest and the lag are the highest seen. Memory is bytes, everything else seconds or counts.
 
     `cores_per_process` is how many cores the threads of one process can compute on at once: 1 with an interpreter's
-    lock, all of the pod's in a free-threaded build. `pods_full_of_retiring` counts the pods whose server has as many
-    processes finishing long requests as may be.
+    lock, all of the pod's in a free-threaded build. `pods_full_of_retiring` counts the pods whose server
+    allows no more processes that finish long requests.
 
-    `steady` says that one and the same settings were active from beginning to end: only then do the rates speak of
-    them.
+    `steady` is true if the same settings were active from beginning to end: only then are the rates theirs.
     """
 
     connections: float
@@ -117,18 +116,18 @@ _MAY_BE_NONE = frozenset(
 
 def _number(value: Any) -> float:
     if not is_number(value) or value < 0:
-        raise ValueError(f"{value!r} can be no observed number")
+        raise ValueError(f"{value!r} cannot have been observed")
     return float(value)
 
 
 def observe(earlier: Snapshot, later: Snapshot) -> Observation:
     """Return what happened in one pod between two scrapes.
 
-    A worker index that only the later scrape has began at zero in between; one that only the earlier has is gone with
-    what it did since.
+    A worker index that only the later scrape has began at zero in between; what one that only the earlier has did since
+    then is lost.
 
     Raises:
-        CounterReset: when a counter went backwards: the server restarted.
+        CounterReset: when a counter fell: the server restarted.
         ValueError: when the later scrape is not later.
     """
     seconds = later.at - earlier.at
@@ -136,7 +135,7 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
         raise ValueError(f"the later scrape is {-seconds:.3f} s before the earlier one")
     durations = histogram.subtract(later.duration_buckets, earlier.duration_buckets)
     if durations is None:
-        raise CounterReset("the histogram of request durations began anew: the server restarted")
+        raise CounterReset("the histogram of request durations was reset: the server restarted")
     deltas = {
         name: _worker_deltas(earlier, later, name)
         for name in ("requests", "errors", "busy_seconds", "cpu_seconds", "run_delay_seconds")
@@ -216,5 +215,5 @@ def _queued(
 ) -> float:
     if earlier.queue_seconds is not None and later.queue_seconds is not None:
         return _delta("queue seconds", earlier.queue_seconds, later.queue_seconds) / seconds
-    # Without a measure of queueing: while the slots are full, whoever is connected beyond them may wait for one.
+    # Queueing is not measured: while the slots are full, each further connection may wait for one.
     return max(0.0, connections - busy_slots) if slots and busy_slots >= 0.9 * slots else 0.0

@@ -1,4 +1,4 @@
-"""What follows from the sums of an observation: rates, Little's law, quantiles."""
+"""What is derived from the sums of an observation: rates, Little's law, quantiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stablehand_tuner.observe import histogram
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """The sums of an observation over `seconds` and `pods`, and what is derived from them; see `Observation`."""
+    """The sums of an observation over `seconds` and `pods`, and the rates derived from them; see `Observation`."""
 
     seconds: float
     pods: float
@@ -65,7 +65,7 @@ class Rates:
     def cpu_share(self) -> float | None:
         """How much of a request is computing, 0 to 1: C ÷ (S - D); None without requests.
 
-        D is subtracted because a request that waits for a core looks as if it waited for something else; it counts
+        D is subtracted because waiting for a core looks like waiting for something else; it counts
         every thread of the process, so S - D can fall below C: then the share is 1.
         """
         if not self.requests:
@@ -91,7 +91,7 @@ class Rates:
 
     @property
     def demand(self) -> float:
-        """How many requests want to be inside the app at once: those that are, and those that wait for it."""
+        """How many requests would be inside the app at once: those that are, and those that wait for a slot."""
         return self.in_app + self.waiting
 
     @property
@@ -126,8 +126,8 @@ class Rates:
 
     @property
     def relative_error(self) -> float:
-        """How far the means may be off: two standard errors of so many requests, as a share of the mean; 1 at most.
+        """How far the means may be off: two standard errors, as a share of the mean; 1 at most.
 
-        As if times varied as the exponential distribution's do, which is much for one kind of request.
+        The times are assumed to be exponentially distributed, which is a wide spread for one kind of request.
         """
         return min(1.0, 2 / math.sqrt(self.requests)) if self.requests else 1.0

@@ -1,7 +1,7 @@
 """One scrape of one pod, reduced to what the tuner reads.
 
-A pod may run the user's code in any state, so nothing of a scrape is trusted: what is missing, negative, infinite, no
-number, or said twice refuses the whole scrape. A refused scrape is a missing one, and missing data counts as busy.
+A pod runs the user's code, so nothing in a scrape is trusted: if a value is missing, negative, infinite, not a number
+or given twice, the whole scrape is refused. A refused scrape counts as missing, and missing data counts as busy.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ERROR_CODES = frozenset({"5xx", "error"})
 
 
 class IncompleteSnapshot(ValueError):  # noqa: N818 (a reader meets it in a sentence: "no usable scrape: ...")
-    """A scrape that lacks what the tuner needs, or says what cannot be; its text is one sentence for a person."""
+    """A scrape with missing or impossible values; the message is one sentence that names them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkerReading:
-    """What one worker index says of itself; counters since the server's start, seconds and bytes.
+    """The metrics of one worker index; counters since the server's start, seconds and bytes.
 
-    `memory_bytes` is the PSS, where the kernel does not tell it the RSS, and None where it tells neither.
+    `memory_bytes` is the PSS, or the RSS where the kernel does not report the PSS, or None where it reports neither.
     """
 
     requests: float
@@ -93,7 +93,7 @@ class Snapshot:
         Args:
             samples: sample name, labels and value; samples that the tuner does not read are passed over.
             at: the moment of the scrape, in seconds.
-            requested_cores: the cores that whoever runs the pod asked for, where that is known: without a limit, they
+            requested_cores: the CPU request of the pod, where that is known: without a limit, these cores
                 are what the pod can count on.
 
         Raises:
@@ -126,7 +126,7 @@ class Snapshot:
             throttled_seconds=scrape.optional(names.CPU_THROTTLED_SECONDS) or 0.0,
             available_classes=scrape.labels_of_info(names.AVAILABLE_WORKER_CLASS_INFO, "worker_class"),
             blocking_modules=scrape.labels_of_info(names.BLOCKING_MODULE_INFO, "module"),
-            # absent from servers that do not say so: then there is a lock
+            # where a server does not report it, there is a lock
             cores_per_process=max(1.0, cores) if scrape.optional(names.GIL_ENABLED) == 0 else 1.0,
             is_full_of_retiring=_is_full_of_retiring(scrape),
             settings_refused=scrape.optional(names.SETTINGS_REFUSED) == 1,
@@ -203,7 +203,7 @@ def _worker_index(name: str, labels: Mapping[str, str]) -> int:
 
 
 def _is_full_of_retiring(scrape: _Scrape) -> bool:
-    """Tell whether a change that needs processes would wait in the server; servers without a limit never wait."""
+    """Tell whether a change that needs processes would wait in the server; without a limit it never would."""
     limit = scrape.optional(names.RETIRE_LIMIT)
     return bool(limit) and (scrape.optional(names.WORKERS, state="retiring") or 0.0) >= (limit or 0.0)
 
@@ -239,7 +239,7 @@ def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:
             busy_slots=busy_slots.get(index, 0.0),
             connections=connections.get(index, 0.0),
             lag_seconds=lag.get(index, 0.0),
-            # a process cannot have no memory: 0 means that the kernel did not tell
+            # a process always has some memory: 0 means that the kernel did not report it
             memory_bytes=proportional.get(index) or resident.get(index) or None,
         )
         for index in sorted(requests.keys() & busy.keys() & cpu.keys())

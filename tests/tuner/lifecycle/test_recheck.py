@@ -1,4 +1,4 @@
-"""A, B, A again: a change on all pods whose verdict may be the load's doing."""
+"""A, B, A again: a change on all pods whose verdict may be due to the load."""
 
 from __future__ import annotations
 
