@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+from stablehand_tuner.contracts.numbers import is_number, is_whole
 
 
 def number(value: Any) -> float:
@@ -12,7 +13,7 @@ def number(value: Any) -> float:
     Raises:
         ValueError: when it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise ValueError(f"{value!r} is not a number")
     return float(value)
 
@@ -32,7 +33,7 @@ def count(value: Any) -> int:
     Raises:
         ValueError: when it is not one.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_whole(value) or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.numbers import is_whole
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.model.footprint import Footprint
 from stablehand_tuner.model.kinds import Kinds
@@ -65,7 +66,7 @@ class Known:
             ValueError, TypeError, KeyError, AttributeError: when it is not that.
         """
         ceiling = fields["memoryCeiling"]
-        if isinstance(ceiling, bool) or not isinstance(ceiling, int) or ceiling < 0:
+        if not is_whole(ceiling) or ceiling < 0:
             raise ValueError(f"{ceiling!r} is not a number of slots")
         return cls(
             banned={
