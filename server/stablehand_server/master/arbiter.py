@@ -1,8 +1,7 @@
 """gunicorn's arbiter with live settings: what should run may change at any time, and what serves goes on serving.
 
-Each pass of gunicorn's main loop reads the settings file, asks the plan (`generation`) for the next step from the
-workers that live towards the generation that is wanted (`switching`), and takes that step. There are no threads: this
-process forks.
+Each pass of gunicorn's main loop reads the settings file, and takes a step towards what is wanted (`rollover`). There
+are no threads: this process forks.
 """
 
 from __future__ import annotations
@@ -10,39 +9,30 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from stablehand_server.config import class_options, reload
 from stablehand_server.config.reload import Footing
 from stablehand_server.config.settings_source import Reading, SettingsSource
-from stablehand_server.gunicorn_internals.master import HaltServer
 from stablehand_server.gunicorn_internals.process import set_process_title
 from stablehand_server.master import generation, lifecycle, listeners
 from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
-from stablehand_server.master.rolling_plan import LivingWorker, Plan, plan
+from stablehand_server.master.rollover import Rollover
 from stablehand_server.master.sidecars import Sidecars
-from stablehand_server.master.supervisor import Supervisor
 from stablehand_server.master.switching import Switching
 from stablehand_server.measure.backlog import backlog
-from stablehand_server.shared_memory import Cell, Server, State
+from stablehand_server.shared_memory import Server, State
 from stablehand_server.workers import class_of
 from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings, WorkerClass
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from stablehand_server.master.supervisor import Ending
-    from stablehand_server.workers.common.base import MeasuredWorker
 
 _CLASSES = list(WorkerClass)
 _PASS_SECONDS = 0.5  # between two looks at the settings file
 _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
-_BOOTS_BEFORE_GIVING_UP = 5  # of a server that has served, and has no worker left
 
 
-class LiveArbiter(Supervisor):
-    """Runs the workers of one generation, and rolls over to another without a failed request."""
+class LiveArbiter(Rollover):
+    """Knows what should run: by gunicorn's configuration, the settings file, and signals."""
 
     def __init__(self, app: Any) -> None:
         self._source = SettingsSource(())
@@ -50,8 +40,6 @@ class LiveArbiter(Supervisor):
         self._valid_reading: Reading | None = None  # the last one that was
         self._footing: Footing  # of the target, and of what serves
         self._serving_footing: Footing
-        self._paused = False  # by SIGWINCH
-        self._waits = False  # the change goes on when requests that take long have come to their end
         self._balance = Balance()
         super().__init__(app)
 
@@ -88,19 +76,17 @@ class LiveArbiter(Supervisor):
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait for signals, but not so long that the settings file or a switch has to wait."""
-        moving = any(w.state is State.BOOTING or (w.state is State.RETIRING and not w.kept) for w in self._living())
-        calm = not moving and (self._switching.settled or self._waits)
+        moving = any(w.state is State.BOOTING or (w.state is State.RETIRING and not w.kept) for w in self.living())
+        calm = not moving and (self._switching.settled or self.waits)
         return list(super().wait_for_signals(min(timeout, _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS)))
 
     def manage_workers(self) -> None:
         """Take one step towards what is wanted."""
         wanted = None if self._stopping else self._wanted_by_file()
         if wanted is not None:
-            self._switch_to(wanted)
+            self.switch_to(wanted)
         self._follow_control_socket()
-        self._note_first_heartbeats()
-        self.note_untold_retirements()
-        self._carry_out(self._plan())
+        self.step()
         self.ensure_children()
         self._report()
 
@@ -116,7 +102,7 @@ class LiveArbiter(Supervisor):
         """SIGWINCH: where gunicorn is a daemon, all workers go, and the master stays."""
         if self.cfg.daemon:
             self.log.info("All workers retire; SIGHUP or SIGTTIN brings new ones")
-            self._paused = True
+            self.paused = True
             self.note_wanted(0)
         else:
             self.log.debug("SIGWINCH ignored. Not daemonized")
@@ -154,8 +140,8 @@ class LiveArbiter(Supervisor):
             reading = self._newest_reading = fresh
         if reading is not None:
             wanted = self._candidate(reading, number=wanted.number) or wanted
-        self._paused = False
-        self._switch_to(wanted, anew=True)
+        self.paused = False
+        self.switch_to(wanted, anew=True)
 
     def _follow(self, app: Any) -> None:
         """Let what is beside the workers follow an application's configuration, and watch the files that it names.
@@ -171,19 +157,13 @@ class LiveArbiter(Supervisor):
             self._source = SettingsSource(files)
             self._newest_reading = self._valid_reading = None
 
-    def _note_first_heartbeats(self) -> None:
-        for pid, worker in self.WORKERS.items():
-            if lifecycle.note_first_heartbeat(worker):
-                self._respawning.succeeded()
-                self.log.debug("Worker %s (pid:%s) is ready", worker.assignment.index, pid)
-
     def _report(self) -> None:
         """Publish how many workers are wanted, how many connections wait and each worker's share, also to statsd."""
         if self._switching.settled:
             serving = (each for each in self.WORKERS.values() if lifecycle.state(each) is State.READY)
             self._balance.look((each.assignment.record for each in serving), time.monotonic())
         waiting, limit = backlog(self.LISTENERS)
-        limits = [waiting, limit, self._retire_limit(self._living())]
+        limits = [waiting, limit, self.retire_limit(self.living())]
         self.slots.write_server(Server.WORKERS, [self._switching.target.workers, *limits])
         active = sum(worker.retiring_since is None for worker in self.WORKERS.values())
         if active != self._last_logged_active_worker_count:
@@ -228,135 +208,34 @@ class LiveArbiter(Supervisor):
         self.log.error("Settings refused, nothing changes: %s", fault)
 
     def _resize(self, more: int, origin: str) -> None:
-        workers = (0 if self._paused else self._switching.target.workers) + more
+        workers = (0 if self.paused else self._switching.target.workers) + more
         if workers in WORKERS:
-            self._paused = False
-            self._switch_to(dataclasses.replace(self._switching.target.with_workers(workers), origin=origin))
+            self.paused = False
+            self.switch_to(dataclasses.replace(self._switching.target.with_workers(workers), origin=origin))
 
     def _follow_control_socket(self) -> None:
         # Its commands for more or fewer workers only set this number, in a thread of their own.
         target = self._switching.target
-        if self.num_workers != target.workers and not self._paused and not self._stopping:
+        if self.num_workers != target.workers and not self.paused and not self._stopping:
             self._resize(self.num_workers - target.workers, "the control socket")
             self.note_wanted(self._switching.target.workers)
 
-    def _switch_to(self, wanted: Generation, *, anew: bool = False) -> None:
-        self.write_settings(Server.DESIRED, wanted)
-        if not anew and self._switching.is_wanted_already(wanted):
-            return
-        # A worker may serve since the last pass: it is what a change that fails goes back to.
-        self._note_first_heartbeats()
-        if not self._switching.settled and self._plan().complete:
-            self._switched()
-        self.log.info("Switching from %s to %s, as %s says", self._switching.target, wanted, wanted.origin)
-        workers = self.WORKERS.values()
-        replaced = sum(lifecycle.state(w) is State.READY and w.assignment.generation != wanted.number for w in workers)
-        self._switching.begin(wanted, replaced=replaced)
-        self.note_wanted(wanted.workers)
-        for worker in workers:
-            if worker.assignment.generation == wanted.number:  # takes up at its next beat what has grown
-                cells, config = worker.assignment.record.cells, wanted.config
-                cells[Cell.THREADS], cells[Cell.WORKER_CONNECTIONS] = config.threads, config.worker_connections
-        self._respawning.reset()
-        self._memory.forget()
-
-    def _switched(self) -> None:
-        first, target = self._switching.serving is None, self._switching.target
-        self._switching.complete()
+    def switched(self) -> None:
+        """Note that the target is all there, and let go what only the former one stood on."""
         self._note_footing(self._footing, self._footing)
-        self._respawning.succeeded()
-        self._memory.forget()
-        self.cfg = target.config
-        self.slots.server[Server.GENERATION] += 1.0
-        self.write_settings(Server.ACTIVE, target)
-        if not first:
-            self.slots.count_switch("done")
-        self.log.info("Serving with %s", target)
+        super().switched()
 
-    def _roll_back(self, why: str) -> None:
-        failed, serving = self._switching.target, self._switching.undo()
-        if serving is None:
-            return
-        self.slots.count_switch("rolled_back")
-        self.log.error("%s did not boot, back to %s: %s", failed, serving, why)
+    def rolled_back(self, failed: Generation, serving: Generation) -> None:
+        """Refuse the settings that have failed; of a reload, all that it has changed goes back too."""
         if self._valid_reading is not None and self._valid_reading == self._newest_reading:
             self.slots.server[Server.REFUSED] = float(failed.settings != serving.settings)
-        if self._footing is not self._serving_footing:  # a reload: all that it has changed goes back too
+        if self._footing is not self._serving_footing:
             reload.stand_on(self, self._serving_footing)
             self._note_footing(self._serving_footing, self._serving_footing)
             try:
                 self._follow(self.app)
             except RuntimeError as error:
                 self.log.error("Part of the former configuration is lost: %s", error)  # noqa: TRY400 (no bug of ours)
-        self._memory.forget()
-        self.cfg, self.worker_class = serving.config, serving.worker_class
-        self.note_wanted(serving.workers)
-
-    # Target → workers -------------------------------------------------------------------------------------------------
-
-    def _plan(self) -> Plan:
-        workers = self._living()
-        if self._paused:
-            return Plan(retire=tuple(each.pid for each in workers if each.state is not State.RETIRING))
-        surge: Literal[0, 1] = 1
-        if not self._switching.settled or any(each.spent for each in workers):
-            surge = self._memory.surge([each.pid for each in workers if each.state is not State.BOOTING])
-        else:
-            self._memory.forget()
-        target, replaced = self._switching.target, self._switching.replaced
-        return plan(
-            workers,
-            generation=target.number,
-            workers=target.workers,
-            replaced=replaced,
-            surge=surge,
-            retire_limit=self._retire_limit(workers),
-        )
-
-    def _living(self) -> list[LivingWorker]:
-        return lifecycle.living(self.WORKERS)
-
-    def _retire_limit(self, workers: Collection[LivingWorker]) -> int:
-        staying = sum(each.state is not State.RETIRING for each in workers)
-        return int(self.cfg.retire_limit) or max(1, staying, self._switching.target.workers)
-
-    def _carry_out(self, steps: Plan) -> None:
-        for pid in steps.retire:
-            self.retire_worker(pid)
-        if self._respawning.over(time.monotonic()) and not self._stopping:
-            for index in steps.spawn:
-                self.spawn_worker(index)
-        if steps.complete and not self._switching.settled:
-            self._switched()
-        self._note_waiting(steps.waits)
-
-    def _note_waiting(self, waits: bool) -> None:  # noqa: FBT001 (what it is called with is its name)
-        if waits and not self._waits:
-            retiring = sum(lifecycle.state(each) is State.RETIRING for each in self.WORKERS.values())
-            self.log.warning(
-                "The change to %s waits for requests that take long: %d processes retire, beside %d that serve; "
-                "--retire-limit and the memory allow no more",
-                self._switching.target,
-                retiring,
-                len(self.WORKERS) - retiring,
-            )
-        self._waits = waits
-
-    def worker_ended(self, worker: MeasuredWorker, ending: Ending) -> None:
-        """Undo a switch whose worker did not boot, or try it again with more room, or boot another worker later."""
-        switching = self._switching
-        again = ending.reason == "oom" and not switching.settled and self._memory.note_exceeded()
-        if worker.ready or worker.retiring_since is not None or self._stopping:
-            return
-        if switching.serving is not None and not switching.settled:
-            if worker.assignment.generation == switching.target.number and not again:
-                self._roll_back(ending.why)
-            return
-        self._respawning.failed(time.monotonic())
-        serves = any(lifecycle.state(each) is State.READY for each in self.WORKERS.values())
-        tries = 1 if switching.serving is None else _BOOTS_BEFORE_GIVING_UP
-        if ending.boot_error is not None and not serves and self._respawning.failures >= tries:
-            raise HaltServer(f"No worker serves, and none boots: {ending.why}", ending.boot_error)
 
     # The sockets ------------------------------------------------------------------------------------------------------
 
