@@ -39,13 +39,13 @@ _PAGE = 500
 _NOT_FOUND = 404
 _CONFLICT = 409
 _FIRST_ERROR = 400
-# Worth another attempt later: conflicts, too many requests, and whatever the server itself gets wrong.
+# Worth another attempt later: conflicts, too many requests, and errors of the server.
 _PASSING = frozenset({408, _CONFLICT, 425, 429})
 _FIRST_SERVER_ERROR = 500
 
 
 class ClusterError(Exception):
-    """The API server refused, or could not be reached; the text is one sentence for a person.
+    """The API server refused, or could not be reached; the message is one sentence.
 
     Attributes:
         status: the HTTP status, or None when there was no answer.
@@ -57,12 +57,12 @@ class ClusterError(Exception):
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed later without anybody changing anything."""
+        """Whether the same request may succeed later without any other change."""
         return self.status is None or self.status in _PASSING or self.status >= _FIRST_SERVER_ERROR
 
     @property
     def conflict(self) -> bool:
-        """Whether the object was changed by somebody else since it was read."""
+        """Whether the object was changed since it was read."""
         return self.status == _CONFLICT
 
 
@@ -132,7 +132,7 @@ class Cluster:
             query += [("labelSelector", selector)] if selector else []
             query += [("continue", token)] if token else []
             page = await self._request("GET", _path(kind, namespace), query=query)
-            # The items of a list do not say their kind.
+            # The items of a list lack their kind.
             objects += [{**each, "kind": kind} for each in page.get("items", [])]
             token = page.get("metadata", {}).get("continue", "")
             if not token:
@@ -144,12 +144,12 @@ class Cluster:
         return await self._request("PATCH", _path("Pod", namespace, name), body=patch, content_type=_MERGE)
 
     async def write_status(self, namespace: str, name: str, status: dict[str, Any], resource_version: str) -> Manifest:
-        """Replace a WSGIApp's status, if nobody changed the object since `resource_version`.
+        """Replace a WSGIApp's status, if the object was not changed since `resource_version`.
 
         Raises:
-            ClusterError: with `conflict` when somebody did.
+            ClusterError: with `conflict` when it was.
         """
-        # Not a merge patch: that would take every null in the tuner's state for a field to be removed.
+        # Not a merge patch, in which a null removes a field.
         patch = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
             {"op": "add", "path": "/status", "value": status},
@@ -197,7 +197,7 @@ def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
 
 
 def _sentence(method: str, path: str, answer: str) -> str:
-    """Return the API server's own words, which come as a `Status` object, or else whatever it answered."""
+    """Return the API server's message, which comes as a `Status` object, or else the whole answer."""
     try:
         message = str(json.loads(answer)["message"])
     except (ValueError, KeyError, TypeError):

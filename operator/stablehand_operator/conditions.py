@@ -25,7 +25,7 @@ SETTINGS_ACCEPTED = "SettingsAccepted"
 TUNING = "Tuning"
 
 REFUSAL_SHOWN_SECONDS = 600.0
-"""A refusal of settings stays visible for this long after everything runs what it should again."""
+"""How long a refusal of settings stays visible after every pod runs what it should again."""
 
 _REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
 
@@ -33,7 +33,7 @@ Status = Literal["True", "False", "Unknown"]
 
 
 class Finding(NamedTuple):
-    """What a condition says, without when it began to say so."""
+    """The content of a condition, without the time of its last transition."""
 
     status: Status
     reason: str
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 def ready(wanted: int, deployment: Mapping[str, Any] | None, pods: Sequence[Pod], problem: Failure | None) -> Finding:
-    """Tell whether all pods of the present template serve, and if not, what keeps them from it."""
+    """Tell whether all pods of the current template serve, and if not, what prevents it."""
     if problem is not None:
         return Finding("False", problem.reason, problem.message)
     if deployment is None:
@@ -60,13 +60,13 @@ def ready(wanted: int, deployment: Mapping[str, Any] | None, pods: Sequence[Pod]
 
 
 def _what_fails(deployed: Mapping[str, Any], pods: Sequence[Pod]) -> Failure | None:
-    """Return what keeps the newest pod that fails from serving, or the Deployment from making pods."""
+    """Return why the newest pod that fails does not serve, or why the Deployment creates no pods."""
     for pod in pods:
         if pod.failure is not None and not pod.deleting:
             return pod.failure
     for each in deployed.get("conditions") or []:
         if each["type"] == "ReplicaFailure" and each.get("status") == "True":
-            return Failure("PodsRefused", each.get("message") or "the pods cannot be made")
+            return Failure("PodsRefused", each.get("message") or "the pods cannot be created")
     return None
 
 
@@ -82,15 +82,15 @@ def settings_accepted(
 ) -> Finding:
     """Tell whether the servers run what they should.
 
-    `refusing` names the pods that say of themselves that they refuse their newest settings. A refusal stays visible for
-    a while after the old settings are back: a person who looks a minute later must see it.
+    `refusing` names the pods whose servers report that they refuse their newest settings. A refusal stays visible for a
+    while after the old settings are active again, so that somebody who looks a minute later still sees it.
     """
     measured = {pod: each for pod, each in observations.items() if each is not None}
     refusal = _refusal(measured, decision, refusing)
     if refusal is not None:
         return refusal
     if not measured:
-        return _as_before(previous) or Finding("Unknown", "NotMeasured", "no pod could be asked yet")
+        return _as_before(previous) or Finding("Unknown", "NotMeasured", "no pod was scraped yet")
     own = {} if canary is None else {canary.pod: canary.settings}
     differing = sorted(pod for pod, each in measured.items() if each.settings_active != own.get(pod, desired))
     if previous is not None and previous.status == "False":
@@ -106,7 +106,7 @@ def settings_accepted(
 def _refusal(
     measured: Mapping[str, Observation], decision: Decision | None, refusing: Collection[str]
 ) -> Finding | None:
-    """Return what the tuner, or else a server, says of settings that are refused just now."""
+    """Return the refusal of settings that the tuner, or else a server, reports now."""
     if decision is not None and decision.reason in _REFUSALS:
         return Finding("False", decision.reason.value, decision.message)
     for pod, each in measured.items():
@@ -122,14 +122,14 @@ def _refusal(
 
 
 def tuning(mode: Mode, decision: Decision | None, previous: Condition | None, *, serving: bool) -> Finding:
-    """Tell whether the tuner is at work, and what it last decided; `serving` is whether any pod serves."""
+    """Tell whether the tuner is working, and its last decision; `serving` is whether any pod serves."""
     if mode is Mode.OFF:
         return Finding("False", Reason.MODE_OFF.value, Reason.MODE_OFF.meaning)
     if serving and decision is not None and decision.reason is Reason.NO_PODS:
-        # Decided before they were ready, or after one scrape of them: two are needed to compare.
-        return Finding("True", "Starting", "the pods serve, and are being looked at")
+        # Decided before they were ready, or after only one scrape: two are needed to compare.
+        return Finding("True", "Starting", "the pods serve, and are being observed")
     if decision is None:
-        return _as_before(previous) or Finding("True", "Starting", "nothing was decided yet")
+        return _as_before(previous) or Finding("True", "Starting", "there is no decision yet")
     return Finding("True", decision.reason.value, decision.message)
 
 

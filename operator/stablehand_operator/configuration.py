@@ -6,7 +6,7 @@ import dataclasses
 
 
 class InvalidConfiguration(ValueError):  # noqa: N818 (a reader meets it in a sentence: "invalid configuration: ...")
-    """A configuration that no operator can run with; its text is one sentence for a person."""
+    """An invalid configuration; the message is one sentence."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +14,11 @@ class Configuration:
     """How one operator is run.
 
     Raises:
-        InvalidConfiguration: when a value makes no sense.
+        InvalidConfiguration: when a value is invalid.
     """
 
     namespaces: tuple[str, ...] = ()
-    """The namespaces to serve; none means all."""
+    """The namespaces to watch; none means all."""
 
     bind: str = "0.0.0.0:9465"
     """Where health and metrics are served: an address and a port."""
@@ -27,13 +27,13 @@ class Configuration:
     """Seconds between two scrapes of a pod."""
 
     scrape_timeout: float = 2.0
-    """Seconds that one pod has to answer."""
+    """Seconds that a pod may take to answer."""
 
     resync_interval: float = 15.0
-    """Seconds after which everything is listed and compared again."""
+    """Seconds between two listings of everything, to compare it again."""
 
     blind_after: float = 60.0
-    """Seconds without news after which the liveness probe fails."""
+    """Seconds without progress after which the liveness probe fails."""
 
     def __post_init__(self) -> None:
         """Validate every field."""
@@ -42,8 +42,8 @@ class Configuration:
                 raise InvalidConfiguration(f"{name.replace('_', '-')} must be more than 0 seconds")
         if self.blind_after <= max(self.resync_interval, self.scrape_interval):
             raise InvalidConfiguration(
-                f"blind-after is {self.blind_after:g} s, but listings come every {self.resync_interval:g} s and ticks "
-                f"every {self.scrape_interval:g} s: it must be longer than both"
+                f"blind-after is {self.blind_after:g} s, but listings are made every {self.resync_interval:g} s and "
+                f"ticks every {self.scrape_interval:g} s: it must be longer than both"
             )
         _ = self.address
 

@@ -1,7 +1,7 @@
 """The CustomResourceDefinition, generated from the models of `resource` and `resource_status`.
 
-Pydantic speaks JSON Schema with references; Kubernetes wants a structural schema: everything in place, no `null` type,
-no titles. Unknown fields are pruned by such a schema; `kubectl apply` has the API server refuse them instead
+Pydantic generates JSON Schema with references; Kubernetes needs a structural schema: everything in place, no `null`
+type, no titles. Unknown fields are pruned by such a schema; `kubectl apply` has the API server refuse them instead
 (`fieldValidation=Strict`), naming the field.
 """
 
@@ -105,7 +105,7 @@ def structural(schema: dict[str, Any]) -> dict[str, Any]:
     """Turn a model's JSON Schema into Kubernetes' structural schema.
 
     Raises:
-        ValueError: when a model uses what a structural schema cannot say.
+        ValueError: when a model uses something that a structural schema cannot express.
     """
     definitions = schema.get("$defs", {})
     converted = _convert(schema, definitions)
@@ -142,7 +142,7 @@ def _convert_keyword(key: str, value: Any, definitions: dict[str, Any]) -> dict[
 
 
 def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Put a definition in the place of its reference; what stands beside the reference says more than it."""
+    """Replace a reference by its definition; keywords beside the reference override those of the definition."""
     if "$ref" not in node:
         return node
     definition = definitions[node["$ref"].removeprefix("#/$defs/")]

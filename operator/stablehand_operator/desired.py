@@ -1,7 +1,7 @@
 """What the operator remembers in an app's status: the settings that every pod should run, and the tuner's state.
 
-The status remembers what was desired last, and what the spec said when it was last taken from there. So the tuner's
-settings survive any reconciliation and any restart of the operator, and a person who changes `spec.settings` is obeyed.
+The status holds the settings that are desired, and those of the spec when they were last taken from it. So the tuner's
+settings survive every reconciliation and every restart of the operator, and a change of `spec.settings` is obeyed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Desired(NamedTuple):
-    """The settings, and whether they were just taken from the spec, so that the tuner has to begin anew."""
+    """The settings, and whether they were just taken from the spec, so that the tuner has to start over."""
 
     settings: Settings
     from_spec: bool
@@ -28,8 +28,8 @@ class Desired(NamedTuple):
 def desired_settings(app: WSGIApp, status: WSGIAppStatus) -> Desired:
     """Return what every pod should run.
 
-    The spec's settings count at first, when a person changes them, and always while `tuning.mode` is Off. Otherwise
-    what is desired stays desired. A person who removes `spec.settings` asks for nothing: what is desired stays.
+    The spec's settings count at first, when somebody changes them, and always while `tuning.mode` is Off. Otherwise
+    what is desired stays, also when somebody removes `spec.settings`.
     """
     asked = app.spec.settings
     initial = app.spec.initial_settings()
@@ -44,13 +44,13 @@ def desired_settings(app: WSGIApp, status: WSGIAppStatus) -> Desired:
 
 
 def stored_state(status: WSGIAppStatus) -> TunerState:
-    """Return the tuner's state from the status; where it is corrupt, a fresh one that says so at its next step."""
+    """Return the tuner's state from the status; if it is corrupt, a fresh one that reports that at its next step."""
     if not status.tuner:
         return TunerState()
     try:
         fields = json.loads(status.tuner)
     except ValueError as error:
-        return TunerState(note=f"the stored state is no JSON: {error}")
+        return TunerState(note=f"the stored state is not JSON: {error}")
     return TunerState.from_mapping(fields)
 
 
@@ -66,7 +66,7 @@ def noted(app: WSGIApp, status: WSGIAppStatus, desired: Settings) -> SettingsByR
 
 
 def read(settings: SettingsStatus | None) -> Settings | None:
-    """Return settings from the status; None when there are none, or when no server should run them."""
+    """Return settings from the status; None when there are none, or when they are invalid."""
     if settings is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what `kubectl describe` and `kubectl get events` show of the operator's deeds."""
+"""Kubernetes Events: what `kubectl describe` and `kubectl get events` show of the operator's actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build_event(
 
     Args:
         body: the WSGIApp as the API server returned it.
-        kind: whether it is news or a worry.
+        kind: whether it is information or a warning.
         reason: one word in CamelCase.
         message: one sentence.
         now: the moment, with its time zone.

@@ -1,7 +1,7 @@
-"""What kopf calls when something changes. Each handler notes what it saw and has the app reconciled: nothing else.
+"""What kopf calls when something changes. Each handler records the object and queues its app: nothing else.
 
-The handlers are of kopf's `on.event` kind. They need no finalizer and no annotation on anybody's objects, and they are
-told of every object at the start, of every change, and of every end: create, update, resume and delete are one path.
+The handlers are of kopf's `on.event` kind. They need no finalizers and no annotations, and kopf calls them for every
+object at the start, for every change, and for every deletion: create, update, resume and delete are one path.
 """
 
 from __future__ import annotations
@@ -87,5 +87,5 @@ def _register_pods(registry: kopf.OperatorRegistry, inventory: Inventory, queue:
 
 
 def _plain(event: kopf.RawEvent, kind: str) -> dict[str, Any]:
-    """Return the event's object as plain JSON; objects of a listing do not say their kind."""
+    """Return the event's object as plain JSON, with its kind, which objects of a listing lack."""
     return {**event["object"], "kind": kind}

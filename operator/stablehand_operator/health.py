@@ -1,7 +1,7 @@
-"""Is the operator blind? The liveness probe asks this, because a watch can stay silent for ever without an error.
+"""Whether the operator is working, for the liveness probe: a watch can stall without an error.
 
-Three things must go on: the listings, the tuning ticks, and the watches. A watch is known to be blind when a listing
-shows a version of a resource that the watch has not delivered for a while.
+Three things must continue: the listings, the tuning ticks, and the watches. A watch has stalled when a listing shows a
+version of a resource that the watch has not delivered for a while.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Health:
-    """Watches over the operator's own signs of life.
+    """Records when each part of the operator last worked.
 
     Args:
-        blind_after: seconds without a sign after which the operator counts as blind.
+        blind_after: seconds without progress after which the operator counts as blind.
         clock: seconds, monotonic.
     """
 
@@ -32,7 +32,7 @@ class Health:
         self.ready = False
 
     def listed(self, versions: Mapping[AppKey, int]) -> None:
-        """Note a listing that succeeded, with the resource version of each app."""
+        """Record a listing that succeeded, with the resource version of each app."""
         now = self._clock()
         self._signs["listing"] = now
         self.ready = True
@@ -48,18 +48,18 @@ class Health:
             del self._watched[gone]
 
     def watched(self, key: AppKey, version: int) -> None:
-        """Note a version of an app that the watch delivered."""
+        """Record a version of an app that the watch delivered."""
         self._watched[key] = max(version, self._watched.get(key, -1))
         behind = self._behind_since.get(key)
         if behind is not None and version >= behind[0]:
             del self._behind_since[key]
 
     def waiting(self) -> None:
-        """Note that there is nothing to see yet, and that the API server said so."""
+        """Record that the API server answered, but does not know the resource yet."""
         self._signs = dict.fromkeys(self._signs, self._clock())
 
     def ticked(self) -> None:
-        """Note that the loop that scrapes and tunes goes on."""
+        """Record that a round of the tuning loop began."""
         self._signs["tick"] = self._clock()
 
     def blindness(self) -> str | None:

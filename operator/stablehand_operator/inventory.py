@@ -1,7 +1,7 @@
 """What the operator knows of the cluster: apps, their children and pods, as last seen.
 
-Watches fill it at once; a listing now and then replaces it, so that an event that was missed is no lasting error.
-Nothing in it is lost with the operator: all of it can be read again.
+Watches update it at once; each periodic listing replaces it, so that a missed event does no lasting harm. Nothing is
+lost with the operator: all of it can be read again.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Applied(NamedTuple):
 
 @dataclasses.dataclass
 class AppRecord:
-    """One app: the resource as last seen, and what the operator remembers of it between two looks.
+    """One app: the resource as last seen, and what the operator remembers of it.
 
     `lock` is held while something is decided or done about the app, so that a reconciliation and a decision of the
-    tuner never cross.
+    tuner never overlap.
     """
 
     key: AppKey
@@ -71,23 +71,23 @@ class AppRecord:
     applied: dict[ChildKey, Applied] = dataclasses.field(default_factory=dict)
     snapshots: dict[str, Snapshot] = dataclasses.field(default_factory=dict)
     observations: dict[str, Observation | None] = dataclasses.field(default_factory=dict)
-    problem: Failure | None = None  # that the last reconciliation ended with, and that a person has to solve
-    refusing: frozenset[str] = frozenset()  # the pods whose newest settings are refused as they say
+    problem: Failure | None = None  # of the last reconciliation, for somebody to solve
+    refusing: frozenset[str] = frozenset()  # the pods that report that they refuse their newest settings
     tuner_state: TunerState | None = None
     decision: Decision | None = None
     nudged_at: dict[str, float] = dataclasses.field(default_factory=dict)
-    ran: dict[str, Settings] = dataclasses.field(default_factory=dict)  # by a pod's UID, as it said last
-    memory_kills: dict[str, str] = dataclasses.field(default_factory=dict)  # by a pod's UID, what is known already
+    ran: dict[str, Settings] = dataclasses.field(default_factory=dict)  # by a pod's UID: what it last reported to run
+    memory_kills: dict[str, str] = dataclasses.field(default_factory=dict)  # by a pod's UID: the last one that is known
     status_written_at: float = float("-inf")
     tuning: asyncio.Task[None] | None = None
 
     @property
     def resource_version(self) -> str:
-        """The version of the resource that the operator's next write rests on."""
+        """The version of the resource that the operator's next write replaces."""
         return str(self.body["metadata"]["resourceVersion"])
 
     def take(self, body: Manifest) -> bool:
-        """Take over a newer reading of the resource; tell whether it was newer."""
+        """Take over the resource if it is newer; tell whether it was."""
         if version_of(body) < version_of(self.body):
             return False
         self.body = body
@@ -96,7 +96,7 @@ class AppRecord:
 
 
 class Inventory:
-    """Everything that was last seen."""
+    """The last known state of everything."""
 
     def __init__(self) -> None:
         self.apps: dict[AppKey, AppRecord] = {}
@@ -104,7 +104,7 @@ class Inventory:
         self._pods: dict[AppKey, dict[str, Pod]] = {}
 
     def take_app(self, body: Manifest) -> AppRecord:
-        """Take over a WSGIApp; one that was deleted and made anew begins anew."""
+        """Take over a WSGIApp; if it was deleted and created again, with a new record."""
         key = app_key(body)
         record = self.apps.get(key)
         if record is None or record.body["metadata"]["uid"] != body["metadata"]["uid"]:
@@ -115,7 +115,7 @@ class Inventory:
         return record
 
     def drop_app(self, key: AppKey) -> None:
-        """Forget a WSGIApp that is gone."""
+        """Forget a WSGIApp that was deleted."""
         record = self.apps.pop(key, None)
         if record is not None and record.tuning is not None:
             record.tuning.cancel()
@@ -125,7 +125,7 @@ class Inventory:
         self.children[child_key(body)] = body
 
     def drop_child(self, key: ChildKey) -> None:
-        """Forget a child that is gone."""
+        """Forget a child that was deleted."""
         self.children.pop(key, None)
 
     def take_pod(self, body: Manifest) -> Pod:
@@ -135,7 +135,7 @@ class Inventory:
         return pod
 
     def drop_pod(self, body: Manifest) -> None:
-        """Forget a pod that is gone."""
+        """Forget a pod that was deleted."""
         pod = Pod.from_object(body)
         self._pods.get(AppKey(pod.namespace, pod.app_name), {}).pop(pod.name, None)
 
@@ -144,7 +144,7 @@ class Inventory:
         return sorted(self._pods.get(key, {}).values(), key=lambda pod: (pod.created, pod.name), reverse=True)
 
     def replace(self, children: Iterable[Manifest], pods: Iterable[Manifest]) -> None:
-        """Replace all children and pods by what a listing shows, keeping what the watches know to be newer."""
+        """Replace all children and pods by those of a listing, except where a watch has delivered a newer version."""
         known_children, known_pods = self.children, self._pods
         self.children, self._pods = {}, {}
         for each in children:
@@ -178,9 +178,9 @@ def digest(value: Any) -> str:
 
 
 def live_digest(body: Manifest) -> str:
-    """Return a digest of what people and controllers may change in an object, without what changes by itself."""
+    """Return a digest of what users and controllers may change in an object, without what always changes."""
     metadata = body["metadata"]
-    # The Deployment's controller notes its revision there.
+    # The Deployment's controller writes its revision there.
     annotations = {
         name: value
         for name, value in (metadata.get("annotations") or {}).items()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.alias_generators import to_camel
 
 PassedOn = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
-"""An object whose fields are Kubernetes' affair."""
+"""An object whose fields are passed on to Kubernetes unchecked."""
 
 # Kubernetes' own pattern of a resource quantity (apimachinery, pkg/api/resource).
 _QUANTITY_PATTERN = (
@@ -46,7 +46,7 @@ class Model(BaseModel):
     )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the object as Kubernetes stores it: camelCase, without what is not set."""
+        """Return the object as Kubernetes stores it: camelCase, without fields that are not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -92,10 +92,10 @@ class VolumeMount(Model):
 
 
 class ResourceRequirements(Model):
-    """What the app's container is promised and what it may use at most."""
+    """The requests and limits of the app's container."""
 
     requests: dict[str, Quantity] | None = None
-    """Promised to the container: `cpu`, `memory`."""
+    """Reserved for the container: `cpu`, `memory`."""
 
     limits: dict[str, Quantity] | None = None
-    """Never exceeded by the container: `cpu`, `memory`. The tuner plans with these when they are set."""
+    """The most that the container may use: `cpu`, `memory`. The tuner takes them into account."""

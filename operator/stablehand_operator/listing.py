@@ -1,4 +1,4 @@
-"""The periodic listing: whatever the watches missed is seen here, within one interval at most."""
+"""The periodic listing: it finds whatever the watches missed, within one interval at most."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class Listing:
-    """Lists everything now and then.
+    """Lists everything at an interval.
 
     Args:
         cluster: the API server.
-        inventory: takes what is listed.
+        inventory: takes over what is listed.
         queue: each app is reconciled after each listing.
-        health: is told of each listing.
+        health: records each listing.
         namespaces: to list; none means all.
         interval: seconds between two listings.
     """
@@ -66,7 +66,7 @@ class Listing:
             await asyncio.sleep(self._interval)
 
     async def list_once(self) -> None:
-        """List everything, take it over, and have every app reconciled.
+        """List everything, take it over, and queue every app.
 
         Raises:
             ClusterError: when the API server refused or did not answer; then nothing was taken over.

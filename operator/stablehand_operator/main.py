@@ -31,9 +31,9 @@ _WATCH_SECONDS = 240
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """Return how kopf is to watch: never for ever, never silently, and without a trace in anybody's objects."""
+    """Return kopf's settings: watches with a time limit, and nothing of kopf's in any object."""
     settings = kopf.OperatorSettings()
-    # A watch that the server or the network lost without a word ends by itself and begins anew.
+    # A watch whose connection was lost without an error ends after this time and is started again.
     settings.watching.server_timeout = _WATCH_SECONDS
     settings.watching.client_timeout = _WATCH_SECONDS + 30
     settings.watching.connect_timeout = 15
@@ -41,12 +41,12 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 60
     for resource in handlers.CHILD_RESOURCES:
         settings.watching.label_selectors[resource] = CHILDREN_SELECTOR
-    # The operator's Events are its own, see `events`; kopf's log messages are none.
+    # The operator makes its own Events, see `events`; kopf's log messages do not become Events.
     settings.posting.enabled = False
     settings.peering.standalone = True
-    # No watch on CustomResourceDefinitions and Namespaces, so no right to them is needed.
+    # No watch on CustomResourceDefinitions and Namespaces, so no permission for them is needed.
     settings.scanning.disabled = True
-    # Not used by handlers of events; said here all the same, so that nothing ever carries kopf's name.
+    # Handlers of events use none of these; they are set so that kopf's name would not appear if they did.
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
@@ -55,10 +55,10 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 async def operate(configuration: Configuration) -> None:
-    """Run the operator until it is told to stop.
+    """Run the operator until it is stopped.
 
     Raises:
-        ClusterError: when there is no cluster to work for.
+        ClusterError: when no cluster can be found.
         OSError: when the address of the HTTP server is taken.
     """
     cluster = await Cluster.connect()
@@ -106,21 +106,21 @@ async def _operate(configuration: Configuration, cluster: Cluster) -> None:
 
         @kopf.on.cleanup(registry=registry)
         async def stop_at_once(**_: Any) -> None:
-            # kopf grants its own tasks some seconds to end; meanwhile a successor may be at work already.
+            # kopf gives its own tasks some seconds to end; meanwhile another operator may be working already.
             for loop in loops:
                 loop.cancel()
 
         watches = asyncio.create_task(_watch(configuration, registry), name="watches")
-        logger.info("looking after WSGIApps in %s", ", ".join(configuration.namespaces) or "all namespaces")
+        logger.info("managing WSGIApps in %s", ", ".join(configuration.namespaces) or "all namespaces")
         await _until_one_ends([watches, *loops])
 
 
 async def _watch(configuration: Configuration, registry: kopf.OperatorRegistry) -> None:
-    """Run kopf: it watches, and it returns on SIGTERM and SIGINT."""
+    """Run kopf, which watches until SIGTERM or SIGINT."""
     await kopf.operator(
         registry=registry,
         settings=kopf_settings(),
-        # Else kopf would look for the user's name, and a container's user has none.
+        # Otherwise kopf would look up the user's name, and the user in a container has none.
         identity=platform.node(),  # type: ignore[arg-type]  # a str of kopf's own, by a private name
         clusterwide=not configuration.namespaces,
         namespaces=configuration.namespaces,
@@ -128,7 +128,7 @@ async def _watch(configuration: Configuration, registry: kopf.OperatorRegistry) 
 
 
 async def _until_one_ends(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for the first task that ends, stop the others, and raise what it raised."""
+    """Wait until one task ends, cancel the others, and raise what it raised."""
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -142,7 +142,7 @@ async def _until_one_ends(tasks: list[asyncio.Task[None]]) -> None:
 
 async def _wait_for_the_resource(cluster: Cluster, health: Health) -> None:
     """Wait until the API server knows WSGIApps: the definition may be installed later than the operator."""
-    said = ""
+    last_warning = ""
     while True:
         sentence = "the API server does not know WSGIApp yet: apply what `stablehand crd` prints"
         try:
@@ -151,7 +151,7 @@ async def _wait_for_the_resource(cluster: Cluster, health: Health) -> None:
             health.waiting()
         except ClusterError as error:
             sentence = str(error)
-        if sentence != said:
+        if sentence != last_warning:
             logger.warning("%s; waiting", sentence)
-            said = sentence
+            last_warning = sentence
         await asyncio.sleep(_CRD_POLL_SECONDS)

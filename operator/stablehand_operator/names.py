@@ -15,10 +15,10 @@ SHORT_NAMES = ("wsgi",)
 FIELD_MANAGER = GROUP
 
 SETTINGS_ANNOTATION = f"{GROUP}/settings"
-"""On one pod: settings for that pod alone, over those of the ConfigMap; the operator's own, for its canary."""
+"""On one pod: settings for that pod alone, instead of those of the ConfigMap; the operator sets it on the canary."""
 
 FREEZE_ANNOTATION = f"{GROUP}/freeze"
-"""On a WSGIApp: the tuner leaves it as it is, unless the value is `false`."""
+"""On a WSGIApp: freezes the tuner, unless the value is `false`."""
 
 NUDGE_ANNOTATION = f"{GROUP}/nudge"
 """On a pod: changes with the app's settings, so that the kubelet syncs the pod's volumes at once."""
@@ -42,7 +42,7 @@ POD_SETTINGS_FILE = "pod-settings.json"
 
 
 def selector_labels(app_name: str) -> dict[str, str]:
-    """Return the labels that select an app's pods; a Deployment's selector never changes, so neither may these."""
+    """Return the labels that select an app's pods; a Deployment's selector cannot change, so these must not."""
     return {NAME_LABEL: SINGULAR, INSTANCE_LABEL: app_name}
 
 

@@ -1,4 +1,4 @@
-"""A pod as the operator looks at it: whether it serves, where it is scraped, and what keeps it from serving."""
+"""A pod as the operator sees it: whether it serves, where it is scraped, and what keeps it from serving."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Pod:
     deleting: bool
     annotations: Mapping[str, str]
     failure: Failure | None
-    memory_kill: str = ""  # which of its containers the kernel killed last for want of memory; empty if none
+    memory_kill: str = ""  # the last of its containers that the kernel killed for want of memory; empty if none
 
     @property
     def should_serve(self) -> bool:
-        """Whether requests are sent to the pod, so that its metrics speak for the app."""
+        """Whether requests are sent to the pod, so that its metrics count."""
         return self.ready and not self.deleting and bool(self.ip)
 
     @classmethod
@@ -80,7 +80,7 @@ def version_of(body: Mapping[str, Any]) -> int:
 def _failure(status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> Failure | None:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return Failure("PodsUnschedulable", f"no node takes the pod: {scheduled.get('message') or 'no reason given'}")
+        return Failure("PodsUnschedulable", f"no node can run the pod: {scheduled.get('message') or 'no reason given'}")
     if status.get("phase") == "Failed":
         return Failure(status.get("reason") or "PodFailed", status.get("message") or "the pod failed")
     container = _container(status)
@@ -95,8 +95,8 @@ def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
 def _memory_kill(status: Mapping[str, Any]) -> str:
     """Return what identifies the last end of the app's container, if the kernel killed it for want of memory.
 
-    A container in which only another process was killed may end much later, and is reported with the same reason: what
-    tells the two apart is the exit code.
+    A container in which only another process was killed may end much later, and is reported with the same reason: only
+    the exit code differs.
     """
     container = _container(status)
     ends = [(container.get(each) or {}).get("terminated") for each in ("state", "lastState")]
@@ -124,16 +124,18 @@ def _end_of(terminated: Mapping[str, Any]) -> Failure | None:
     reason, code = terminated.get("reason") or "Error", terminated.get("exitCode")
     if reason == "OOMKilled":
         return Failure("OOMKilled", "the kernel killed the container: it used more than its memory limit")
-    line = telling_line(terminated.get("message") or "")
+    line = key_line(terminated.get("message") or "")
     if line:
         return Failure("AppFailed", line)
     if code == 0:
         return Failure("AppEnded", "the server ended by itself, without an error")
-    return Failure("AppFailed", f"the server ended with exit code {code} and said nothing; see kubectl logs --previous")
+    return Failure(
+        "AppFailed", f"the server ended with exit code {code} and without a message; see kubectl logs --previous"
+    )
 
 
-def telling_line(message: str) -> str:
-    """Return the line of a termination message that tells most: the last exception, else the last line.
+def key_line(message: str) -> str:
+    """Return the most informative line of a termination message: the last exception, else the last line.
 
     The message is what the server wrote about its end, or the tail of its log.
     """

@@ -1,6 +1,6 @@
-"""Make the cluster as an app's resource says: children applied, drift repaired, pods nudged, status told.
+"""Makes the cluster match an app's resource: applies the children, repairs drift, nudges the pods, writes the status.
 
-Level-triggered: it does not matter what happened, only what is. Doing it twice changes nothing.
+Level-triggered: only the current state matters, not how it came about. Doing it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_
 from stablehand_operator.pods import Failure
 from stablehand_operator.resource import WSGIApp
 from stablehand_operator.rollout import own_settings
-from stablehand_operator.status import Sight, describe, with_problem
+from stablehand_operator.status import AppView, describe, with_problem
 from stablehand_operator.status_writer import StatusApi, StatusWriter
 from stablehand_operator.workqueue import RetryLater
 
@@ -49,7 +49,7 @@ class ClusterApi(StatusApi, Protocol):
 
 
 class Refused(Exception):  # noqa: N818 (it carries a sentence for the status, it is no fault of the program)
-    """A child that cannot be made until a person changes something."""
+    """A child that cannot be created until somebody changes something."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -62,7 +62,7 @@ class Reconciler:
     Args:
         cluster: the API server.
         inventory: what was last seen of it.
-        telemetry: where is counted.
+        telemetry: counts what is done.
         now: the wall clock.
     """
 
@@ -112,7 +112,7 @@ class Reconciler:
             return
         desired, from_spec = desired_settings(app, record.status)
         if from_spec:
-            # Written before anything is done about it: whoever comes after a crash finds what was meant.
+            # Written before it is carried out: after a crash, the next operator finds what was intended.
             settings = noted(app, record.status, desired)
             status = record.status.model_copy(update={"settings": settings, "tuner": None})
             record.tuner_state = None
@@ -129,10 +129,10 @@ class Reconciler:
         await self.report(record, app, desired)
 
     async def carry_out(self, record: AppRecord, app: WSGIApp, settings: Settings) -> None:
-        """Apply every child that is not as it should be, and have the pods look at their settings.
+        """Apply every child that differs from what it should be, and make the pods read their settings.
 
         Raises:
-            Refused: when a person has to change something first.
+            Refused: when somebody has to change something first.
             RetryLater, ClusterError: when it may succeed later.
         """
         for manifest in build_children(app, settings):
@@ -140,13 +140,13 @@ class Reconciler:
         await self._nudge(record, settings)
 
     async def report(self, record: AppRecord, app: WSGIApp, desired: Settings) -> None:
-        """Write the status that tells what is seen."""
-        status = describe(record.status, self.sight(record, app, desired), self._now())
+        """Write the status that follows from what is known of the app."""
+        status = describe(record.status, self.view(record, app, desired), self._now())
         await self.statuses.write(record, status)
 
-    def sight(self, record: AppRecord, app: WSGIApp, desired: Settings) -> Sight:
-        """Return what is seen of an app."""
-        return Sight(
+    def view(self, record: AppRecord, app: WSGIApp, desired: Settings) -> AppView:
+        """Return what is known of an app."""
+        return AppView(
             app=app,
             desired=desired,
             deployment=self._inventory.children.get(ChildKey("Deployment", app.namespace, app.name)),
@@ -181,7 +181,7 @@ class Reconciler:
         record.applied[key] = Applied(sent, live_digest(answer))
 
     async def _nudge(self, record: AppRecord, settings: Settings) -> None:
-        """Touch each pod that has not been touched for these settings, so that the kubelet syncs its volumes at once.
+        """Annotate each pod that was not annotated for these settings, so that the kubelet syncs its volumes at once.
 
         Without it the kubelet would write the ConfigMap's change at its next regular sync, up to 90 s later.
         """
@@ -194,12 +194,12 @@ class Reconciler:
         await self.nudge(record, stale, wanted)
 
     async def nudge(self, record: AppRecord, pods: Sequence[Pod], value: str) -> None:
-        """Write the nudge's annotation to these pods, all at once."""
+        """Write the nudge annotation to these pods, concurrently."""
         for pod in await self._annotate([(pod, {NUDGE_ANNOTATION: value}) for pod in pods]):
             record.nudged_at[pod.uid] = time.monotonic()
 
     async def follow_canary(self, record: AppRecord, canary: Canary | None) -> None:
-        """Give the canary its own settings, and take back every other pod's: the kubelet shows them within a second.
+        """Give the canary its own settings, and remove those of any other pod: the kubelet syncs them within a second.
 
         Raises:
             ClusterError: when it may succeed later.
@@ -207,10 +207,15 @@ class Reconciler:
         changes = own_settings(self._inventory.pods(record.key), canary)
         for pod in await self._annotate([(pod, {SETTINGS_ANNOTATION: value}) for pod, value in changes]):
             own = pod.annotations.get(SETTINGS_ANNOTATION)
-            logger.info("%s: pod %s has %s", record.key, pod.name, f"settings of its own: {own}" if own else "all's")
+            logger.info(
+                "%s: pod %s has %s",
+                record.key,
+                pod.name,
+                f"settings of its own: {own}" if own else "the settings of all",
+            )
 
     async def _annotate(self, wanted: Sequence[tuple[Pod, dict[str, str | None]]]) -> list[Pod]:
-        """Annotate pods, and return them as they are now; one that is gone meanwhile needs nothing."""
+        """Annotate pods, and return them as they are now; a pod that was deleted meanwhile is left out."""
         answers = await asyncio.gather(
             *(self._cluster.annotate_pod(pod.namespace, pod.name, annotations) for pod, annotations in wanted),
             return_exceptions=True,
@@ -229,8 +234,8 @@ def read_app(record: AppRecord) -> WSGIApp:
     """Return the app as the record has it.
 
     Raises:
-        Refused: when its spec is not of the present schema. The API server refuses such a spec, but one that was stored
-            under an older schema may still be there; then nothing of the app is changed.
+        Refused: when its spec does not match the current schema. The API server refuses such a spec, but one that was
+            stored under an older schema may still exist; then nothing of the app is changed.
     """
     try:
         return WSGIApp.from_object(record.body)
@@ -242,7 +247,7 @@ def read_app(record: AppRecord) -> WSGIApp:
 
 
 def _refuse_to_take_over(app: WSGIApp, key: ChildKey, live: Manifest | None) -> None:
-    """Refuse to touch an object that is somebody else's: applying would silently make it ours."""
+    """Refuse to change an object that others own: applying would silently adopt it."""
     if live is None:
         return
     metadata = live["metadata"]
@@ -253,10 +258,10 @@ def _refuse_to_take_over(app: WSGIApp, key: ChildKey, live: Manifest | None) -> 
         return
     if owner is not None and owner["kind"] == KIND and owner["name"] == app.name:
         raise RetryLater(f"{key.kind} {key.name} of the former {KIND} {app.name} is still being deleted")
-    whose = f"{owner['kind']} {owner['name']}" if owner else "somebody else"
+    whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "was not created by Stablehand"
     raise Refused(
         Failure(
             "NameTaken",
-            f"{key.kind} {key.name} exists already and belongs to {whose}: delete it, or give the app another name",
+            f"{key.kind} {key.name} exists already and {whose}: delete it, or give the app another name",
         )
     )

@@ -1,7 +1,7 @@
-"""The typed WSGIApp: what a person asks for. The CustomResourceDefinition is generated from these models.
+"""The typed WSGIApp: what the user asks for. The CustomResourceDefinition is generated from these models.
 
-A rule that a type cannot say is a CEL rule (`x-kubernetes-validations`) next to what it is about: the API server checks
-it, so that a contradiction is refused when it is applied, with a sentence, and never reaches the operator.
+A rule that a type cannot express is a CEL rule (`x-kubernetes-validations`) beside the field: the API server checks it,
+so that a contradiction is refused with a sentence when it is applied, and never reaches the operator.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from stablehand_tuner.policy import Policy
 
 DEFAULT_SETTINGS = Settings(worker_class=WorkerClass.GTHREAD, workers=1, threads=4)
-"""Where an app starts that names no settings: one process, because memory is not known yet, and a few threads, because
-most web apps wait. The tuner takes it from there."""
+"""The initial settings of an app without `spec.settings`: one process, because its memory is not known yet, and a few
+threads, because most web apps wait."""
 
 
 def rule(expression: str, message: str) -> dict[str, JsonValue]:
-    """Return a CEL rule that the API server checks, and the sentence that a person reads when it does not hold."""
+    """Return a CEL rule that the API server checks, with the message for the user when it does not hold."""
     return {"rule": expression, "message": message}
 
 
 class SettingsSpec(Model):
-    """The settings that the app starts with. Afterwards the tuner owns them, unless `tuning.mode` is Off."""
+    """The settings that the app starts with. Afterwards the tuner changes them, unless `tuning.mode` is Off."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -83,12 +83,12 @@ _TUNED_FLAGS_SENTENCE = (
 def _own_volumes(field: str) -> dict[str, JsonValue]:
     return rule(
         f"!has(self.{field}) || self.{field}.all(each, !(each.name in ['settings', 'tmp']))",
-        f"{field} must not use the names settings and tmp: the operator's own volumes have them",
+        f"{field} must not use the names settings and tmp: the operator's own volumes use them",
     )
 
 
 def _within_bounds(setting: str, bounds: str, condition: str = "true") -> dict[str, JsonValue]:
-    """Return the rule that the initial settings keep to the bounds that the user wrote; mode Off knows no bounds."""
+    """Return the rule that the initial settings are within the user's bounds, which do not apply in mode Off."""
     bound = f"self.tuning.{bounds}"
     return rule(
         f"!has(self.settings) || !has(self.tuning) || !has({bound}) || !({condition}) || "
@@ -177,7 +177,7 @@ class WSGIAppSpec(Model):
     """Taints of nodes that the pods tolerate."""
 
     affinity: PassedOn | None = None
-    """Which nodes and neighbours the pods seek or avoid."""
+    """Which nodes, and which pods as neighbours, are preferred or avoided."""
 
     security_context: PassedOn | None = None
     """Overrides, field by field, of the container's security context."""
@@ -186,10 +186,10 @@ class WSGIAppSpec(Model):
     """Overrides, field by field, of the pod's security context."""
 
     service_account_name: str | None = Field(default=None, min_length=1, max_length=253)
-    """A ServiceAccount of your own; without it the operator makes one that has no rights and no token."""
+    """A ServiceAccount of your own; without it the operator creates one without permissions and without a token."""
 
     termination_grace_period_seconds: int = Field(default=30, ge=1, le=3600)
-    """Seconds that a pod has to finish its requests when it is stopped."""
+    """Seconds that a pod may take to finish its requests when it is stopped."""
 
     pod_labels: dict[str, str] | None = None
     """Further labels of the pods."""
@@ -209,9 +209,9 @@ class WSGIAppSpec(Model):
 
 
 class WSGIApp(Model):
-    """One app as the operator handles it: who it is, and what is asked for.
+    """One app as the operator handles it: its identity and its spec.
 
-    The status is not part of it: it is the operator's own writing, see `resource_status`.
+    The status is not part of it: the operator writes it, see `resource_status`.
     """
 
     name: str
@@ -226,8 +226,8 @@ class WSGIApp(Model):
         """Read a WSGIApp as the API server returns it.
 
         Raises:
-            pydantic.ValidationError: when the spec is not one that the present schema allows, as may happen to objects
-                that were stored under an older one.
+            pydantic.ValidationError: when the spec does not match the current schema, as may happen with objects that
+                were stored under an older one.
         """
         metadata = body["metadata"]
         return cls(
@@ -240,13 +240,13 @@ class WSGIApp(Model):
         )
 
     def requested_cores(self) -> float | None:
-        """Return the cores that each pod is promised, None without a request."""
+        """Return the CPU request of each pod, in cores; None without one."""
         resources = self.spec.resources
         cpu = ((resources.requests if resources else None) or {}).get("cpu")
         return None if cpu is None else float(parse_quantity(cpu))  # type: ignore[no-untyped-call] # of a library without types
 
     def tuning_policy(self) -> Policy:
-        """Return the tuner's policy, frozen also while the annotation says so.
+        """Return the tuner's policy, frozen if the annotation says so.
 
         Raises:
             InvalidPolicy: when the policy contradicts itself.

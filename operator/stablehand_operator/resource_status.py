@@ -1,7 +1,7 @@
 """The typed status of a WSGIApp: what the operator writes, and what people, `kubectl` and scripts read.
 
-The status is also the operator's only memory: the settings that every pod should run (`settings.desired`) and the
-tuner's state are here, written before anything is done about them.
+The status is also the operator's only persistent memory: the settings that every pod should run (`settings.desired`)
+and the tuner's state are in it, written before they are acted on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from stablehand_operator.kubernetes_types import Model
 
 HISTORY_LENGTH = 10
-"""Decisions that the history keeps."""
+"""The number of decisions in the history."""
 
 
 class SettingsStatus(Model):
@@ -26,20 +26,20 @@ class SettingsStatus(Model):
     threads: int
     """Threads of each worker."""
     worker_connections: int
-    """Connections that a worker of a class that counts them serves at once."""
+    """Connections that a gevent or asgi worker serves at once."""
 
 
 class SettingsByRole(Model):
     """The settings in each of their roles."""
 
     active: SettingsStatus | None = None
-    """What all pods run now; absent while they differ or cannot be asked."""
+    """What all pods run now; absent while they differ or cannot be scraped."""
     desired: SettingsStatus | None = None
     """What every pod should run."""
     recommended: SettingsStatus | None = None
     """What the tuner would run."""
     initial: SettingsStatus | None = None
-    """What the spec asked to start with when `desired` was last taken from it."""
+    """The spec's settings when `desired` was last taken from them."""
 
 
 class CanaryStatus(Model):
@@ -55,7 +55,7 @@ class Summary(Model):
     """Texts for the columns of `kubectl get`."""
 
     worker_class: str = ""
-    """The worker class that runs, or `sync→gthread` while it changes; until a pod tells, the one to start with."""
+    """The worker class that runs, or `sync→gthread` while it changes; the initial one until a pod was scraped."""
     workers: str = ""
     """Worker processes of each pod."""
     threads: str = ""
@@ -63,15 +63,15 @@ class Summary(Model):
     ready: str = ""
     """Pods ready of those wanted."""
     active: str = ""
-    """The settings that run, as people say them: `gthread 2 × 8`."""
+    """The settings that run, in short: `gthread 2 × 8`."""
     desired: str = ""
-    """The settings that should run, as people say them."""
+    """The settings that should run, in short."""
     recommended: str = ""
-    """The settings that the tuner would run, as people say them."""
+    """The settings that the tuner would run, in short."""
 
 
 class Observed(Model):
-    """What the last scrapes of all pods show together."""
+    """The last scrapes of all pods, summed up."""
 
     pods: int = 0
     """Pods that could be measured."""
@@ -94,9 +94,9 @@ class Observed(Model):
     backlog: float | None = None
     """Connections waiting in the kernel, all pods."""
     cores_used: float | None = None
-    """Cores that the workers burn, all pods."""
+    """Cores that the workers use, all pods."""
     cores: float | None = None
-    """Cores that the workers may burn, all pods."""
+    """Cores that the workers may use, all pods."""
     memory_bytes: float | None = None
     """Proportional memory of the largest worker."""
 
@@ -109,7 +109,7 @@ class Condition(Model):
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     observed_generation: int | None = None
-    """The generation of the spec that this speaks of."""
+    """The generation of the spec that this is about."""
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
     """When the status last changed."""
     reason: str
@@ -142,7 +142,7 @@ _ConditionList = Annotated[
 
 
 class WSGIAppStatus(Model):
-    """What is: the operator's and the tuner's own account. Written by the operator alone."""
+    """The observed state of the app. Written only by the operator."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -153,7 +153,7 @@ class WSGIAppStatus(Model):
     message: str = ""
     """The same in one sentence, with its numbers."""
     conditions: _ConditionList = Field(default_factory=list)
-    """Ready: pods serve. SettingsAccepted: the servers run what was asked. Tuning: the tuner is at work."""
+    """Ready: pods serve. SettingsAccepted: the servers run what they should. Tuning: the tuner is working."""
     replicas: int | None = None
     """Pods that exist."""
     ready_replicas: int | None = None
@@ -163,13 +163,13 @@ class WSGIAppStatus(Model):
     settings: SettingsByRole = Field(default_factory=SettingsByRole)
     """The settings in each of their roles."""
     canary: CanaryStatus | None = None
-    """The pod that tries other settings than the rest, and these; absent while there is none."""
+    """The pod that tries other settings than the rest, and those settings; absent while there is none."""
     summary: Summary = Field(default_factory=Summary)
     """Texts for the columns of `kubectl get`."""
     observed: Observed | None = None
-    """What the last scrapes of all pods show together."""
+    """The last scrapes of all pods, summed up."""
     history: list[HistoryEntry] = Field(default_factory=list, max_length=HISTORY_LENGTH)
     """The last decisions, the newest first."""
     tuner: str | None = None
-    """The tuner's state as JSON, kept here so that an operator that restarts forgets nothing. It is its own affair, and
-    one text, not an object: `kubectl describe` would spell that out over more lines than all that people read."""
+    """The tuner's state as JSON, kept here so that it survives a restart of the operator. Its content is internal. It
+    is a string because `kubectl describe` would show an object over more lines than everything else."""

@@ -1,8 +1,8 @@
-"""A canary in the cluster: settings for one pod alone, as an annotation that the pod's own volume shows to its server.
+"""A canary in the cluster: settings for one pod alone, as an annotation that a volume of the pod shows to its server.
 
-Level-triggered, as everything here: the tuner's state names the one pod that should have settings of its own, and
-whatever is found otherwise is taken back. So a successor of an operator that was killed, or of a decision that was
-withdrawn, needs to know nothing of what happened before.
+Level-triggered, as everything here: the tuner's state names the one pod that should have settings of its own, and those
+of any other pod are removed. So after a crash of the operator, or after a canary was withdrawn, it does not matter what
+happened before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def own_settings(pods: Iterable[Pod], canary: Canary | None) -> list[tuple[Pod, str | None]]:
-    """Return the pods whose annotation is not as it should be, each with its right value; None is to have none."""
+    """Return the pods whose annotation has to change, each with its new value; None removes it."""
     changes: list[tuple[Pod, str | None]] = []
     for pod in pods:
         wanted = canary.settings.to_json() if canary is not None and pod.name == canary.pod else None

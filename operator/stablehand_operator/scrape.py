@@ -1,7 +1,7 @@
-"""One scrape of one pod over HTTP. A pod runs somebody's code in any state, so nothing it answers is trusted.
+"""One scrape of one pod over HTTP. A pod runs the user's code, so nothing that it answers is trusted.
 
-Whatever goes wrong is a `ScrapeFailed` with a reason for the metrics and a sentence for the log: the caller counts the
-pod as missing, and other pods never wait for it.
+Any failure raises `ScrapeFailed`, with a reason for the metrics and a sentence for the log: the caller counts the pod
+as missing, and other pods never wait for it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from stablehand_tuner.observe.exposition import MalformedExposition
 from stablehand_tuner.observe.snapshot import IncompleteSnapshot, Snapshot
 
 LARGEST_BYTES = 2 * 1024 * 1024
-"""More than 512 workers, the most that settings allow, have to say."""
+"""More than the metrics of 512 workers, the most that settings allow."""
 
-# Above this size a scrape is parsed in a thread, so that it delays nobody else: about 10 ms of parsing.
+# Above this size, which takes about 10 ms to parse, a scrape is parsed in a thread, so that it delays nothing else.
 _PARSED_IN_PLACE_BYTES = 128 * 1024
 _CHUNK_BYTES = 64 * 1024
 _OK = 200
 
 
 class ScrapeFailed(Exception):  # noqa: N818 (an event that is expected, not a fault of the program)
-    """A scrape that yields nothing; `reason` is one of a few words, for a metric's label."""
+    """A failed scrape; `reason` is one of `REASONS`, for a metric's label."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ async def scrape(
         url: of the pod's metrics.
         timeout: seconds for the whole answer.
         at: the moment of the scrape, in seconds.
-        requested_cores: what the pod was promised, which is what it can count on where it has no limit.
+        requested_cores: the pod's CPU request, which counts where it has no limit.
 
     Raises:
         ScrapeFailed: whatever went wrong.
@@ -75,7 +75,7 @@ async def fetch(session: aiohttp.ClientSession, url: str, *, timeout: float) -> 
     """Return the text of a pod's metrics, `timeout` being the seconds for the whole answer.
 
     Raises:
-        ScrapeFailed: when there is none, or it is larger than any server's.
+        ScrapeFailed: when there is none, or it is larger than that of any server.
     """
     try:
         return await asyncio.wait_for(_fetch(session, url), timeout)
@@ -89,12 +89,12 @@ def parse(text: str, url: str, at: float, requested_cores: float | None = None) 
     """Read a text that was fetched; the arguments are those of `scrape`.
 
     Raises:
-        ScrapeFailed: when it has no metrics, or lacks what the tuner needs.
+        ScrapeFailed: when it is not an exposition, or lacks what the tuner needs.
     """
     try:
         return Snapshot.from_text(text, at, requested_cores=requested_cores)
     except MalformedExposition as error:
-        raise ScrapeFailed("malformed", f"{url} answered with what are no metrics: {error}") from error
+        raise ScrapeFailed("malformed", f"{url} answered with something other than metrics: {error}") from error
     except IncompleteSnapshot as error:
         raise ScrapeFailed("incomplete", f"{url}: {error}") from error
 
@@ -113,4 +113,4 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ScrapeFailed("malformed", f"{url} answered with what is no UTF-8: {error}") from error
+        raise ScrapeFailed("malformed", f"{url} answered with text that is not UTF-8: {error}") from error

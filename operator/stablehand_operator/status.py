@@ -1,4 +1,4 @@
-"""The status that people read, put together from what was seen. Pure: the same sight gives the same status."""
+"""The status that people read, derived from what the operator knows of an app. Pure: the same view, the same status."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
 
 
-class Sight(NamedTuple):
-    """What is seen of an app at one moment."""
+class AppView(NamedTuple):
+    """What the operator knows of an app at one moment."""
 
     app: WSGIApp
     desired: Settings
@@ -47,62 +47,62 @@ class Sight(NamedTuple):
     problem: Failure | None
 
 
-def describe(previous: WSGIAppStatus, sight: Sight, now: dt.datetime) -> WSGIAppStatus:
-    """Return the status that tells what is seen; history and the tuner's state stay as they are."""
-    app = sight.app
-    deployed = (sight.deployment or {}).get("status") or {}
-    measured = [each for each in sight.observations.values() if each is not None]
+def describe(previous: WSGIAppStatus, view: AppView, now: dt.datetime) -> WSGIAppStatus:
+    """Return the status that follows from the view; history and the tuner's state stay as they are."""
+    app = view.app
+    deployed = (view.deployment or {}).get("status") or {}
+    measured = [each for each in view.observations.values() if each is not None]
     findings = {
-        conditions.READY: conditions.ready(app.spec.replicas, sight.deployment, sight.pods, sight.problem),
+        conditions.READY: conditions.ready(app.spec.replicas, view.deployment, view.pods, view.problem),
         conditions.SETTINGS_ACCEPTED: conditions.settings_accepted(
             conditions.find(previous.conditions, conditions.SETTINGS_ACCEPTED),
-            sight.desired,
-            sight.observations,
-            sight.decision,
+            view.desired,
+            view.observations,
+            view.decision,
             now,
-            canary=sight.canary,
-            refusing=sight.refusing,
+            canary=view.canary,
+            refusing=view.refusing,
         ),
         conditions.TUNING: conditions.tuning(
             Mode(app.spec.tuning.mode or Mode.AUTO),
-            sight.decision,
+            view.decision,
             conditions.find(previous.conditions, conditions.TUNING),
-            serving=any(pod.should_serve for pod in sight.pods),
+            serving=any(pod.should_serve for pod in view.pods),
         ),
     }
     renewed = previous.conditions
     for kind, finding in findings.items():
         renewed = conditions.with_condition(renewed, kind, finding, app.generation, now)
     # What keeps the app from serving is more urgent than why its settings are as they are.
-    telling = findings[conditions.READY if findings[conditions.READY].status != "True" else conditions.TUNING]
-    # What the columns and `settings` tell is the app's; the canary has a field of its own.
-    others = [each for pod, each in sight.observations.items() if each is not None and not _is_canary(sight, pod)]
+    shown = findings[conditions.READY if findings[conditions.READY].status != "True" else conditions.TUNING]
+    # The columns and `settings` are about the other pods; the canary has a field of its own.
+    others = [each for pod, each in view.observations.items() if each is not None and not _is_canary(view, pod)]
     active = _agreed(each.settings_active for each in others) if others else read(previous.settings.active)
-    settings = noted(app, previous, sight.desired).model_copy(
+    settings = noted(app, previous, view.desired).model_copy(
         update={
             "active": written(active) if active else None,
-            "recommended": written(sight.recommended) if sight.recommended else None,
+            "recommended": written(view.recommended) if view.recommended else None,
         }
     )
     return previous.model_copy(
         update={
             "observed_generation": app.generation,
-            "reason": telling.reason,
-            "message": telling.message,
+            "reason": shown.reason,
+            "message": shown.message,
             "conditions": renewed,
             "replicas": deployed.get("replicas", 0),
             "ready_replicas": deployed.get("readyReplicas", 0),
             "selector": ",".join(f"{name}={value}" for name, value in selector_labels(app.name).items()),
             "settings": settings,
-            "canary": _canary(sight.canary),
-            "summary": _summary(previous.summary, sight, others, deployed),
+            "canary": _canary(view.canary),
+            "summary": _summary(previous.summary, view, others, deployed),
             "observed": _observed(measured) if measured else previous.observed,
         }
     )
 
 
 def with_problem(status: WSGIAppStatus, problem: Failure, generation: int, now: dt.datetime) -> WSGIAppStatus:
-    """Return the status with a problem that keeps the operator from doing anything about the app."""
+    """Return the status with a problem that keeps the operator from handling the app."""
     finding = conditions.Finding("False", problem.reason, problem.message)
     return status.model_copy(
         update={
@@ -114,7 +114,7 @@ def with_problem(status: WSGIAppStatus, problem: Failure, generation: int, now: 
 
 
 def with_history(status: WSGIAppStatus, decision: Decision, before: Settings | None, now: dt.datetime) -> WSGIAppStatus:
-    """Return the status with a decision put at the head of its history."""
+    """Return the status with a decision added to its history, as the first."""
     entry = HistoryEntry.model_validate(
         {
             "time": timestamp(now),
@@ -131,8 +131,9 @@ def with_history(status: WSGIAppStatus, decision: Decision, before: Settings | N
 def is_news(status: WSGIAppStatus, decision: Decision) -> bool:
     """Tell whether a decision is worth a line of history and an Event.
 
-    A change under way is decided again at every step until all pods run it, and a recommendation stands until another
-    one comes: each is news once. So is the beginning of a canary, and its end, which may change nothing for the others.
+    A change under way is decided again at every step until all pods run it, and a recommendation stands until there is
+    another one: each is news once. So are the beginning and the end of a canary, which may change nothing for the other
+    pods.
     """
     if decision.action is Action.HOLD:
         return False
@@ -149,7 +150,7 @@ def is_news(status: WSGIAppStatus, decision: Decision) -> bool:
 
 
 def is_urgent(old: WSGIAppStatus, new: WSGIAppStatus) -> bool:
-    """Tell whether a new status has to be written at once; what differs in numbers only may wait for a few seconds."""
+    """Tell whether a new status has to be written at once; one that differs only in numbers may wait some seconds."""
     return _without_numbers(old) != _without_numbers(new)
 
 
@@ -159,22 +160,22 @@ def _without_numbers(status: WSGIAppStatus) -> dict[str, Any]:
     return kept
 
 
-def _summary(previous: Summary, sight: Sight, measured: Sequence[Observation], deployed: Mapping[str, Any]) -> Summary:
+def _summary(previous: Summary, view: AppView, measured: Sequence[Observation], deployed: Mapping[str, Any]) -> Summary:
     texts: dict[str, str] = {
-        "ready": f"{deployed.get('readyReplicas', 0)}/{sight.app.spec.replicas}",
-        "desired": str(sight.desired),
-        "recommended": str(sight.recommended) if sight.recommended else "",
+        "ready": f"{deployed.get('readyReplicas', 0)}/{view.app.spec.replicas}",
+        "desired": str(view.desired),
+        "recommended": str(view.recommended) if view.recommended else "",
     }
     running = {each.settings_active for each in measured if each.settings_active is not None}
     if not running and not previous.worker_class:
-        # No pod could be asked yet: they start with what is desired.
-        running = {sight.desired}
+        # No pod was scraped yet: they start with what is desired.
+        running = {view.desired}
     if running:
         texts |= {
-            "worker_class": _change([each.worker_class.value for each in running], sight.desired.worker_class.value),
-            "workers": _change([str(each.workers) for each in running], str(sight.desired.workers)),
-            "threads": _change([str(each.threads) for each in running], str(sight.desired.threads)),
-            "active": _change([str(each) for each in running], str(sight.desired)),
+            "worker_class": _change([each.worker_class.value for each in running], view.desired.worker_class.value),
+            "workers": _change([str(each.workers) for each in running], str(view.desired.workers)),
+            "threads": _change([str(each.threads) for each in running], str(view.desired.threads)),
+            "active": _change([str(each) for each in running], str(view.desired)),
         }
     return previous.model_copy(update=texts)
 
@@ -204,8 +205,8 @@ def _observed(measured: Sequence[Observation]) -> Observed:
     )
 
 
-def _is_canary(sight: Sight, pod: str) -> bool:
-    return sight.canary is not None and sight.canary.pod == pod
+def _is_canary(view: AppView, pod: str) -> bool:
+    return view.canary is not None and view.canary.pod == pod
 
 
 def _canary(canary: Canary | None) -> CanaryStatus | None:
@@ -213,7 +214,7 @@ def _canary(canary: Canary | None) -> CanaryStatus | None:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Return three digits of a number: more would be noise, and each new digit is a write."""
+    """Return three digits of a number: more would be noise, and each change of a digit is a write."""
     return None if value is None else float(f"{value:.3g}")
 
 

@@ -1,4 +1,4 @@
-"""Writes a WSGIApp's status: only what changed, resting on the version that was read, and not too often."""
+"""Writes a WSGIApp's status: only when it changed, only over the version that was read, and not too often."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class StatusWriter:
         self._clock = clock
 
     async def write(self, record: AppRecord, status: WSGIAppStatus, *, at_once: bool = False) -> None:
-        """Write the status, unless it is what stands there, or differs in numbers only and was written just now.
+        """Write the status, unless it has not changed, or only its numbers have and it was written recently.
 
         Args:
-            record: the app; its reading of the resource becomes what the write returned.
-            status: what is to stand there.
-            at_once: whether it has to be written whatever differs: something will be done that rests on it.
+            record: the app; it takes over the resource that the write returns.
+            status: the new status.
+            at_once: whether it has to be written now, because it is about to be acted on.
 
         Raises:
-            RetryLater: when somebody else changed the resource: it was read again, and has to be looked at anew.
+            RetryLater: when the resource was changed meanwhile: it was read again, and has to be reconciled again.
             ClusterError: when the API server refused, or did not answer.
         """
         if status == record.status:
@@ -72,6 +72,6 @@ class StatusWriter:
             if fresh is not None:
                 record.take(fresh)
             record.tuner_state = None
-            raise RetryLater("somebody changed the resource meanwhile") from error
+            raise RetryLater("the resource was changed meanwhile") from error
         record.status_written_at = self._clock()
         record.take(body)

@@ -35,7 +35,7 @@ class Telemetry:
             TUNER_DECISIONS.name, TUNER_DECISIONS.help, TUNER_DECISIONS.labels, registry=self.registry
         )
         self.apps = Gauge("stablehand_operator_apps", "Apps that are looked after.", registry=self.registry)
-        # every series is there from the start, so that a rate over it never misses the first event
+        # every series exists from the start, so that a rate over it never misses the first event
         for outcome in ("done", "retry", "refused"):
             self.reconciles.labels(outcome)
         for reason in REASONS:

@@ -1,8 +1,8 @@
-"""The loop that scrapes all pods of all apps, asks the tuner, and carries its decisions out.
+"""The loop that scrapes all pods of all apps, asks the tuner, and carries out its decisions.
 
-An app is tuned in a task of its own, so that a slow pod delays its own app only. The order within: scrape, observe,
-step, *write the status*, then act. A crash in between is finished by any later reconciliation, because what was decided
-stands in the status.
+Each app is tuned in a task of its own, so that a slow pod delays only its own app. The order is: scrape, observe, step,
+*write the status*, then act. After a crash in between, the next reconciliation completes what was decided, because it
+is in the status.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.snapshot import Snapshot
 
     class EventsApi(Protocol):
-        """What telling needs of the cluster."""
+        """What Events need of the cluster."""
 
         async def create_event(self, event: Manifest) -> None:
             """Create a Kubernetes Event."""
@@ -54,11 +54,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 JITTER = 0.1
-"""Part of the interval by which each tick is early or late, so that scrapes never beat in time with something else."""
+"""Part of the interval by which each tick is early or late, so that scrapes do not synchronize with anything else."""
 
 NUDGE_AGAIN_SECONDS = 6.0
 """A pod whose settings file is still the old one after this long is nudged again: the kubelet may have synced it just
-before it heard of the ConfigMap's change."""
+before it knew of the ConfigMap's change."""
 
 _EVENT_REASONS = {
     Action.APPLY: "SettingsApplied",
@@ -75,12 +75,12 @@ class TuningLoop:
 
     Args:
         inventory: the apps and their pods.
-        reconciler: carries out what was decided.
-        events: where Events go.
-        telemetry: where is counted.
+        reconciler: carries out the decisions.
+        events: where Events are created.
+        telemetry: counts scrapes and decisions.
         interval: seconds between two scrapes of a pod.
-        timeout: seconds that a pod has to answer.
-        ticked: called after each tick, for the operator's health.
+        timeout: seconds that a pod may take to answer.
+        ticked: called after each tick, for the liveness probe.
         url: where a pod's metrics are, by its IP.
     """
 
@@ -119,7 +119,7 @@ class TuningLoop:
                     task.cancel()
 
     def tick(self, session: aiohttp.ClientSession) -> None:
-        """Start one round: a task for each app whose former round is over."""
+        """Start one round: a task for each app whose last round has ended."""
         self._telemetry.apps.set(len(self._inventory.apps))
         for record in self._inventory.apps.values():
             if record.tuning is None or record.tuning.done():
@@ -133,13 +133,13 @@ class TuningLoop:
         except (RetryLater, Refused, ClusterError) as error:
             logger.warning("%s: %s; the next tick tries again", record.key, error)
         except Exception:
-            logger.exception("%s: an error that nobody expected; the next tick tries again", record.key)
+            logger.exception("%s: unexpected error; the next tick tries again", record.key)
 
     async def tune(self, record: AppRecord, session: aiohttp.ClientSession) -> None:
-        """Scrape one app's pods, ask the tuner, and carry its decision out.
+        """Scrape one app's pods, ask the tuner, and carry out its decision.
 
         Raises:
-            RetryLater, Refused, ClusterError: when the cluster does not do as it should; nothing is lost by that.
+            RetryLater, Refused, ClusterError: when something in the cluster fails; nothing is lost by that.
         """
         requested_cores = read_app(record).requested_cores()
         every = self._inventory.pods(record.key)
@@ -159,7 +159,7 @@ class TuningLoop:
             killed = _killed(record, every, desired)
             decisions = self._step(record, app, killed)
             desired = await self._carry_out(record, app, desired, decisions)
-            # only now: what could not be written down is told again
+            # only now: if the status could not be written, the kill is reported again
             _note_what_runs(record, every, zip(pods, snapshots, strict=True))
             await self._nudge_again(record, pods, desired)
 
@@ -182,7 +182,7 @@ class TuningLoop:
         try:
             policy = app.tuning_policy()
         except InvalidPolicy as error:
-            logger.error("%s: spec.tuning is no policy, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
+            logger.error("%s: spec.tuning is invalid, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
             return ()
         state = record.tuner_state or stored_state(record.status)
         state = state.for_image(f"{app.spec.image} {app.spec.app}")
@@ -196,7 +196,7 @@ class TuningLoop:
     async def _carry_out(
         self, record: AppRecord, app: WSGIApp, desired: Settings, decisions: Sequence[Decision]
     ) -> Settings:
-        """Write down what was decided, then do it; return what every pod should run from now on."""
+        """Write the decisions to the status, then carry them out; return what every pod should run from now on."""
         now = dt.datetime.now(dt.timezone.utc)
         status, news = record.status, []
         for decision in decisions:
@@ -211,14 +211,14 @@ class TuningLoop:
             record.decision = decisions[-1]
         begins_or_ends = False
         if record.tuner_state is not None:
-            # A canary is no change for every pod, but has to be remembered before it is begun all the same.
-            begins_or_ends = _own(record.tuner_state) != _own(stored_state(status))
+            # A canary does not change every pod, but it too has to be stored before it is begun.
+            begins_or_ends = _canary_of(record.tuner_state) != _canary_of(stored_state(status))
             status = with_state(status, record.tuner_state)
-        status = describe(status, self._reconciler.sight(record, app, desired), now)
+        status = describe(status, self._reconciler.view(record, app, desired), now)
         try:
             await self._reconciler.statuses.write(record, status, at_once=bool(news) or changes or begins_or_ends)
         except (ClusterError, RetryLater):
-            record.tuner_state = None  # what could not be written was not decided
+            record.tuner_state = None  # a decision that could not be written does not count
             raise
         for decision in news:
             logger.info("%s: %s (%s): %s", record.key, decision.action, decision.reason, decision.message)
@@ -226,10 +226,10 @@ class TuningLoop:
             await self._reconciler.carry_out(record, app, desired)
         await self._reconciler.follow_canary(record, (record.tuner_state or stored_state(record.status)).canary)
         for decision in news:
-            await self._tell(record, decision)
+            await self._create_event(record, decision)
         return desired
 
-    async def _tell(self, record: AppRecord, decision: Decision) -> None:
+    async def _create_event(self, record: AppRecord, decision: Decision) -> None:
         kind: Literal["Normal", "Warning"] = "Warning" if decision.action is Action.ROLL_BACK else "Normal"
         message = f"{decision.message} [{decision.reason}]"
         now = dt.datetime.now(dt.timezone.utc)
@@ -237,7 +237,7 @@ class TuningLoop:
         try:
             await self._events.create_event(event)
         except ClusterError as error:
-            logger.warning("%s: no Event for %s: %s", record.key, decision.reason, error)
+            logger.warning("%s: the Event for %s could not be created: %s", record.key, decision.reason, error)
 
     async def _nudge_again(self, record: AppRecord, pods: Sequence[Pod], desired: Settings) -> None:
         now = time.monotonic()
@@ -253,16 +253,16 @@ class TuningLoop:
             await self._reconciler.nudge(record, late, f"{digest(desired.to_mapping())}.{int(now)}")
 
 
-def _own(state: TunerState) -> tuple[str, Settings] | None:
+def _canary_of(state: TunerState) -> tuple[str, Settings] | None:
     """Return which pod should have which settings of its own."""
     return None if state.canary is None else (state.canary.pod, state.canary.settings)
 
 
 def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[str, Settings]:
-    """Return which servers the kernel has killed as a whole since the last look, with the settings that they ran.
+    """Return which servers the kernel has killed as a whole since the last round, with the settings that they ran.
 
-    It is read in the pods' status, for nobody in the container is left to count it. A pod that is seen for the first
-    time only shows what was before: whether that is known already, nobody can tell.
+    It is read from the pods' status, because no process is left in the container to count it. A kill that a pod shows
+    when it is first seen is ignored: the tuner may know of it already.
     """
     canary = (record.tuner_state or stored_state(record.status)).canary
     killed: dict[str, Settings] = {}
@@ -272,7 +272,7 @@ def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[s
             and pod.memory_kill
             and pod.memory_kill != record.memory_kills.get(pod.uid, pod.memory_kill)
         ):
-            # one that is killed before it can be asked ran what it starts with
+            # a server that was killed before it was scraped ran the settings that it started with
             starts_with = canary.settings if canary is not None and canary.pod == pod.name else desired
             killed[pod.name] = record.ran.get(pod.uid, starts_with)
             logger.info("%s/%s: the kernel killed the container for its memory", pod.namespace, pod.name)
@@ -280,7 +280,7 @@ def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[s
 
 
 def _note_what_runs(record: AppRecord, pods: Sequence[Pod], answers: Iterable[tuple[Pod, Snapshot | None]]) -> None:
-    """Remember what each pod runs and how it ended last, and forget the pods that are gone."""
+    """Remember what each pod runs and its last kill, and forget the pods that no longer exist."""
     ended = {pod.uid for pod in pods if pod.memory_kill != record.memory_kills.get(pod.uid, "")}
     present = {pod.uid for pod in pods}
     record.ran = {uid: settings for uid, settings in record.ran.items() if uid in present - ended}
@@ -293,9 +293,9 @@ def _note_what_runs(record: AppRecord, pods: Sequence[Pod], answers: Iterable[tu
 def _observations(
     record: AppRecord, pods: Sequence[Pod], snapshots: Sequence[Snapshot | None]
 ) -> dict[str, Observation | None]:
-    """Return what happened in each pod since its last good scrape; None where that cannot be told.
+    """Return what happened in each pod since its last good scrape; None where that is unknown.
 
-    A pod that is scraped for the first time is left out: nothing of it is missing, there is just no pair yet.
+    A pod that is scraped for the first time is left out: it is not missing, there is just no pair of scrapes yet.
     """
     observations: dict[str, Observation | None] = {}
     kept: dict[str, Snapshot] = {}

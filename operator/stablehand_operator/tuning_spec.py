@@ -1,7 +1,7 @@
 """`spec.tuning`: the tuner's policy as the resource writes it.
 
-The fields and their ranges are those of `stablehand_tuner.policy`, and the defaults are there and only there: what the
-resource leaves out is left to the policy.
+The fields and their ranges are those of `stablehand_tuner.policy`. The defaults are only there: the policy fills in
+what is absent from the resource.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class WorkersBounds(Model):
     min: int | None = _within(WORKERS)
     """At least this many; 1 if absent."""
     max: int | None = _within(WORKERS)
-    """At most this many; if absent, as many as cores and memory carry."""
+    """At most this many; if absent, as many as cores and memory allow."""
 
 
 class ThreadsBounds(Model):
@@ -63,12 +63,12 @@ _SecondsOrZero = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class Windows(Model):
-    """How long the tuner looks before it acts. The defaults suit most apps."""
+    """How long the tuner observes before it acts. The defaults suit most apps."""
 
     warm_up_seconds: _SecondsOrZero | None = None
     """No decision for this long after the pods start."""
     warm_up_requests: _SecondsOrZero | None = None
-    """No decision before so many requests were served."""
+    """No decision before this many requests were served."""
     decision_seconds: _Seconds | None = None
     """How long the tuner observes before it decides."""
     minimum_requests: _Seconds | None = None
@@ -76,9 +76,9 @@ class Windows(Model):
     trial_seconds: _Seconds | None = None
     """How long a change is compared with the time before; a canary with its siblings, at least."""
     canary_seconds: _Seconds | None = None
-    """How long a canary that neither helps nor harms may last."""
+    """How long a canary without a clear result may run."""
     cool_down_seconds: _SecondsOrZero | None = None
-    """How long the tuner rests after a change."""
+    """How long the tuner waits after a change."""
     apply_seconds: _Seconds | None = None
     """How long the servers may take to run new settings."""
     shrink_seconds: _Seconds | None = None
@@ -104,9 +104,9 @@ class TuningSpec(Model):
     )
 
     mode: Literal["Off", "Recommend", "Auto"] | None = None
-    """Off: the settings stay as the spec says. Recommend: say what would be better, don't do it. Auto (the default)."""
+    """Off: the settings are those of the spec. Recommend: only advise. Auto (the default): change the settings."""
     objective: Literal["latency", "throughput", "cost"] | None = None
-    """What to make of the resources: short responses, most requests (the default), or fewest processes and memory."""
+    """What to optimize: short responses, the most requests (the default), or the fewest processes and least memory."""
     workers: WorkersBounds | None = None
     """Bounds of the number of workers."""
     threads: ThreadsBounds | None = None
@@ -118,11 +118,11 @@ class TuningSpec(Model):
     )
     """The worker classes that the tuner may choose; all four if absent."""
     changes_per_hour: int | None = Field(default=None, ge=CHANGES_PER_HOUR.lowest, le=CHANGES_PER_HOUR.highest)
-    """So many changes may begin within any hour; 20 if absent."""
+    """How many changes may begin within any hour; 20 if absent."""
     freeze: bool | None = None
-    """Whether the tuner leaves everything as it is for now."""
+    """Whether the tuner begins no changes for now."""
     windows: Windows | None = None
-    """How long the tuner looks before it acts."""
+    """How long the tuner observes before it acts."""
 
     def to_policy(self) -> Policy:
         """Return the tuner's policy.

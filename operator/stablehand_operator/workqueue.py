@@ -1,7 +1,7 @@
-"""A queue of keys: each is worked on by one worker at a time, however often it is added meanwhile.
+"""A queue of keys: each is processed by one worker at a time, however often it is added meanwhile.
 
-The pattern is that of Kubernetes' own controllers: events say only *that* something changed; the work looks at what is.
-A key whose work fails comes back after a wait that doubles.
+The pattern is that of Kubernetes' own controllers: an event only triggers the work, which reads the current state. A
+key whose work fails is added again after a wait that doubles each time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST_WAIT_SECONDS = 30.0
 
 
 class RetryLater(Exception):  # noqa: N818 (a request of the work, not an error in itself)
-    """Raised by the work when it has to be done again; the text says why."""
+    """Raised by the work when it has to be repeated; the message says why."""
 
 
 class WorkQueue(Generic[Key]):
@@ -39,7 +39,7 @@ class WorkQueue(Generic[Key]):
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
     def add(self, key: Key) -> None:
-        """Have the key worked on soon."""
+        """Queue the key."""
         if key in self._running:
             self._again.add(key)
         elif key not in self._waiting:
@@ -47,7 +47,7 @@ class WorkQueue(Generic[Key]):
             self._ready.put_nowait(key)
 
     def forget(self, key: Key) -> None:
-        """Drop what is remembered of a key that is gone."""
+        """Drop what is remembered of a key that no longer exists."""
         self._failures.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer is not None:
@@ -75,7 +75,7 @@ class WorkQueue(Generic[Key]):
                 logger.warning("%s: %s; trying again", key, reason)
                 self._later(key)
             except Exception:
-                logger.exception("%s: an error that nobody expected; trying again", key)
+                logger.exception("%s: unexpected error; trying again", key)
                 self._later(key)
             else:
                 self.forget(key)

@@ -78,7 +78,7 @@ def test_a_bad_settings_file_changes_nothing_and_is_told(new_app, io_bound, wait
     (pod,) = app.pods()
 
     def rejected():
-        # the annotation is the operator's, and it takes back what somebody else writes into it, at its next look
+        # the annotation is the operator's, which removes at its next tick what others write into it
         truncated = 'stablehand.dev/settings={"workerClass": "sync", "wor'
         app.kubectl("annotate", "pod", pod["metadata"]["name"], truncated, "--overwrite")
         return value(scrape(app), metric_names.GENERATION_SWITCHES.sample_name, outcome="rejected")

@@ -295,7 +295,7 @@ def test_a_deleted_app_is_let_go_and_its_children_are_not_made_again(shop, kubec
     assert children == ""
 
 
-def test_somebody_else_s_object_of_the_same_name_is_not_touched(operator, kubectl):
+def test_an_object_of_the_same_name_that_others_own_is_not_touched(operator, kubectl):
     kubectl("create", "service", "clusterip", "shop", "--tcp=80:80")
     before = kubectl.get("service", "shop")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stablehand_operator.pods import Pod, telling_line
+from stablehand_operator.pods import Pod, key_line
 
 TRACEBACK = """Traceback (most recent call last):
   File "/app/shop.py", line 1, in <module>
@@ -90,12 +90,12 @@ def test_a_pod_that_no_node_takes_is_told(make_pod):
 
 
 def test_without_an_exception_the_last_line_is_told():
-    assert telling_line("starting\n\nno such file: shop.py\n\n") == "no such file: shop.py"
+    assert key_line("starting\n\nno such file: shop.py\n\n") == "no such file: shop.py"
 
 
 def test_an_endless_line_is_cut():
-    assert len(telling_line("x" * 10_000)) == 500
+    assert len(key_line("x" * 10_000)) == 500
 
 
 def test_nothing_said_is_nothing_told():
-    assert telling_line(" \n \n") == ""
+    assert key_line(" \n \n") == ""

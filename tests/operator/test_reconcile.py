@@ -182,11 +182,11 @@ async def test_a_pod_that_is_gone_before_its_nudge_is_no_error(house, make_pod):
     assert house.record.status.conditions
 
 
-async def test_an_object_of_somebody_else_is_not_taken_over(house, cluster):
+async def test_an_object_that_others_own_is_not_adopted(house, cluster):
     foreign = {"kind": "Service", "metadata": {"name": "shop", "namespace": "default"}, "spec": {"ports": []}}
     cluster.put(foreign)
 
-    with pytest.raises(RetryLater, match="Service shop exists already and belongs to somebody else"):
+    with pytest.raises(RetryLater, match="Service shop exists already and was not created by Stablehand"):
         await house.reconcile()
 
     assert cluster.objects["Service", "default", "shop"]["spec"] == {"ports": []}
@@ -217,9 +217,9 @@ async def test_a_refusal_stays_in_whatever_status_is_written_until_a_reconciliat
         await house.reconcile()
     app = read_app(house.record)
 
-    assert house.reconciler.sight(house.record, app, Settings(WorkerClass.SYNC, 1)).problem.reason == "ManifestRefused"
+    assert house.reconciler.view(house.record, app, Settings(WorkerClass.SYNC, 1)).problem.reason == "ManifestRefused"
     await house.reconcile()
-    assert house.reconciler.sight(house.record, app, Settings(WorkerClass.SYNC, 1)).problem is None
+    assert house.reconciler.view(house.record, app, Settings(WorkerClass.SYNC, 1)).problem is None
 
 
 async def test_an_api_server_that_does_not_answer_is_asked_again(house, cluster):
@@ -232,7 +232,7 @@ async def test_an_api_server_that_does_not_answer_is_asked_again(house, cluster)
     assert ("Deployment", "default", "shop") in cluster.objects
 
 
-async def test_a_status_written_by_somebody_else_meanwhile_is_read_again_first(house, cluster):
+async def test_a_status_that_was_changed_meanwhile_is_read_again_first(house, cluster):
     await house.reconcile()
     body = cluster.objects["WSGIApp", "default", "shop"]
     body["status"]["settings"]["desired"] = TUNED
@@ -241,7 +241,7 @@ async def test_a_status_written_by_somebody_else_meanwhile_is_read_again_first(h
     deployment["status"] = {"replicas": 1, "readyReplicas": 1}
     house.inventory.take_child(cluster.put(deployment))
 
-    with pytest.raises(RetryLater, match="changed the resource"):
+    with pytest.raises(RetryLater, match="the resource was changed meanwhile"):
         await house.reconcile()
     await house.reconcile()
 

@@ -7,7 +7,7 @@ import pytest
 from stablehand_operator.conditions import REFUSAL_SHOWN_SECONDS, find
 from stablehand_operator.pods import Pod
 from stablehand_operator.resource_status import WSGIAppStatus
-from stablehand_operator.status import Sight, describe, is_news, is_urgent, with_history
+from stablehand_operator.status import AppView, describe, is_news, is_urgent, with_history
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.canary import Canary
@@ -34,7 +34,7 @@ def seen(make_app, make_observation):
         refusing=(),
         **lines,
     ):
-        return Sight(
+        return AppView(
             app=make_app(**(spec or {})),
             desired=desired,
             deployment=DEPLOYED if deployment is None else deployment,
@@ -61,8 +61,8 @@ def condition(status, kind):
     return found.status, found.reason
 
 
-def told(sight, previous=None, now=NOW):
-    return describe(previous or WSGIAppStatus(), sight, now)
+def told(view, previous=None, now=NOW):
+    return describe(previous or WSGIAppStatus(), view, now)
 
 
 def test_an_app_whose_pods_are_ready_and_run_what_they_should_says_so(seen):

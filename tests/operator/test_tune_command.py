@@ -177,7 +177,7 @@ def test_scrapes_that_failed_are_named_and_count_as_missing(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("{", "line 1 is no JSON"),
+        ("{", "line 1 is not JSON"),
         ("[]", "line 1 must be an object"),
         ('{"at": "noon", "pods": {}}', "at must be a number"),
         ('{"at": 1, "pods": {"one": 3}}', "one must be the text of its metrics, or null"),

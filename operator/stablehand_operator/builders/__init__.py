@@ -1,4 +1,4 @@
-"""Pure functions, one file a manifest: a WSGIApp in, what should stand in the cluster out.
+"""Pure functions, one file for each manifest: from a WSGIApp to an object that should exist in the cluster.
 
 A manifest holds only the fields that the operator owns. It is sent by server-side apply: whoever sets another field of
 the same object (a person, an autoscaler, a sidecar injector) keeps it.

@@ -1,4 +1,4 @@
-"""The ConfigMap with the settings that every pod of the app runs, those of tomorrow included."""
+"""The ConfigMap with the settings that every pod of the app runs, also those that start later."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ from stablehand_operator.names import (
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp, WSGIAppSpec
 
-# While the pod is taken out of every load balancer's list it goes on serving: 5 s cover the slowest kube-proxy seen in
-# the field, and never more than a sixth of the pod's grace period, so that requests keep most of it.
+# While the load balancers remove the pod from their lists it continues to serve: 5 s are enough for slow kube-proxies,
+# and never more than a sixth of the pod's grace period, so that requests keep most of it.
 _DRAIN_SECONDS = 5
 _DRAIN_SHARE = 6
 # Between the workers' deadline and the kubelet's SIGKILL: their exit (2 s), SIGABRT (1 s), and the master's own end.
 _EXIT_SECONDS = 4
 
-# An app may take this long to import before the pod is restarted.
+# How long an app may take to import before the pod is restarted.
 _STARTUP_SECONDS = 300
 
 
@@ -97,7 +97,7 @@ def _container(spec: WSGIAppSpec) -> dict[str, Any]:
             {"name": HTTP_PORT_NAME, "containerPort": spec.port, "protocol": "TCP"},
             {"name": METRICS_PORT_NAME, "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
-        # The exporter answers probes on a port and a process of its own: busy workers never starve a probe.
+        # The exporter answers probes on a port and in a process of its own: busy workers never delay a probe.
         "startupProbe": _probe("/readyz", period=2, failures=_STARTUP_SECONDS // 2),
         "readinessProbe": _probe("/readyz", period=5, failures=2),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
@@ -124,7 +124,7 @@ def _container(spec: WSGIAppSpec) -> dict[str, Any]:
 
 
 def _server_arguments(spec: WSGIAppSpec) -> list[str]:
-    """Return the server's command line; the user's flags come last, so that they win where both may speak."""
+    """Return the server's command line; the user's flags come last, so that they take precedence."""
     graceful = max(1, spec.termination_grace_period_seconds - _drain_seconds(spec) - _EXIT_SECONDS)
     return [
         spec.app,
@@ -132,7 +132,7 @@ def _server_arguments(spec: WSGIAppSpec) -> list[str]:
         f"--metrics-bind=0.0.0.0:{METRICS_PORT}",
         f"--settings-file={SETTINGS_DIRECTORY}/{SETTINGS_FILE}",
         f"--settings-file={SETTINGS_DIRECTORY}/{POD_SETTINGS_FILE}",
-        # not a preStop hook: meanwhile the server asks every client to connect anew, which a sleep would not
+        # not a preStop hook: meanwhile the server makes every client reconnect, which a sleep would not
         f"--drain-seconds={_drain_seconds(spec)}",
         f"--graceful-timeout={graceful}",
         *(spec.args or []),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build_service(app: WSGIApp) -> Manifest:
-    """Return the Service. Metrics have no Service: each pod is scraped by itself."""
+    """Return the Service. There is none for metrics: each pod is scraped on its own."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

@@ -1,4 +1,4 @@
-"""The ServiceAccount: an identity without any right, and without a token in the pods."""
+"""The ServiceAccount: an identity without permissions, and without a token in the pods."""
 
 from __future__ import annotations
 

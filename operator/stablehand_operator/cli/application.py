@@ -1,4 +1,4 @@
-"""The commands and their options; each option is an environment variable as well."""
+"""The commands and their options; each option can also be an environment variable."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LogLevel(str, enum.Enum):
 
 
 class LogFormat(str, enum.Enum):
-    """How a line of the log looks."""
+    """The format of the log."""
 
     TEXT = "text"
     JSON = "json"
@@ -76,7 +76,7 @@ def run(
     *,
     namespace: Annotated[
         Optional[list[str]],  # noqa: UP045 (typer reads it at runtime, also under Python 3.10)
-        typer.Option(envvar="STABLEHAND_NAMESPACES", help="A namespace to serve; may be repeated. All if absent."),
+        typer.Option(envvar="STABLEHAND_NAMESPACES", help="A namespace to watch; may be repeated. All if absent."),
     ] = None,
     bind: Annotated[
         str, typer.Option(envvar="STABLEHAND_BIND", help="Where health and metrics are served.")
@@ -85,23 +85,23 @@ def run(
         float, typer.Option(envvar="STABLEHAND_SCRAPE_INTERVAL", help="Seconds between two scrapes of a pod.")
     ] = _DEFAULT.scrape_interval,
     scrape_timeout: Annotated[
-        float, typer.Option(envvar="STABLEHAND_SCRAPE_TIMEOUT", help="Seconds that one pod has to answer.")
+        float, typer.Option(envvar="STABLEHAND_SCRAPE_TIMEOUT", help="Seconds that a pod may take to answer.")
     ] = _DEFAULT.scrape_timeout,
     resync_interval: Annotated[
         float, typer.Option(envvar="STABLEHAND_RESYNC_INTERVAL", help="Seconds between two listings of everything.")
     ] = _DEFAULT.resync_interval,
     blind_after: Annotated[
-        float, typer.Option(envvar="STABLEHAND_BLIND_AFTER", help="Seconds without news until /healthz fails.")
+        float, typer.Option(envvar="STABLEHAND_BLIND_AFTER", help="Seconds without progress until /healthz fails.")
     ] = _DEFAULT.blind_after,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="STABLEHAND_LOG_LEVEL", help="How much is logged.")
     ] = LogLevel.INFO,
     log_format: Annotated[
-        LogFormat, typer.Option(envvar="STABLEHAND_LOG_FORMAT", help="How it looks.")
+        LogFormat, typer.Option(envvar="STABLEHAND_LOG_FORMAT", help="The format of the log.")
     ] = LogFormat.TEXT,
 ) -> None:
-    """Run the operator until it is told to stop."""
-    import kopf  # noqa: PLC0415 (crd and --version must not pay for it)
+    """Run the operator until it is stopped."""
+    import kopf  # noqa: PLC0415 (crd and --version start faster without it)
 
     from stablehand_operator.cluster import ClusterError  # noqa: PLC0415 (the same)
     from stablehand_operator.main import operate  # noqa: PLC0415 (the same)
@@ -109,7 +109,7 @@ def run(
     kopf.configure(log_format=kopf.LogFormat.JSON if log_format is LogFormat.JSON else kopf.LogFormat.FULL)
     logging.getLogger().setLevel(log_level.value.upper())
     if log_level is not LogLevel.DEBUG:
-        # A line for each event that a handler was told of says nothing about what was done.
+        # kopf logs a line for each event, which says nothing about what was done.
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     try:
         configuration = Configuration(

@@ -1,1 +1,1 @@
-"""`stablehand tune`: try a policy on simulated pods, or on what real ones were recorded to do."""
+"""`stablehand tune`: try a policy on simulated pods, or on recorded metrics of real ones."""

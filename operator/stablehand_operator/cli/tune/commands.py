@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from stablehand_tuner.policy import Policy
 
 tune = typer.Typer(
-    name="tune", help="Try a policy on simulated pods, or on what real ones were recorded to do.", no_args_is_help=True
+    name="tune", help="Try a policy on simulated pods, or on recorded metrics of real ones.", no_args_is_help=True
 )
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @tune.command()
@@ -30,17 +30,15 @@ def simulate(
         typer.Argument(help="A scenario, YAML or JSON: docs/simulator.md describes it."),
     ] = None,
     *,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Compute by formulas instead of simulating every request.")
-    ] = False,
-    seed: Annotated[Optional[int], typer.Option(min=0, help="Of everything random, instead of the file's.")] = None,  # noqa: UP045 (the same)
+    fast: Annotated[bool, typer.Option("--fast", help="Use formulas instead of simulating every request.")] = False,
+    seed: Annotated[Optional[int], typer.Option(min=0, help="The random seed, instead of the file's.")] = None,  # noqa: UP045 (the same)
     generated: Annotated[
         Optional[int],  # noqa: UP045 (the same)
         typer.Option(min=0, metavar="SEED", help="Instead of a file: a workload of `stablehand tune survey`."),
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Simulate an app under a policy, and show what is decided, why, and what comes of it."""
+    """Simulate an app under a policy, and show what is decided, why, and the result."""
     from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
     from stablehand_operator.cli.tune.scenario import InvalidScenario, Scenario  # noqa: PLC0415 (the same)
     from stablehand_simulator import generated as workloads  # noqa: PLC0415 (the same)
@@ -75,7 +73,7 @@ def survey(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many at the same time.")] = 1,
     as_json: _Json = False,
 ) -> None:
-    """Tune many random workloads by formulas, and show how near to the best they end, the worst ones first."""
+    """Tune many random workloads by formulas, and show how close to the best they end, the worst ones first."""
     from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
     from stablehand_simulator.survey import measure  # noqa: PLC0415 (the same)
 
@@ -130,14 +128,14 @@ def record(
     *,
     seconds: Annotated[float, typer.Option(min=0.1, help="For how long.")] = 60.0,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two scrapes of a pod.")] = 5.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a pod has to answer.")] = 2.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a pod may take to answer.")] = 2.0,
 ) -> None:
-    """Print what pods say of themselves, one line of JSON for each round of scrapes; redirect it into a file."""
+    """Print the metrics of pods, one line of JSON for each round of scrapes; redirect it into a file."""
     from stablehand_operator.cli.tune import record as recorder  # noqa: PLC0415 (run must not pay for it)
 
     for url in urls:
         if not url.startswith(("http://", "https://")):
-            raise _refused(f"{url} is no address of metrics: http://HOST:9464/metrics is needed")
+            raise _refused(f"{url} is not the address of metrics: http://HOST:9464/metrics is needed")
 
     def write(line: str) -> None:
         sys.stdout.write(line + "\n")

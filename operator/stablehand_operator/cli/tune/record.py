@@ -1,4 +1,4 @@
-"""Records what pods say of themselves: scrapes metrics at an interval, one line of JSON a round."""
+"""Records the metrics of pods: scrapes them at an interval and writes one line of JSON for each round."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ async def record(
     write: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> int:
-    """Scrape the metrics of pods for so long.
+    """Scrape the metrics of pods for some time.
 
     Args:
         urls: of the pods' metrics; each is the pod's name in the recording.
         seconds: for how long; the first round is at once.
         interval: seconds between two rounds.
-        timeout: seconds that a pod has to answer.
+        timeout: seconds that a pod may take to answer.
         write: takes each line.
         warn: takes one sentence for each failed scrape.
 

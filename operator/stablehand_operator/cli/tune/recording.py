@@ -22,11 +22,11 @@ _PREFIX = "stablehand_"
 
 
 class InvalidRecording(ValueError):  # noqa: N818 (a reader meets it in a sentence: "invalid recording: ...")
-    """A line that is no round of scrapes; its text names the line."""
+    """A line that is not a round of scrapes; the message names the line."""
 
 
 class RecordedRound(NamedTuple):
-    """One round: when, and by pod what was seen; None where a scrape failed or says nothing usable."""
+    """One round: when, and by pod what was seen; None where a scrape failed or cannot be used."""
 
     at: float
     pods: Mapping[str, Snapshot | None]
@@ -34,7 +34,7 @@ class RecordedRound(NamedTuple):
 
 
 def write(at: float, texts: Mapping[str, str | None]) -> str:
-    """Return the line of one round; of each text only what a tuner reads is kept."""
+    """Return the line of one round; of each text only what the tuner reads is kept."""
     pods = {pod: None if text is None else _only_ours(text) for pod, text in texts.items()}
     return json.dumps({"at": round(at, 3), "pods": pods}, separators=(",", ":"))
 
@@ -43,7 +43,7 @@ def read(lines: Iterable[str]) -> Iterator[RecordedRound]:
     """Yield the rounds of a recording.
 
     Raises:
-        InvalidRecording: at the first line that is none, or that is not later than the one before.
+        InvalidRecording: at the first line that is invalid, or not later than the one before.
     """
     last = -math.inf
     for number, line in enumerate(lines, start=1):
@@ -71,7 +71,7 @@ def _parsed(line: str, number: int) -> tuple[float, dict[str, str | None]]:
     try:
         fields = json.loads(line)
     except ValueError as error:
-        raise InvalidRecording(f"line {number} is no JSON: {error}") from error
+        raise InvalidRecording(f"line {number} is not JSON: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("pods"), dict):
         raise InvalidRecording(f'line {number} must be an object like {{"at": 0.0, "pods": {{"POD": "METRICS"}}}}')
     at, pods = fields.get("at"), fields["pods"]

@@ -1,7 +1,7 @@
 """What a policy would have advised on a recorded history.
 
-The policy runs in mode Recommend, whatever mode it names: what was recorded is what the pods did under the settings
-that they had, and nobody knows what they would have done under others.
+The policy runs in mode Recommend, whatever its mode: the recording shows what the pods did under their settings, not
+what they would have done under others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def replay(policy: Policy, rounds: Iterable[RecordedRound]) -> Run:
-    """Return what the policy says to each round of a recording; `at` counts from its first."""
+    """Return what the policy would have advised at each round of a recording; `at` counts from the first."""
     policy = dataclasses.replace(policy, mode=Mode.RECOMMEND)
     run = Run()
     state = TunerState()

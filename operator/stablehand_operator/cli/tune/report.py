@@ -1,4 +1,4 @@
-"""A run as JSON: what a machine reads of `stablehand tune simulate` and `replay`."""
+"""A run as JSON: what `stablehand tune simulate --json` and `replay --json` print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def news(run: Run) -> list[tuple[float, Decision]]:
-    """Return the decisions that do more than hold, each once however often it was repeated, with their moments."""
+    """Return the decisions other than hold, each once however often it was repeated, with their times."""
     found: list[tuple[float, Decision]] = []
     last: Decision | None = None
     for each in run.rounds:
@@ -47,7 +47,7 @@ def of_run(run: Run) -> dict[str, Any]:
 
 
 def of_simulation(run: Run, workload: Workload, seconds: float) -> dict[str, Any]:
-    """Return the same, with what came of it beside the start and the best that never changes."""
+    """Return the same, with the result beside the start and the best static settings."""
     start, end, best = compared(run, workload, seconds)
     return {
         **of_run(run),
@@ -60,13 +60,13 @@ def of_simulation(run: Run, workload: Workload, seconds: float) -> dict[str, Any
 
 
 def compared(run: Run, workload: Workload, seconds: float) -> tuple[Performance, Performance, Performance]:
-    """Return what formulas say of the start's settings, the end's, and the best ones, for the load of the end."""
+    """Return the performance by formulas of the first, the last and the best settings, under the load at the end."""
     now = workload.at(seconds)
     return grid.performance(now, workload.start), grid.performance(now, run.settings or workload.start), grid.best(now)
 
 
 def of_survey(measured: Sequence[Measured]) -> dict[str, Any]:
-    """Return how the tuner did on random workloads: the whole, and each, the one farthest from the best first."""
+    """Return how the tuner did on random workloads: in total, and each, the one farthest from the best first."""
     return {
         "workloads": len(measured),
         "geometricMeanOfBest": survey.mean_of_best(measured),

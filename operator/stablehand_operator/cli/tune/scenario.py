@@ -26,14 +26,14 @@ _MOST_PODS = 100
 
 
 class InvalidScenario(ValueError):  # noqa: N818 (a reader meets it in a sentence: "invalid scenario: ...")
-    """A file that cannot be simulated; its text names each field at fault."""
+    """A file that cannot be simulated; the message names each field at fault."""
 
 
 class KindOfRequest(Model):
     """A kind of request beside the app's usual one."""
 
     share: float = Field(gt=0, lt=1)
-    """Which part of all requests it is, 0 to 1."""
+    """Its share of all requests, 0 to 1."""
     compute_milliseconds: float = Field(gt=0)
     """Computing with the interpreter's lock."""
     wait_milliseconds: float = Field(default=0, ge=0)
@@ -56,13 +56,13 @@ class AppSpec(Model):
     thread_overhead_milliseconds: float = Field(default=0, ge=0)
     """CPU that each other computing thread of the process, of at most three, costs a request."""
     blocks_event_loop: bool = False
-    """Whether the wait is inside a C call, so that an event loop stands still for it."""
+    """Whether the wait is inside a C call, so that it blocks an event loop."""
     error_share: dict[WorkerClass, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
-    """Which part of the requests fails under a worker class, 0 to 1."""
+    """The share of the requests that fails, by worker class, 0 to 1."""
     process_mebibytes: float = Field(default=50, ge=0)
-    """What a worker holds."""
+    """The memory of a worker."""
     request_mebibytes: float = Field(default=0, ge=0)
-    """What a request holds while it is in a worker."""
+    """The memory of a request while it is in a worker."""
 
     @model_validator(mode="after")
     def _leave_a_share_for_the_usual_request(self) -> AppSpec:
@@ -97,11 +97,11 @@ class PodsSpec(Model):
     cores: float = Field(default=2, gt=0, le=1024)
     """The CPU limit of each; without one, the cores of its node."""
     node_cores: int | None = Field(default=None, ge=1, le=1024)
-    """The cores of the node, where the limit is lower: then the kernel throttles the pod."""
+    """The cores of the node, if the limit is lower: then the kernel throttles the pod."""
     memory_mebibytes: float | None = Field(default=None, gt=0)
     """The memory limit of each; none if absent."""
     boot_seconds: float = Field(default=1, ge=0, le=3600)
-    """How long a worker boots."""
+    """How long a worker takes to boot."""
     blocking_modules: list[str] = Field(default_factory=list)
     """Loaded modules that gevent cannot make cooperative."""
     settings: SettingsSpec | None = None
@@ -125,12 +125,12 @@ class PodsSpec(Model):
 
 
 class LoadSpec(Model):
-    """What is asked of all pods together: clients or requests per second, one of the two."""
+    """The load of all pods together: either clients or requests per second."""
 
     clients: int | None = Field(default=None, ge=0, le=100_000)
     """Clients that each send the next request when the last is answered."""
     requests_per_second: float | None = Field(default=None, ge=0, le=1_000_000)
-    """Requests that come at random moments, whether others were answered or not."""
+    """Requests at random moments, whether others were answered or not."""
 
     @model_validator(mode="after")
     def _be_of_one_kind(self) -> LoadSpec:
@@ -143,18 +143,18 @@ class BackendSpec(Model):
     """What requests wait for."""
 
     connections: int = Field(ge=1)
-    """How many requests of all pods it serves at once; the others stand in line."""
+    """How many requests of all pods it serves at once; the others queue."""
 
 
 class PhaseSpec(Model):
-    """What changes at a moment; what is absent stays as it was."""
+    """What changes at a moment; absent fields stay as they were."""
 
     at_seconds: float = Field(gt=0)
     """Seconds since the start."""
     app: AppSpec | None = None
     """What requests do from then on."""
     load: LoadSpec | None = None
-    """What is asked from then on."""
+    """The load from then on."""
 
 
 class Scenario(Model):
@@ -163,23 +163,23 @@ class Scenario(Model):
     app: AppSpec
     """What a request does."""
     load: LoadSpec
-    """What is asked of the app."""
+    """The load of the app."""
     pods: PodsSpec = PodsSpec()
     """What it runs on."""
     backend: BackendSpec | None = None
-    """What requests wait for, where that has an end."""
+    """What requests wait for, if its connections are limited."""
     balancer: Balancer = Balancer.RANDOM
-    """How requests are given to pods."""
+    """How requests are distributed to pods."""
     tuning: TuningSpec = TuningSpec()
     """The policy, as in a WSGIApp's `spec.tuning`."""
     phases: list[PhaseSpec] = Field(default_factory=list)
-    """What changes in the course of time."""
+    """What changes over time."""
     seconds: float = Field(default=300, gt=0, le=_MOST_SECONDS)
     """How long to simulate."""
     interval_seconds: float = Field(default=5, gt=0, le=600)
     """Seconds between two scrapes."""
     seed: int = Field(default=1, ge=0)
-    """Of everything random: the same seed gives the same run."""
+    """The random seed: the same seed gives the same run."""
 
     @classmethod
     def read(cls, path: Path) -> Scenario:
