@@ -94,7 +94,7 @@ def test_the_swap_of_a_link_as_kubernetes_does_it_is_seen(tmp_path):
         (b" " * 70_000 + b"{}", "longer than"),
         (b"x" * 1_000_000, "longer than"),
         (b"[1, 2]", "object"),
-        (b"[" * 60_000, "nested"),
+        (b"[" * 60_000, "nested|not JSON"),  # from Python 3.14 on, how deep it reads depends on the stack
     ],
 )
 def test_a_file_that_says_no_settings_is_told_once_with_its_fault(source, paths, content, fault):
