@@ -1,7 +1,7 @@
 """Simulated pods under load: the tuner's test bench, and what `stablehand tune simulate` runs.
 
 `cluster` simulates every request as discrete events; `fluid` computes the same from formulas, a thousand times faster.
-docs/simulator.md says what is in the model, what is not, and how well the two agree.
+docs/simulator.md describes what is in the model, what is not, and how well the two agree.
 """
 
 from __future__ import annotations

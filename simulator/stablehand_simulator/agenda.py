@@ -1,4 +1,4 @@
-"""What is to happen when: the clock of a simulation, and its events in their order."""
+"""The clock of a simulation, and its future events in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Agenda:
-    """Events by their moments, in seconds since the start; those of one moment in the order in which they came."""
+    """Events by time, in seconds since the start; those of the same time in the order in which they were added."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -19,18 +19,18 @@ class Agenda:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
 
     def at(self, moment: float, event: Callable[[], None]) -> None:
-        """Let an event happen at the moment."""
+        """Add an event at this time."""
         self._sequence += 1
         heapq.heappush(self._events, (moment, self._sequence, event))
 
     def after(self, seconds: float, event: Callable[[], None]) -> None:
-        """Let an event happen after so long."""
+        """Add an event after this many seconds."""
         self.at(self.now + seconds, event)
 
     def upcoming(self) -> float:
-        """Return the moment of the next event; infinity without any."""
+        """Return the time of the next event; infinity without any."""
         return self._events[0][0] if self._events else math.inf
 
     def pop(self) -> Callable[[], None]:
-        """Take the next event off."""
+        """Remove the next event and return it."""
         return heapq.heappop(self._events)[2]

@@ -16,12 +16,12 @@ EVENTED = frozenset({WorkerClass.GEVENT, WorkerClass.EVENTLET, WorkerClass.ASGI}
 """The classes that serve all requests of a process in one thread, each until it waits."""
 
 CONVOY = 3
-"""From so many others on, that compute in the same process, a thread's way to the lock gets no longer."""
+"""The number of other threads that compute in the same process, above which the lock does not get slower."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of request beside the app's usual one: which share of all requests it is, and its seconds."""
+    """A kind of request beside the app's usual one: its share of all requests, and its seconds."""
 
     share: float
     compute: float
@@ -33,11 +33,11 @@ class App:
     """What a request of the app does; seconds, bytes.
 
     `compute` holds the interpreter's lock, `compute_unlocked` does not (a C extension that releases it). `jitter` is
-    the relative standard deviation of all three times. `kinds` are further kinds of requests. `thread_overhead` is CPU
-    that a request costs more for each other, of at most `CONVOY`, that computes in the same process under gthread: the
-    convoy at the interpreter's lock. `blocks_event_loop` says that the
-    app waits inside a C call, so that under an event loop nobody else in the process advances. `error_share` is by
-    worker class. `request_bytes` is what a request holds while it is in a process.
+    the relative standard deviation of all three times. `kinds` are further kinds of requests. `thread_overhead` is the
+    additional CPU for each other request, of at most `CONVOY`, that computes in the same process under gthread: the
+    convoy at the interpreter's lock. `blocks_event_loop` is true if the app waits inside a C call, so that under an
+    event loop no other request of the process advances. `error_share` is by worker class. `request_bytes` is what a
+    request holds while it is in a process.
     """
 
     compute: float
@@ -83,9 +83,9 @@ class App:
 class Machine:
     """What one pod may use.
 
-    `cores` is the CPU limit, or all that the node has; `node_cores` is what the node has, and where the limit is lower
-    the kernel throttles the pod. `boot_seconds` is how long a worker boots. `refuses` tells which settings the server
-    does not run. `listen_backlog` is how many connections the kernel keeps; it refuses those beyond.
+    `cores` is the CPU limit, or all cores of the node; `node_cores` are those of the node: if the limit is lower, the
+    kernel throttles the pod. `boot_seconds` is how long a worker takes to boot. `refuses` returns whether the server
+    refuses settings. `listen_backlog` is how many connections the kernel queues; it refuses any more.
     """
 
     cores: float = 2.0
@@ -99,10 +99,10 @@ class Machine:
 
     @property
     def whole_cores(self) -> int:
-        """The cores that processes of the pod may run on at the same moment."""
+        """The cores that the pod's processes may run on at the same time."""
         return self.node_cores or max(1, math.ceil(self.cores))
 
     @property
     def is_throttled(self) -> bool:
-        """Whether the limit, not the number of cores, is what ends the computing."""
+        """Whether the CPU limit, not the number of cores, bounds the computing."""
         return self.cores < self.whole_cores

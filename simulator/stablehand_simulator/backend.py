@@ -1,4 +1,4 @@
-"""What an app's requests wait for: without bounds, or a pool of so many connections that all pods share."""
+"""What an app's requests wait for: unlimited, or a limited number of connections that all pods share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """A slow backend that serves as many requests at once as it has connections; the others stand in line."""
+    """A slow backend that serves as many requests at once as it has connections; the others queue."""
 
     def __init__(self, agenda: Agenda, connections: float = math.inf) -> None:
         self._agenda = agenda

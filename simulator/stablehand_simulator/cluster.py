@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from stablehand_tuner.contracts.settings import Settings
 
 RETRY_SECONDS = 1.0
-"""After so long a client tries again whose connection was refused."""
+"""How long a client whose connection was refused waits before it tries again."""
 
 
 class Balancer(str, enum.Enum):
-    """How requests are given to pods."""
+    """How requests are distributed to pods."""
 
-    RANDOM = "random"  # as kube-proxy gives connections
+    RANDOM = "random"  # as kube-proxy distributes connections
     ROUND_ROBIN = "round-robin"
     LEAST_REQUESTS = "least-requests"
 
@@ -41,8 +41,8 @@ class Cluster:
         rate: further requests per second, at random moments.
         machine: what each pod may use.
         backend_connections: how many requests of all pods can wait for the backend at once.
-        balancer: how requests are given to pods.
-        seed: of everything random.
+        balancer: how requests are distributed to pods.
+        seed: the random seed.
     """
 
     def __init__(
@@ -93,18 +93,18 @@ class Cluster:
 
     @property
     def finished(self) -> int:
-        """Requests that were answered, well or not."""
+        """Requests that were answered, successfully or not."""
         return int(self.responses.count)
 
     def set_clients(self, clients: int) -> None:
-        """Change the number of clients: new ones begin within a millisecond, those too many stop when answered."""
+        """Change the number of clients: new ones begin within a millisecond, surplus ones stop once answered."""
         self._clients = clients
         while self._active_clients < clients:
             self._active_clients += 1
             self._agenda.after(0.001 * self._chance.random(), functools.partial(self._send, from_client=True))
 
     def set_rate(self, rate: float) -> None:
-        """Change the number of requests per second that come at random moments."""
+        """Change the number of requests per second at random moments."""
         self._rate = rate
         self._arrivals += 1
         self._await_arrival(self._arrivals)
@@ -116,7 +116,7 @@ class Cluster:
             server.app = app
 
     def run_until(self, moment: float) -> None:
-        """Advance the simulation to the moment, in seconds since the start."""
+        """Advance the simulation to a time, in seconds since the start."""
         agenda, servers = self._agenda, self.servers
         while True:
             first = min(servers, key=Server.next_at)
@@ -168,5 +168,5 @@ class Cluster:
         if self._active_clients > self._clients:
             self._active_clients -= 1
             return
-        # on the agenda, not at once: whoever answers is not done with itself yet
+        # as an event, not at once: the server that answers has not finished its own step yet
         self._agenda.after(0.0, functools.partial(self._send, from_client=True))

@@ -1,11 +1,11 @@
-"""The cores of a pod's machine: how fast those that compute advance, and what the kernel accounts for it.
+"""The cores of a pod's machine: how fast its threads compute, and what the kernel accounts for them.
 
-All who are runnable share the cores equally (processor sharing). Under a CPU limit they run on all of the machine's
-cores until the quota of the period is used up, and then nobody runs until the next period: that is how Linux enforces
-`cpu.max`, and why a limited pod stands still although it looks half idle.
+All runnable threads share the cores equally (processor sharing). Under a CPU limit they run on all of the machine's
+cores until the quota of the period is used up, and then none runs until the next period: that is how Linux enforces
+`cpu.max`, and why a limited pod is throttled although it looks half idle.
 
-`clock` is the core time that one runnable thread has got since the start. Work is measured on it: whoever begins to
-compute for 10 ms at clock 5 is done at clock 5.01, whatever happens to the number of those that share the cores.
+`clock` is the core time that one runnable thread has received since the start. Work is measured by it: a thread that
+begins to compute for 10 ms at clock 5 is done at clock 5.01, however many threads share the cores meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Cores:
     """The cores of one pod.
 
     Args:
-        limit: the cores that the pod is granted; may be a fraction.
+        limit: the CPU limit of the pod, in cores; may be a fraction.
         count: the cores of the machine.
     """
 
@@ -36,18 +36,18 @@ class Cores:
 
     @property
     def pace(self) -> float:
-        """The share of a core that each of the runnable gets now."""
+        """The share of a core that each runnable thread gets now."""
         if self._left <= 0:
             return 0.0
         return 1.0 if self.runnable <= self.count else self.count / self.runnable
 
     def until(self, clock: float) -> float:
-        """Return the moment at which the clock gets there if nothing changes before; infinity while throttled."""
+        """Return the time at which the clock will be there if nothing changes before; infinity while throttled."""
         pace = self.pace
         return self._now + max(0.0, clock - self.clock) / pace if pace else math.inf
 
     def next_change(self) -> float:
-        """Return the moment at which the pace changes by itself, by the quota; infinity if it does not."""
+        """Return the time at which the quota changes the pace next; infinity if it does not."""
         if math.isinf(self._quota) or not self.runnable:
             return math.inf
         period_ends = (self._period + 1) * PERIOD_SECONDS
@@ -65,7 +65,7 @@ class Cores:
                 if self._left < self._quota * 1e-9:
                     self._left = 0.0
             else:
-                # the kernel counts each core on which somebody would run
+                # the kernel counts each core on which a thread would run
                 self.throttled_seconds += seconds * min(self.runnable, self.count)
         period = int(now / PERIOD_SECONDS + 1e-6)
         if period > self._period:

@@ -1,4 +1,4 @@
-"""What a simulated pod says of itself: the samples of the contract, as a scrape would yield them."""
+"""The metrics of a simulated pod: the samples of the contract, as a scrape would yield them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class WorkerGauges:
-    """What a living worker shows: requests, seconds, bytes."""
+    """The gauges of a living worker: requests, seconds, bytes."""
 
     slots: float
     busy_slots: float
@@ -51,7 +51,7 @@ class Durations:
 class ServerCounters:
     """What the server as a whole has counted, and what it runs.
 
-    `desired` are the settings that it was told to run, and did not refuse; `active` those that all its workers run,
+    `desired` are the settings that it should run and did not refuse; `active` those that all its workers run,
     None in the middle of a switch. `rejected` counts settings that it refused, `oom_exits` workers that were killed for
     their memory.
     """
@@ -79,8 +79,8 @@ def samples(
 
     Args:
         server: of the whole server.
-        machine: what the cgroup grants.
-        counters: by worker index, also of those that are gone.
+        machine: what the cgroup allows.
+        counters: by worker index, also of workers that have ended.
         living: by worker index.
         ready: how many workers serve.
         backlog: connections that wait in the kernel.

@@ -1,16 +1,17 @@
-"""How many requests per second flow through a pod's processes when so many are in flight.
+"""How many requests per second flow through a pod's processes for a number of requests in flight.
 
-A process is a closed queueing network: its requests wait (a delay), and compute one at a time (a queue). Between the
-two ways in which requests can fall on processes, the truth is interpolated:
+A process is a closed queueing network: its requests wait (a delay), and compute one at a time (a queue). The result is
+interpolated between two ways in which requests can be distributed to processes:
 
-- all slots are full: each process has the same number of requests, the machine repairman's model, where the
-  interpreter idles with the probability of Erlang's loss formula (as in `stablehand_tuner.observe.gil`);
-- few of many slots are full, and requests fall where they fall: mean value analysis in Schweitzer's approximation
+- all slots are full: each process has the same number of requests, the machine repairman model, in which the
+  interpreter is idle with the probability of Erlang's loss formula (as in `stablehand_tuner.observe.gil`);
+- few of many slots are full, and requests reach processes at random: mean value analysis in Schweitzer's approximation
   (P. Schweitzer 1979; Lazowska et al., "Quantitative System Performance", 1984, 7.4), which is a quadratic equation
   where all queues are alike.
 
-Both depend on means only: processor sharing and delays are insensitive to the distributions (Baskett, Chandy, Muntz
-and Palacios, JACM 22, 1975). Cores that are short slow everybody's computing down, until both sides agree on how much.
+Both depend on means only: processor sharing and delays are insensitive to the distributions (Baskett, Chandy, Muntz and
+Palacios, JACM 22, 1975). A lack of cores slows all computing down; the pace is the one at which demand and supply are
+equal.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
     from stablehand_simulator.app import Kind, Machine
 
 _BISECTIONS = 14
-_MANY = 200  # requests in a process, from which on the repairman's model is its limit for infinitely many
-_FEW = 16  # processes, up to which their number at work is summed over and not taken at its mean
-_UNDISTURBED = 0.999  # of a core: nearer to 1 than anything that is measured
+_MANY = 200  # requests in a process, above which the limit of the repairman model for infinitely many is used
+_FEW = 16  # processes, up to which the sum over the number that compute is used instead of its mean
+_UNDISTURBED = 0.999  # of a core: from here on the pace counts as 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a request does in one class: seconds that hold the interpreter while computing and while not, and others."""
+    """What a request does in one class, in seconds: computing, holding the interpreter, without its lock, waiting."""
 
     compute: float
     held: float
@@ -48,7 +49,7 @@ class Job:
 
     @classmethod
     def of(cls, app: App, worker_class: WorkerClass, neighbours: float = 0.0) -> Job:
-        """Return what a request of the app does under a class, beside so many others that compute in its process."""
+        """Return what a request of the app does under a class, beside some others that compute in its process."""
         (compute, compute_variance), (wait, wait_variance) = _moments(app.compute, app.wait, app.jitter, app.kinds)
         unlocked, held = app.compute_unlocked, 0.0
         if worker_class is WorkerClass.GTHREAD:
@@ -69,7 +70,7 @@ def _moments(
 
 @dataclasses.dataclass(frozen=True)
 class Flow:
-    """Requests through the processes: how many per second, and how much of a core each that computes gets."""
+    """Requests through the processes: how many per second, and how much of a core each gets while it computes."""
 
     rate: float
     pace: float
@@ -77,7 +78,7 @@ class Flow:
 
 
 def flow_of(job: Job, settings: Settings, machine: Machine, occupied: float, wait: float) -> Flow:
-    """Return the flow when so many requests hold slots, and each waits for so long."""
+    """Return the flow for a number of requests that hold slots, and a wait of each."""
 
     def pace_at(pace: float) -> float:
         rate = _rate(job, settings, occupied, wait, pace)
@@ -88,7 +89,7 @@ def flow_of(job: Job, settings: Settings, machine: Machine, occupied: float, wai
 
 
 def flow_through_backend(job: Job, settings: Settings, machine: Machine, occupied: float, connections: float) -> Flow:
-    """Return the flow when requests stand in line for a connection: the wait is as long as lets them all through."""
+    """Return the flow when requests queue for a connection: with the wait at which the connections are just enough."""
     if not job.wait:  # an event loop that is blocked while it waits: fewer of them are at the backend than it carries
         return dataclasses.replace(
             flow_of(job, settings, machine, occupied, 0.0), rate=connections / job.held if job.held else 0.0
@@ -104,7 +105,7 @@ def flow_through_backend(job: Job, settings: Settings, machine: Machine, occupie
 
 
 def settle(pace_at: Callable[[float], float]) -> float:
-    """Return the pace at which the processes' demand for cores and what the cores give agree."""
+    """Return the pace at which the processes' demand for cores equals what the cores provide."""
     if pace_at(1.0) >= _UNDISTURBED:
         return 1.0
     lowest, highest = 0.001, 1.0
@@ -118,7 +119,7 @@ def settle(pace_at: Callable[[float], float]) -> float:
 
 
 def _rate(job: Job, settings: Settings, occupied: float, wait: float, pace: float) -> float:
-    """Return the requests per second of a pod in which so many are in flight."""
+    """Return the requests per second of a pod for a number of requests in flight."""
     holding = job.compute / pace + job.held
     delay = wait + job.unlocked / pace
     processes, each = settings.workers, occupied / settings.workers
@@ -136,7 +137,7 @@ def _rate(job: Job, settings: Settings, occupied: float, wait: float, pace: floa
 
 
 def _repairman(requests: float, delay: float) -> float:
-    """Return how busy an interpreter is among so many requests that are away for so many times their computing."""
+    """Return how busy an interpreter is with a number of requests that wait for a multiple of their computing."""
     if requests > _MANY:
         return min(1.0, requests / (1 + delay))
     lower = math.floor(requests)
@@ -159,14 +160,14 @@ def pace_of(
     most: float,
     population: float = math.inf,
 ) -> float:
-    """Return what each that computes gets of a core when requests flow at this rate and computing is so slow.
+    """Return how much of a core each computing request gets, for a rate of requests and an assumed pace.
 
-    `most` is how many requests can be in slots at once. `population` is how many there are in all, where they are
-    always the same: one of few finds fewer others than there are on average.
+    `most` is how many requests can be in slots at once. `population` is how many there are in total, where that is
+    constant: then a request finds fewer others than there are on average.
     """
     processes, count = settings.workers, machine.whole_cores
     runnable = min(float(processes), rate * job.compute / pace) + rate * job.unlocked / pace
-    # so many others can be runnable at most, and so many are on average
+    # how many others can be runnable at most, and how many are on average
     others = min(processes - 1.0 + (most if job.unlocked else 0.0), max(0.0, most - 1))
     met = min(others, runnable * max(0.0, 1 - 1 / population))
     if others + 1 <= count:

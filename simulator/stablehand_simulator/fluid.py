@@ -1,7 +1,7 @@
 """Several pods of one app behind a balancer, by formulas instead of single requests.
 
-Between two scrapes requests flow as `steady` says, with the noise that counts have. It has the face of `cluster`, is
-about a thousand times as fast, and knows less: what lasts shorter than the time between two scrapes is not in it.
+Between two scrapes requests flow as `steady` computes, with the noise of random counts. It has the interface of
+`cluster`, is about a thousand times as fast, and leaves out whatever is shorter than the time between two scrapes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _BISECTIONS = 12
 _SAME = 1 + 1e-9
-_KEPT = 64  # solutions; one app meets few different situations
-_NOISE_SHARE = 0.7  # of a Poisson process' deviation: closed loops are steadier than open ones
-_STEPS = 20.0  # noise of the load comes in so many steps, so that solutions can be used again
+_KEPT = 64  # solutions to cache; one app has few different situations
+_NOISE_SHARE = 0.7  # of the deviation of a Poisson process: closed loops vary less than open ones
+_STEPS = 20.0  # the noise of the load is rounded to steps of 1 ÷ this, so that solutions can be reused
 
 
 class FluidCluster:
-    """Pods under load; the face of `cluster.Cluster`, with clients and requests spread at random over the pods.
+    """Pods under load, with the interface of `cluster.Cluster`; clients and requests are spread at random over them.
 
     Args:
         app: what a request does.
@@ -37,7 +37,7 @@ class FluidCluster:
         machine: what each pod may use.
         backend_connections: how many requests of all pods can wait for the backend at once.
         load_noise: relative standard deviation of the load from scrape to scrape.
-        seed: of everything random.
+        seed: the random seed.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class FluidCluster:
         self._held.clear()
 
     def run_until(self, moment: float) -> None:
-        """Advance the simulation to the moment, in seconds since the start."""
+        """Advance the simulation to a time, in seconds since the start."""
         while self.now < moment:
             at = min(moment, *(server.switched_at for server in self.servers))
             if at > self.now:
@@ -147,7 +147,7 @@ class FluidCluster:
         return state
 
     def _balanced(self, clients: float) -> list[Steady]:
-        """Return the states of pods that differ: each gets as many requests, and so the slowest has most clients."""
+        """Return the states of pods that differ: each gets as many requests, so the slowest has the most clients."""
         key = (tuple(server.runs for server in self.servers), clients)
         held = self._held.get(key)
         if held is None:

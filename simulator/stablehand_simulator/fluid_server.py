@@ -1,4 +1,4 @@
-"""One pod's server by formulas: requests flow through it, and it counts them as a server would."""
+"""One pod's server by formulas: requests flow through it, and it counts them as a real server would."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class FluidServer:
-    """One pod's server, driven by its cluster; `counts` is what it counts, and says what it runs.
+    """One pod's server, driven by its cluster; `counts` is what it has counted, and what it runs.
 
     Args:
         settings: what runs from the start.
@@ -45,7 +45,7 @@ class FluidServer:
         self._template_of: tuple[object, ...] = ()
 
     def apply(self, settings: Settings) -> None:
-        """Write the settings that the server should run; they serve once as many workers have booted, in turn."""
+        """Write the settings that the server should run; they are active once all workers have booted, in turn."""
         if settings == self.counts.desired:
             return
         self.counts.desired = settings
@@ -70,7 +70,7 @@ class FluidServer:
                 self._counters.setdefault(index, Counters())
 
     def serve(self, app: App, state: Steady, until: float, factor: float) -> None:
-        """Count what happens until then; `factor` is the noise of this stretch."""
+        """Count what happens until then; `factor` is the noise of this interval."""
         seconds = until - self.now
         self.now, self._state = until, state
         self._app_bytes = (app.process_bytes, app.request_bytes)
@@ -98,7 +98,7 @@ class FluidServer:
             below = up_to
 
     def _kill(self, app: App, state: Steady, seconds: float) -> float:
-        """Return the requests that are lost because workers are killed for their memory."""
+        """Return how many requests are lost because workers are killed for their memory."""
         surge = 1 if self.counts.active is None else 0
         memory = (self.runs.workers + surge) * app.process_bytes + state.occupied * app.request_bytes
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
@@ -109,7 +109,7 @@ class FluidServer:
         return killed * state.occupied / self.runs.workers
 
     def snapshot(self) -> Snapshot:
-        """Scrape the server; `Snapshot.from_samples` of `samples` is the same, and slow."""
+        """Scrape the server; the same as `Snapshot.from_samples` of `samples`, but faster."""
         counts = self.counts
         template_of = (self.runs, counts.active, counts.desired, counts.rejected, counts.generation)
         if self._template is None or template_of != self._template_of:

@@ -1,7 +1,8 @@
-"""Times that scatter around a mean, as a gamma distribution by the approximation of Wilson and Hilferty.
+"""Random times as a gamma distribution, by the approximation of Wilson and Hilferty.
 
 E. B. Wilson and M. M. Hilferty, "The distribution of chi-square", PNAS 17 (1931): the cube root of a gamma variate is
-nearly normal. Good to about 1 % where it is used: on histograms and on quantiles that are compared with each other.
+nearly normal. Accurate to about 1 % where it is used: for histograms and for quantiles that are compared with each
+other.
 """
 
 from __future__ import annotations

@@ -13,16 +13,16 @@ from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.policy import Policy
 
 PHASE_SECONDS = 180.0
-"""How long an app that changes stays as it is."""
+"""Seconds between two changes of an app that changes."""
 
 CHANGING_SECONDS = 900.0
-"""How long a workload runs whose app changes."""
+"""How long a workload whose app changes runs, in seconds."""
 
 _MEBIBYTE = 2.0**20
 
 
 def workload(seed: int) -> Workload:
-    """Return the workload of a seed: some app on some machine under some steady load, tuned from some start."""
+    """Return the workload of a seed: a random app on a random machine under a random steady load."""
     chance = random.Random(seed)  # noqa: S311 (a simulation, not a secret)
     app = _app(chance)
     cores = chance.choice((0.5, 1.0, 1.0, 1.5, 2.0, 2.0, 4.0, 8.0))
@@ -55,7 +55,7 @@ def workload(seed: int) -> Workload:
 
 
 def changing(seed: int) -> Workload:
-    """Return the workload of a seed, whose app becomes another one every three minutes: computing, waiting, both."""
+    """Return the workload of a seed whose app changes every three minutes: computing, waiting, or both."""
     chance = random.Random(seed)  # noqa: S311 (a simulation, not a secret)
     made = workload(seed)
     apps = (
@@ -73,7 +73,7 @@ def _every(seconds: float, until: float) -> list[float]:
 
 
 def _between(chance: random.Random, lowest: float, highest: float) -> float:
-    """Return a number whose logarithm is equally likely anywhere: 1 to 2 as often as 100 to 200."""
+    """Return a log-uniform number: 1 to 2 is as likely as 100 to 200."""
     return math.exp(chance.uniform(math.log(lowest), math.log(highest)))
 
 
@@ -102,7 +102,7 @@ def _app(chance: random.Random) -> App:
 
 
 def _start(chance: random.Random, cores: float, policy: Policy, app: App) -> Settings:
-    """Return settings that the policy allows, and under which the app does not err."""
+    """Return settings that the policy allows, and under which the app does not fail."""
     whole = math.ceil(cores)
     starts = (
         Settings(WorkerClass.SYNC, 1),
@@ -120,7 +120,7 @@ def _start(chance: random.Random, cores: float, policy: Policy, app: App) -> Set
 
 
 def _memory_limit(chance: random.Random, app: App, start: Settings) -> float | None:
-    """Return no limit, or one that holds at least what the pod starts with and the one worker more of a switch."""
+    """Return no limit, or one for at least the pod's initial workers and the additional one of a switch."""
     if _happens(chance, 0.2):
         return None
     least = (start.workers + 1) * app.process_bytes + min(start.slots, 64) * app.request_bytes
@@ -141,13 +141,13 @@ def _policy(chance: random.Random) -> Policy:
 
 
 def _fits(made: Workload, settings: Settings) -> bool:
-    """Tell whether the memory holds the settings also while all of their slots are in use."""
+    """Tell whether the settings fit into the memory while all of their slots are in use."""
     full = dataclasses.replace(made, clients=settings.slots * made.pods, rate=0.0)
     return grid.fits(full, grid.performance(full, settings))
 
 
 def _capacity(made: Workload) -> float:
-    """Return the most requests per second that any settings of the grid that fit serve."""
+    """Return the most requests per second that any settings of the grid serve, if they fit into the memory."""
     most = 0.0
     for settings in grid.candidates(made):
         full = steady.closed(made.app, settings, made.machine, settings.slots, made.backend_connections / made.pods)

@@ -1,7 +1,7 @@
-"""The best settings that never change: what the tuner is measured against.
+"""The best static settings: what the tuner is measured against.
 
-For a workload every setting of a grid is computed by the formulas of `steady`. Best is the highest rate of good
-answers; among those within 5 % of it, the lowest p99.
+For a workload, each of a grid of settings is computed by the formulas of `steady`. The best are those with the highest
+rate of successful answers; among those within 5 % of it, with the lowest p99.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_PROCESSES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Performance:
-    """What settings make of a workload: good answers per second of all pods, and the p99 of a client's wait."""
+    """How a workload performs: successful answers per second of all pods, and the p99 of a client's wait."""
 
     settings: Settings
     goodput: float
@@ -36,18 +36,18 @@ class Performance:
 
 
 def performance(workload: Workload, settings: Settings) -> Performance:
-    """Return what the settings make of the workload, as it is at its start."""
+    """Return how the workload, as it is at its start, performs under the settings."""
     state = _state(workload, settings)
     memory = settings.workers * workload.app.process_bytes + state.occupied * workload.app.request_bytes
     goodput = workload.pods * state.throughput * (1 - state.errors)
     p99 = state.p99
     if workload.rate and state.throughput < workload.rate / workload.pods * 0.99:
-        p99 = math.inf  # the queue grows for as long as the load lasts
+        p99 = math.inf  # the queue grows as long as the load lasts
     return Performance(settings, goodput, p99, memory)
 
 
 def best(workload: Workload) -> Performance:
-    """Return the best of the grid that the policy, the machine and its memory allow; else what the start makes."""
+    """Return the best of the grid that policy, machine and memory allow; else that of the initial settings."""
     performances = [performance(workload, settings) for settings in candidates(workload)]
     fitting = [each for each in performances if fits(workload, each)]
     if not fitting:
@@ -59,7 +59,7 @@ def best(workload: Workload) -> Performance:
 
 
 def fits(workload: Workload, made: Performance) -> bool:
-    """Tell whether the memory holds what the settings take, by the rule that holds for the tuner as well."""
+    """Tell whether the settings fit into the memory, by the same rule as in the tuner."""
     limit = workload.machine.memory_limit
     return limit is None or made.memory_bytes + SURGE * workload.app.process_bytes <= MEMORY_SHARE * limit
 

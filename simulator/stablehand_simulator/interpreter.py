@@ -1,4 +1,4 @@
-"""Who computes in one process: one interpreter, and how the requests in it take turns.
+"""How the requests in one process share its interpreter.
 
 Threads take the interpreter's lock (the GIL) in turns of some milliseconds: all advance at the same pace, which is
 processor sharing. An event loop runs each request until it waits: first come, first served.
@@ -21,11 +21,11 @@ SWITCH_SECONDS = 0.005
 
 @dataclasses.dataclass(eq=False)
 class Request:
-    """One request on its way: what it does in all, when it came, and how far it is.
+    """One request: what it does in total, when it arrived, and how far it is.
 
     It computes one half, computes without the lock, waits, and computes the other half. `began` is when the app began
-    it, `since` when it began to compute without the lock. `holds` says that it keeps its event loop while it waits,
-    `lost` that its process was killed.
+    it, `since` when it began to compute without the lock. `holds` is true if it blocks its event loop while it waits,
+    `lost` if its process was killed.
     """
 
     arrived: float
@@ -45,16 +45,16 @@ class Request:
 
 
 class Interpreter(Protocol):
-    """What computes in a process."""
+    """The part of a process that runs requests."""
 
     def add(self, request: Request, seconds: float) -> None:
-        """Let a request compute for so long."""
+        """Let a request compute for this many core seconds."""
 
     def remaining(self) -> float | None:
         """Return the core seconds until the next request is done; None when none computes."""
 
     def advance(self, seconds: float) -> None:
-        """Let the process compute for so long."""
+        """Let the process compute for this many core seconds."""
 
     def pop(self) -> Request:
         """Return the request that is done."""
@@ -66,13 +66,13 @@ class Interpreter(Protocol):
         """Let the request that keeps the interpreter compute again."""
 
     def starting(self) -> Request | None:
-        """Return the request that computes now, if it could not from the moment it was added on."""
+        """Return the request that computes now, if it had to wait for its turn after it was added."""
 
     def crowd(self) -> int:
         """Return how many requests compute, or wait for their turn."""
 
     def lag(self) -> float:
-        """Return the core seconds after which a timer that fires now would be served."""
+        """Return the core seconds after which a timer that fires now would run."""
 
 
 class SharedInterpreter:
@@ -84,7 +84,7 @@ class SharedInterpreter:
         self._computing: list[tuple[float, int, Request]] = []
 
     def add(self, request: Request, seconds: float) -> None:
-        """Let a request compute for so long."""
+        """Let a request compute for this many core seconds."""
         self._sequence += 1
         heapq.heappush(self._computing, (self._virtual + seconds, self._sequence, request))
 
@@ -95,7 +95,7 @@ class SharedInterpreter:
         return max(0.0, self._computing[0][0] - self._virtual) * len(self._computing)
 
     def advance(self, seconds: float) -> None:
-        """Let the process compute for so long."""
+        """Let the process compute for this many core seconds."""
         self._virtual += seconds / len(self._computing)
 
     def pop(self) -> Request:
@@ -103,14 +103,14 @@ class SharedInterpreter:
         return heapq.heappop(self._computing)[2]
 
     def hold(self, request: Request) -> None:
-        """Do nothing: a thread that blocks in a call has given the lock away."""
+        """Do nothing: a thread that blocks in a call has released the lock."""
 
     def resume(self, request: Request, seconds: float) -> None:
         """Let the request compute again."""
         self.add(request, seconds)
 
     def starting(self) -> Request | None:
-        """Return None: every thread has its turns from the beginning."""
+        """Return None: every thread has its turns from the start."""
         return None
 
     def crowd(self) -> int:
@@ -118,12 +118,12 @@ class SharedInterpreter:
         return len(self._computing)
 
     def lag(self) -> float:
-        """Return what each of the computing threads may keep the lock for before the timer's thread has it."""
+        """Return how long the computing threads may keep the lock before the timer's thread gets it."""
         return sum(min(SWITCH_SECONDS, end - self._virtual) for end, _, _ in self._computing)
 
 
 class EventLoop:
-    """One thread for all: first come, first served, each until it waits."""
+    """One thread for all requests: first come, first served, each until it waits."""
 
     def __init__(self) -> None:
         self._turns: deque[tuple[Request, float]] = deque()
@@ -131,7 +131,7 @@ class EventLoop:
         self._held: Request | None = None
 
     def add(self, request: Request, seconds: float) -> None:
-        """Let a request compute for so long when its turn comes."""
+        """Let a request compute for this many core seconds, when its turn comes."""
         self._turns.append((request, seconds))
 
     def resume(self, request: Request, seconds: float) -> None:
@@ -144,7 +144,7 @@ class EventLoop:
         return max(0.0, self._turns[0][1] - self._done) if self._turns and self._held is None else None
 
     def advance(self, seconds: float) -> None:
-        """Let the process compute for so long."""
+        """Let the process compute for this many core seconds."""
         self._done += seconds
 
     def pop(self) -> Request:
@@ -165,7 +165,7 @@ class EventLoop:
         return len(self._turns)
 
     def lag(self) -> float:
-        """Return the computing and the blocking of everybody who is before the timer."""
+        """Return how long all requests before the timer compute and block."""
         ahead = sum(seconds for _, seconds in self._turns) - self._done
         ahead += sum(each.wait + each.compute / 2 for each, _ in self._turns if each.holds and not each.is_second_half)
         if self._held is not None:

@@ -25,7 +25,7 @@ class Pod:
         clients: requests that are always in flight, each client sending the next when the last is answered.
         rate: further requests per second, at random moments.
         machine: what the pod may use.
-        seed: of everything random.
+        seed: the random seed.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Pod:
 
     @property
     def active(self) -> Settings:
-        """The settings that the server runs, or in the middle of a switch those that it will."""
+        """The settings that the server runs, or during a switch those that it will run."""
         return self._server.counts.active or self._server.counts.desired
 
     @property
     def desired(self) -> Settings:
-        """The settings that the server was told to run, and did not refuse."""
+        """The settings that the server should run and did not refuse."""
         return self._server.counts.desired
 
     @property
@@ -61,11 +61,11 @@ class Pod:
 
     @property
     def finished(self) -> int:
-        """Requests that were answered, well or not."""
+        """Requests that were answered, successfully or not."""
         return self._cluster.finished
 
     def set_clients(self, clients: int) -> None:
-        """Change the number of clients: new ones begin at once, those too many stop after their request."""
+        """Change the number of clients: new ones begin at once, surplus ones stop after their request."""
         self._cluster.set_clients(clients)
 
     def set_app(self, app: App) -> None:
@@ -77,7 +77,7 @@ class Pod:
         self._server.apply(settings)
 
     def run_until(self, moment: float) -> None:
-        """Advance the simulation to the moment, in seconds since the start."""
+        """Advance the simulation to a time, in seconds since the start."""
         self._cluster.run_until(moment)
 
     def snapshot(self) -> Snapshot:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Counters:
-    """What one worker index has counted; it outlives the processes that had the index."""
+    """What one worker index has counted; it continues over the processes that have the index."""
 
     requests: float = 0.0
     errors: float = 0.0
@@ -25,7 +25,7 @@ class Counters:
 
 
 class Process:
-    """One worker, from its boot on.
+    """One worker, from its boot to its end.
 
     `requests` are those that hold a slot; `inside` counts those of them that the app has begun.
     """
@@ -53,12 +53,12 @@ class Process:
 
     @property
     def serves(self) -> bool:
-        """Whether it takes requests."""
+        """Whether it accepts requests."""
         return not self.booting and not self.retiring
 
     @property
     def has_free_slot(self) -> bool:
-        """Whether it takes one request more."""
+        """Whether it accepts one more request."""
         return not self.booting and not self.retiring and len(self.requests) < self.slots
 
     def account(self, now: float, clock: float) -> None:

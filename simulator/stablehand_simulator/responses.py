@@ -1,4 +1,4 @@
-"""How long clients waited for their answers, in buckets fine enough to compare settings by."""
+"""How long clients waited for their answers, in buckets that are narrow enough to compare settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Responses:
         self.count = 0.0
 
     def observe(self, seconds: float, number: float = 1.0) -> None:
-        """Count answers that took so long."""
+        """Count answers that took this long."""
         place = math.ceil(math.log(max(seconds, _SHORTEST) / _SHORTEST, _RATIO))
         self._counts[place] = self._counts.get(place, 0.0) + number
         self.count += number

@@ -1,4 +1,4 @@
-"""Tunes simulated pods as a shell would: scrape, observe, step, carry the decisions out."""
+"""Tunes simulated pods as the operator would: scrape, observe, step, carry out the decisions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.snapshot import Snapshot
 
 INTERVAL_SECONDS = 5.0
-"""Between two rounds of scrapes, as the operator's."""
+"""Seconds between two rounds of scrapes, as in the operator."""
 
 EPOCH = 1_700_000_000.0
 """The Unix time at which simulated runs begin: the tuner's clock is never near zero."""
@@ -59,17 +59,17 @@ class Run:
 
     @property
     def changes(self) -> list[tuple[float, Settings]]:
-        """The changes that were begun, with their moments; what went back again as well."""
+        """The changes that were begun, with their times, including those that were rolled back."""
         return [(each.at, each.began) for each in self.rounds if each.began is not None]
 
     @property
     def settings(self) -> Settings | None:
-        """What all pods should run in the end."""
+        """What all pods should run at the end."""
         return self.rounds[-1].settings if self.rounds else None
 
     @property
     def settled_at(self) -> float:
-        """When a pod was last told to run other settings; 0 if none was."""
+        """When the settings of a pod were last changed; 0 if they never were."""
         pairs = zip(self.rounds, self.rounds[1:], strict=False)
         moved = [
             later.at
@@ -93,7 +93,7 @@ def tune(
         workload: what to run.
         seconds: for how long.
         interval: seconds between two rounds of scrapes.
-        exact: whether every request is simulated; else formulas.
+        exact: whether every request is simulated; otherwise by formulas.
         watch: called with each round.
     """
     cluster: Cluster | FluidCluster = workload.cluster() if exact else workload.fluid()

@@ -1,4 +1,4 @@
-"""One simulated server: requests come, wait for a slot, compute, wait, and are answered."""
+"""One simulated server: requests arrive, wait for a slot, compute, wait, and are answered."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from stablehand_simulator.process import Process
     from stablehand_tuner.observe.exposition import Sample
 
-_DONE = 1e-9  # seconds; work below is rounding
+_DONE = 1e-9  # seconds; less work than this is a rounding error
 
 
 class Server:
-    """One pod's server, driven by its cluster's agenda; `counts` is what it counts, and says what it runs.
+    """One pod's server, driven by its cluster's agenda; `counts` is what it has counted, and what it runs.
 
     Args:
         app: what requests do.
         settings: what runs from the start.
         machine: what the pod may use.
-        chance: everything random.
+        chance: the random numbers.
         agenda: the cluster's.
         backend: what requests wait for.
         answered: called with each request that is answered, or lost.
@@ -88,7 +88,7 @@ class Server:
         return True
 
     def next_at(self) -> float:
-        """Return the moment at which something happens by itself; infinity when nothing does."""
+        """Return the time of the next change in the server; infinity if there is none."""
         completions = self._completions
         while completions and not self._is_current(completions[0]):
             heapq.heappop(completions)
@@ -100,7 +100,7 @@ class Server:
         self._cores.advance(now)
 
     def complete(self) -> None:
-        """Let what is done by now happen."""
+        """Complete the work that is done by now."""
         completions = self._completions
         while completions and (not self._is_current(completions[0]) or completions[0][0] <= self._cores.clock + _DONE):
             entry = heapq.heappop(completions)
@@ -138,7 +138,7 @@ class Server:
         )
 
     def _room_inside(self) -> int:
-        """Return how many connections gthread workers accept that have no thread yet; the others leave them outside."""
+        """Return how many connections gthread workers accept before a thread is free; other classes accept none."""
         return sum(
             max(0, each.settings.worker_connections - each.slots)
             for each in self._workers.living
@@ -150,7 +150,7 @@ class Server:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Give the queue's requests to workers with a free slot, at random: that is how accept() falls."""
+        """Give the queue's requests to workers with a free slot, at random, as accept() does."""
         while self._queue:
             free = [each for each in self._workers.living if each.has_free_slot]
             if not free:
@@ -175,7 +175,7 @@ class Server:
         self._watch_memory()
 
     def _compute(self, request: Request, process: Process, part: float) -> None:
-        """Let a request compute a part of what it has to; under threads more, while others do (a convoy)."""
+        """Let a request compute a part of its work; with threads more, while others compute (a convoy)."""
         seconds = request.compute
         if process.settings.worker_class is WorkerClass.GTHREAD:
             seconds += self.app.thread_overhead * min(CONVOY, process.interpreter.crowd())
@@ -190,7 +190,7 @@ class Server:
         process.account(self._agenda.now, self._cores.clock)
 
     def _refresh(self, process: Process) -> None:
-        """Note anew when the process is done next, after something in it changed."""
+        """Compute again when the process is done next, after something in it changed."""
         starting = process.interpreter.starting()
         if starting is not None and not starting.is_inside:
             self._begin(starting)
@@ -268,7 +268,7 @@ class Server:
         self._dispatch()
 
     def _watch_memory(self) -> None:
-        """Let the kernel kill the largest worker while all together exceed the limit."""
+        """Kill the largest worker, as the kernel does, while all workers together exceed the limit."""
         limit = math.inf if self.machine.memory_limit is None else self.machine.memory_limit
         while True:
             living = self._workers.living

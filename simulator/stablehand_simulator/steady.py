@@ -1,6 +1,6 @@
 """What a pod does under a steady load, by formulas: the other half of the simulator, beside the discrete events.
 
-`flow` says how many requests get through; what is left is who waits where, and how much times scatter.
+`flow` computes the throughput; this module computes where requests wait, and how much times vary.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from stablehand_tuner.observe.gil import erlang_b
 if TYPE_CHECKING:
     from stablehand_simulator.app import App, Machine
 
-_FULL = 0.995  # of what a pod can serve: an open load beyond makes the queue grow
-_UNEVEN = 0.6  # how much the queueing at an interpreter scatters where requests fall on processes at random
+_FULL = 0.995  # of what a pod can serve: with a higher open load the queue grows
+_UNEVEN = 0.6  # how much the queueing at an interpreter varies where requests reach processes at random
 _CONVOY_ROUNDS = 6
-_MANY_SLOTS = 200  # of so many, with a fifth of them free, nobody waits for one
+_MANY_SLOTS = 200  # from this number on, with a fifth of them free, requests do not wait for a slot
 _SMALLEST_SHARE = 1e-6
 
 
@@ -78,7 +78,7 @@ def closed(
     flow = flow_of(job, settings, machine, occupied, job.wait)
     if app.thread_overhead and settings.worker_class is WorkerClass.GTHREAD:
         for _ in range(_CONVOY_ROUNDS):
-            # how many others a request finds computing in its process, which makes it slower, so that it finds more
+            # how many others compute in a request's process: they slow it down, which raises their number again
             there = flow.rate / settings.workers * max(0.0, occupied / flow.rate - job.wait - job.unlocked / flow.pace)
             others = there * max(0.0, 1 - 1 / max(1.0, occupied))
             job = Job.of(app, settings.worker_class, min(CONVOY, others))
@@ -98,15 +98,15 @@ def opened(
     backlog: float = 0.0,
     backend_connections: float = math.inf,
 ) -> Steady:
-    """Return what a pod does for requests that come at random moments.
+    """Return what a pod does for requests at random moments.
 
     Args:
         app: what a request does.
         settings: what the pod runs.
         machine: what it may use.
         rate: requests per second, for this pod.
-        backlog: requests that wait already: while there are any, the pod does what it can.
-        backend_connections: as for `closed`.
+        backlog: requests that wait already: while there are any, the pod serves as many as it can.
+        backend_connections: as in `closed`.
     """
     full = closed(app, settings, machine, settings.slots + backlog, backend_connections)
     if backlog >= 1 or rate >= _FULL * full.throughput:
@@ -117,7 +117,7 @@ def opened(
     pace = settle(lambda pace: pace_of(job, settings, machine, rate=rate, pace=pace, most=settings.slots))
     holding = job.compute / pace + job.held
     utilization = min(0.999, rate * holding / settings.workers)
-    # an M/G/1 queue with processor sharing, in which no more requests than slots can share
+    # an M/G/1 queue with processor sharing among no more requests than there are slots
     sharing = min(utilization / (1 - utilization), settings.slots_per_worker - 1.0)
     seconds = holding * (1 + sharing) + job.unlocked / pace + job.wait
     occupied = min(rate * seconds, settings.slots * _FULL)
@@ -125,7 +125,7 @@ def opened(
     waiting = waits * occupied / (settings.slots - occupied)
     flow = Flow(rate, pace, job.wait)
     steady = _describe(app, job, settings, machine, flow, occupied=occupied, clients=occupied + waiting)
-    # so many requests wait, for a time that is exponential; and at the interpreter all is as random as it can be
+    # a share of the requests waits, for an exponential time; at the interpreter the variance is the highest possible
     deviation = waiting / rate * math.sqrt(2 / waits - 1) if waits > _SMALLEST_SHARE else 0.0
     variance = steady.inside_deviation**2 + (holding * sharing) ** 2
     return dataclasses.replace(
@@ -134,7 +134,7 @@ def opened(
 
 
 def _erlang_c(servers: int, load: float) -> float:
-    """Return the probability that a request has to wait for one of so many slots (Erlang's delay formula)."""
+    """Return the probability that a request has to wait for a slot (Erlang's delay formula)."""
     if servers > _MANY_SLOTS and load < 0.8 * servers:
         return 0.0
     blocked = erlang_b(servers, load)
@@ -152,7 +152,7 @@ def _describe(
     residence = max(holding, occupied / rate - delay)
     at_interpreter = rate * residence / settings.workers
     evented = settings.worker_class in EVENTED
-    # an event loop begins a request at its first turn; with a wait in it, it has two
+    # an event loop begins a request at its first turn; a request that waits has two turns
     before = (residence - holding) / (2 if job.wait else 1) if evented else 0.0
     inside = max(0.0, occupied - rate * before)
     queued = max(0.0, clients - inside)
@@ -188,7 +188,7 @@ def _describe(
 
 
 def _throttling_variance(job: Job, machine: Machine, pace: float) -> float:
-    """Return the variance by the pauses of a throttled pod: whoever is met by one waits for the next period."""
+    """Return the variance due to throttling: a request that is interrupted waits for the next period."""
     if not machine.is_throttled:
         return 0.0
     pause = PERIOD_SECONDS * (1 - pace)

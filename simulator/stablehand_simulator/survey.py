@@ -1,4 +1,4 @@
-"""How the tuner does on a random workload: what its properties are tested by, and its worst cases found by."""
+"""How the tuner does on random workloads: used to test its properties and to find its worst cases."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SECONDS = 600.0
 """How long a workload is tuned."""
 
 WORSE = 0.95
-"""Of the start's good answers: below, the end is worse than the beginning."""
+"""Share of the successful answers at the start, below which the end is worse."""
 
 SLOWER = 1.5
-"""Times the start's p99: above, without more answers, the end is worse than the beginning."""
+"""Times the p99 at the start, above which, without more answers, the end is worse."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What became of one workload.
+    """The result for one workload.
 
-    `begun` are the changes that the tuner began, `settled_at` is when the last setting was written, seconds. `broken`
-    are settings that the policy forbids and that were written all the same.
+    `begun` is how many changes the tuner began, `settled_at` is when settings were last written, seconds. `broken` are
+    settings that the policy forbids but that were written.
     """
 
     seed: int
@@ -45,27 +45,27 @@ class Measured:
 
     @property
     def of_best(self) -> float:
-        """The end's good answers per second, as a share of the best's; above 1 where the grid has no better."""
+        """The successful answers per second at the end, as a share of the best's; above 1 if the grid has no better."""
         return _ratio(self.end.goodput, self.best.goodput)
 
     @property
     def of_start(self) -> float:
-        """The end's good answers per second, as a share of the start's."""
+        """The successful answers per second at the end, as a share of those at the start."""
         return _ratio(self.end.goodput, self.start.goodput)
 
     @property
     def p99_of_start(self) -> float:
-        """The end's p99 in those of the start; 1 where neither ever ends."""
+        """The p99 at the end ÷ the one at the start; 1 if both are infinite."""
         return _ratio(self.end.p99, self.start.p99)
 
     @property
     def p99_of_best(self) -> float:
-        """The end's p99 in those of the best; 1 where neither ever ends."""
+        """The p99 at the end ÷ the best's; 1 if both are infinite."""
         return _ratio(self.end.p99, self.best.p99)
 
     @property
     def is_worse(self) -> bool:
-        """Whether the end is worse than the beginning."""
+        """Whether the end is worse than the start."""
         return self.of_start < WORSE or (self.p99_of_start > SLOWER and self.of_start < 1 / WORSE)
 
 
@@ -75,7 +75,7 @@ def measure(seed: int, seconds: float = SECONDS) -> Measured:
 
 
 def measure_changing(seed: int) -> Measured:
-    """Do the same with the workload of a seed whose app changes as it runs; compared is what it is in the end."""
+    """Do the same with the workload of a seed whose app changes while it runs, comparing under the last app."""
     return measure_workload(generated.changing(seed), generated.CHANGING_SECONDS)
 
 
@@ -97,7 +97,7 @@ def measure_workload(workload: Workload, seconds: float) -> Measured:
 
 
 def mean_of_best(measured: Sequence[Measured]) -> float:
-    """Return the geometric mean of how near the ends come to the best."""
+    """Return the geometric mean of the ends as shares of the best."""
     return math.exp(sum(math.log(max(1e-3, each.of_best)) for each in measured) / len(measured))
 
 
@@ -108,5 +108,5 @@ def worst(measured: Sequence[Measured], number: int = 10) -> list[Measured]:
 
 def _ratio(one: float, other: float) -> float:
     if one == other:
-        return 1.0  # also where both are infinite, or both nothing
+        return 1.0  # also where both are infinite or zero
     return one / other if other else math.inf

@@ -1,8 +1,8 @@
-"""The workers of one simulated server: booted, switched from settings to settings, retired, killed for their memory.
+"""The workers of one simulated server: booted, switched to other settings, retired, killed for their memory.
 
 The switch follows the server's own plan (`stablehand_server.master.rolling_plan`): beside the old generation the new
-one boots with a surge of one process, and an old worker retires only when a new one is ready. What needs no new process
-gets none.
+one boots with a surge of one process, and an old worker retires only when a new one is ready. A change that needs no
+new processes starts none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from stablehand_simulator.exposition import ServerCounters
 
 GRACEFUL_SECONDS = 30.0
-"""How long a retiring worker may take for the requests that it has (gunicorn's default)."""
+"""How long a retiring worker may take to finish its requests (gunicorn's default)."""
 
 LOOK_SECONDS = 1.0
-"""How often the server looks after its workers."""
+"""How often the server checks its workers, in seconds."""
 
 
 class Workers:
@@ -33,10 +33,10 @@ class Workers:
 
     Args:
         settings: what runs from the start.
-        machine: how long a worker boots, and which settings the server refuses.
-        agenda: where the ends of boots are noted.
+        machine: how long a worker takes to boot, and which settings the server refuses.
+        agenda: for the events at which workers have booted.
         server: where the settings in force and the outcomes are counted.
-        changed: called when workers came or went.
+        changed: called when workers were added or removed.
         kill: called for a worker that does not end in time.
     """
 
@@ -65,7 +65,7 @@ class Workers:
             self._spawn().booting = False
 
     def apply(self, settings: Settings) -> None:
-        """Begin to switch to the settings."""
+        """Begin to switch to these settings."""
         server = self._server
         if settings == server.desired:
             return
@@ -90,7 +90,7 @@ class Workers:
         self.go_on()
 
     def go_on(self) -> None:
-        """Do the next step towards the settings: spawn who is missing, retire who has a successor."""
+        """Take the next step of the switch: spawn workers that are missing, retire those that have a successor."""
         workers = self._settings.workers
         staying = [each for each in self.living if not each.retiring]
         old = [each for each in staying if each.generation != self._generation]
@@ -118,7 +118,7 @@ class Workers:
         self.go_on()
 
     def killed(self, process: Process) -> None:
-        """Remove a process that was killed; the server finds out when it looks next."""
+        """Remove a process that was killed; the server notices at its next check."""
         self.living.remove(process)
         if not self._will_look:
             self._will_look = True

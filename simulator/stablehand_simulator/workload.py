@@ -1,4 +1,4 @@
-"""A workload: an app, its pods, what is asked of them, and the policy that they are tuned by."""
+"""A workload: an app, its pods, their load, and the policy that they are tuned by."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class LoadPhase:
-    """What changes at a moment, seconds after the start; what is None stays as it was."""
+    """What changes at a time, seconds after the start; fields that are None stay as they were."""
 
     at: float
     app: App | None = None
@@ -31,7 +31,7 @@ class Workload:
 
     `clients` and `rate` are of the whole app: clients that each send the next request when the last is answered, or
     requests per second at random moments. `backend_connections` is what all pods share. `load_noise` is the relative
-    standard deviation of the load from scrape to scrape; only the fluid model has it.
+    standard deviation of the load from scrape to scrape; only the fluid model uses it.
     """
 
     app: App
@@ -76,7 +76,7 @@ class Workload:
         )
 
     def at(self, moment: float) -> Workload:
-        """Return the workload as it is at a moment, without the phases to come."""
+        """Return the workload as it is at a time, without later phases."""
         current = self
         for phase in sorted(self.phases, key=lambda each: each.at):
             if phase.at <= moment:
