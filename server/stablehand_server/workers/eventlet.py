@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stablehand_server.gunicorn_internals.sockets import ssl_wrap_socket
 from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.green import GreenWorker
+from stablehand_server.workers.common.own_listeners import left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,9 @@ class EventletWorker(GreenWorker):
         """End the green threads that accept."""
         for acceptor in self._acceptors:
             self._eventlet.kill(acceptor)
+        for listener, client, address in left_behind(self.cfg, self.sockets):
+            self._room.acquire()
+            self._begin(listener, listener.getsockname(), client, address)
 
     def count_accepted(self) -> int:
         """Return how many green threads serve."""
@@ -124,8 +128,11 @@ class EventletWorker(GreenWorker):
                 self._accept_errors.note(error)
                 green.sleep(self._accept_errors.pause())
                 continue
-            self._accepted += 1
-            green.spawn_n(self._serve_and_make_room, listener, name, client, address)
+            self._begin(listener, name, client, address)
+
+    def _begin(self, listener: Any, name: Any, client: Any, address: Any) -> None:
+        self._accepted += 1
+        self._eventlet.spawn_n(self._serve_and_make_room, listener, name, client, address)
 
     def _serve_and_make_room(self, listener: Any, name: Any, client: Any, address: Any) -> None:
         try:

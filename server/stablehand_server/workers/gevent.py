@@ -13,6 +13,7 @@ from gevent.server import StreamServer
 from stablehand_server.gunicorn_internals.gevent import GeventWorker as GunicornGeventWorker
 from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.workers.common.green import GreenWorker
+from stablehand_server.workers.common.own_listeners import left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,9 @@ class GeventWorker(GreenWorker, GunicornGeventWorker):
 
     def stop_accepting(self) -> None:
         """Close the listeners."""
-        for server in self._servers:
+        for server, listener in zip(self._servers, self.sockets, strict=True):
+            for _, client, address in left_behind(self.cfg, [listener]):
+                server.pool.spawn(self.serve, listener, listener.getsockname(), client, address)
             server.close()
 
     def count_accepted(self) -> int:

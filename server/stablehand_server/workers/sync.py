@@ -19,6 +19,7 @@ from stablehand_server.gunicorn_internals.workers import SyncWorker as GunicornS
 from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.base import LONGEST_SILENCE_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
+from stablehand_server.workers.common.own_listeners import left_behind
 from stablehand_server.workers.common.wsgi import WSGIWorker
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
             self._serve_whoever_is_ready(at_most=paused or _LONGEST_WAIT_SECONDS)
 
         self._accept_connections(False)
+        for listener, client, address in left_behind(self.cfg, self.sockets):
+            self._await_request(listener, client, address)
         until = time.monotonic() + self.linger_seconds()
         while (self._silent or self._answered or self._lingering) and (
             time.monotonic() < until or any(map(_has_spoken, self._silent))
@@ -123,10 +126,13 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
                 self._accept_errors.note(error)
                 return
             if not _speaks_soon(client):
-                self._silent[client] = _Silent(listener, address, time.monotonic() + self.first_request_seconds())
-                self._selector.register(client, selectors.EVENT_READ, self._serve_silent)
+                self._await_request(listener, client, address)
                 return
             self._serve(listener, client, address)
+
+    def _await_request(self, listener: Any, client: socket.socket, address: Any) -> None:
+        self._silent[client] = _Silent(listener, address, time.monotonic() + self.first_request_seconds())
+        self._selector.register(client, selectors.EVENT_READ, self._serve_silent)
 
     def _serve_silent(self, client: socket.socket) -> None:
         self._selector.unregister(client)

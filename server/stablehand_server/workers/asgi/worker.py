@@ -22,6 +22,7 @@ from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
 from stablehand_server.workers.asgi.protocol import Connection
 from stablehand_server.workers.common.accepting import PAUSE_SECONDS, AcceptErrors
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.own_listeners import left_behind
 
 if TYPE_CHECKING:
     import ssl
@@ -185,6 +186,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._accept_again()
         await self._tick_until(lambda: self.retiring)
         self._stop_accepting()
+        for listener, client, address in left_behind(self.cfg, self.sockets):
+            self._take(listener, client, address)
         await self._retire()
         if self.lifespan is not None and not self._quick_shutdown:
             try:
@@ -257,14 +260,14 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         await self._tick_until(lambda: self._quick_shutdown or self.loop.time() >= until or not self._has_work())
 
     def _only_overdue_are_left(self) -> bool:
-        if self._overdue is None or self.nr_conns or self._handshakes:
+        if self._overdue is None or self.connections or self._handshakes:
             return False
         return self._overdue.only_these_are_left(time.monotonic())
 
     def _has_work(self) -> bool:
         if self._quick_shutdown:
             return self.bridge is not None and (bool(self.bridge.calls) or any(c.has_unsent for c in self.connections))
-        if self.nr_conns or self._handshakes:
+        if self.connections or self._handshakes:
             return True
         return self.bridge is not None and bool(self.bridge.calls)
 
@@ -312,14 +315,17 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                     self._stop_accepting()
                     self.loop.call_later(PAUSE_SECONDS, self._accept_again)
                 return
-            if self._make_transport is None:
-                task = self.loop.create_task(self._connect(client, (address, listener.getsockname())))
-                self._handshakes.add(task)
-                continue
-            client.setblocking(False)
-            connection = Connection(self, (address, listener.getsockname()))
-            self.connections.add(connection)  # at once: it counts against the limit
-            self._make_transport(client, connection, extra={"peername": address})
+            self._take(listener, client, address)
+
+    def _take(self, listener: Any, client: Any, address: Any) -> None:
+        if self._make_transport is None:
+            task = self.loop.create_task(self._connect(client, (address, listener.getsockname())))
+            self._handshakes.add(task)
+            return
+        client.setblocking(False)
+        connection = Connection(self, (address, listener.getsockname()))
+        self.connections.add(connection)  # at once: it counts against the limit
+        self._make_transport(client, connection, extra={"peername": address})
 
     async def _connect(self, client: Any, accepted: tuple[Any, Any]) -> None:
         try:

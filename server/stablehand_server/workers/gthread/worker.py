@@ -21,6 +21,7 @@ from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
 from stablehand_server.workers.common.lingering import LingeringCloses
+from stablehand_server.workers.common.own_listeners import left_behind
 from stablehand_server.workers.common.wsgi import WSGIWorker
 from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
 from stablehand_server.workers.gthread.overdue import OverdueRequests
@@ -177,10 +178,9 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self.alive = False
         started = time.monotonic()
         last_call = started + self.linger_seconds()
-        for waiting in (self.pending_conns, self.keepalived_conns):
-            for connection, until in list(waiting.items()):
-                if connection in waiting:
-                    waiting[connection] = min(until, last_call)
+        self._wait_at_most_until(last_call)
+        for listener, client, address in left_behind(self.cfg, self.sockets):
+            self._take(listener, client, address)
         self._wake_leader()
         while self._has_work() and self.may_finish():
             self._keep_time()
@@ -199,6 +199,12 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._cells[Cell.OVERDUE] = float(Overdue.ONLY)
             while self.is_parent_alive():
                 time.sleep(_LONGEST_WAIT_SECONDS)
+
+    def _wait_at_most_until(self, last_call: float) -> None:
+        for waiting in (self.pending_conns, self.keepalived_conns):
+            for connection, until in list(waiting.items()):
+                if connection in waiting:
+                    waiting[connection] = min(until, last_call)
 
     def _only_overdue_are_left(self) -> bool:
         return self._overdue.only_these_are_left(self._in_flight, time.monotonic())
@@ -242,6 +248,9 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         except OSError as error:
             self._accept_errors.note(error)
             return
+        self._take(listener, client, address)
+
+    def _take(self, listener: socket.socket, client: socket.socket, address: Any) -> None:
         connection = TConn(self.cfg, client, address, listener.getsockname())
         connection.data_ready = True  # whenever a thread gets it
         if _has_data(connection.sock):

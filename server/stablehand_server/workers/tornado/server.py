@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
 from stablehand_server.workers.common.accepting import PAUSE_SECONDS, AcceptErrors
+from stablehand_server.workers.common.own_listeners import left_behind
 from stablehand_server.workers.tornado.requests import ObservedDelegate
 from stablehand_server.workers.tornado.websockets import WebSockets
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tornado.httputil import HTTPConnection, HTTPMessageDelegate
+
+    from stablehand_server.gunicorn_internals.settings import Config
 
 _ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
 
@@ -51,9 +54,11 @@ class Server(HTTPServer):
             listener.setblocking(False)
         self._wait_for_connections()
 
-    def retire(self) -> None:
+    def retire(self, config: Config) -> None:
         """Accept no more, and make each connection's next request its last."""
         self._wait_no_more()
+        for _, client, address in left_behind(config, self._listeners):
+            self._take(client, address)
         self._retiring = True
         self.announce_closes()
 
@@ -125,8 +130,11 @@ class Server(HTTPServer):
                     self._wait_no_more()
                     IOLoop.current().call_later(PAUSE_SECONDS, self._wait_for_connections)
                 return
-            client.setblocking(False)
-            self._handle_connection(client, address)
+            self._take(client, address)
+
+    def _take(self, client: socket.socket, address: Any) -> None:
+        client.setblocking(False)
+        self._handle_connection(client, address)
 
 
 def _data_waits(client: socket.socket | None) -> bool:

@@ -89,7 +89,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
         while self.alive:
             await self._tick(server)
             server.close_idle(keepalive, self.first_request_seconds())
-        server.retire()
+        server.retire(self.cfg)
         started = time.monotonic()
         while server.connections and self.may_finish():
             await self._tick(server)
