@@ -1,4 +1,4 @@
-"""The files that --autotune writes: each is replaced as a whole, so nobody ever reads half of one."""
+"""The files that --autotune writes: each is replaced as a whole, so that no reader sees half of one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there; a text that stands there already is not written again.
+    """Write a temporary file and move it into place; does nothing if the file has this content already.
 
     Raises:
-        OSError: when it cannot be written; then what was there stays.
+        OSError: when it cannot be written; then the old file stays.
     """
     if path.is_file() and path.read_text(errors="replace") == text:
         return
@@ -32,7 +32,7 @@ def replace(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
-        Path(temporary).chmod(0o644)  # mkstemp's is for its owner alone, but the server may run as somebody else
+        Path(temporary).chmod(0o644)  # mkstemp allows only the owner, but the server may run as another user
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -40,16 +40,16 @@ def replace(path: Path, text: str) -> None:
 
 
 def can_be_replaced(path: Path) -> bool:
-    """Tell whether this process may write the file: `replace` makes a new one in its folder."""
+    """Tell whether this process may write the file: `replace` creates a new one in its folder."""
     try:
         folder = next(each for each in path.absolute().parents if each.exists())
-    except PermissionError:  # not even to be looked at
+    except PermissionError:  # the folder cannot even be examined
         return False
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def read_state(path: Path | None) -> TunerState:
-    """Return what the tuner knew when it ended; a corrupt file is logged, and the tuner starts afresh."""
+    """Return the tuner's stored state; a corrupt file is logged, and the tuner starts afresh."""
     if path is None:
         return TunerState()
     try:
@@ -74,7 +74,7 @@ def _object(text: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class LastRun:
-    """What ran when the state was written, for a start that finds that this was ended from outside.
+    """What ran when the state was written, for a start after the server was killed.
 
     Attributes:
         settings: what the server ran.
@@ -85,12 +85,12 @@ class LastRun:
     memory_kills: Mapping[str, int]
 
     def was_killed(self, memory_kills: Mapping[str, int]) -> bool:
-        """Tell whether the kernel has killed more by now than it had when this was written."""
+        """Tell whether the kernel has killed more processes since this was written."""
         return any(count > self.memory_kills.get(cgroup, count) for cgroup, count in memory_kills.items())
 
 
 def read_last_run(path: Path | None) -> LastRun | None:
-    """Return what ran when the state was written; None where nobody noted it."""
+    """Return what ran when the state was written; None if that was not stored."""
     if path is None:
         return None
     try:
@@ -102,7 +102,7 @@ def read_last_run(path: Path | None) -> LastRun | None:
 
 
 def write_state(path: Path | None, state: TunerState, run: LastRun | None = None) -> None:
-    """Keep what the tuner knows, and what runs, if there is a file to keep it in.
+    """Store the tuner's state and what runs, if there is a path.
 
     Raises:
         OSError: when it cannot be written.

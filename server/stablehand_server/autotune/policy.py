@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "STABLEHAND_AUTOTUNE_POLICY"
 
-# One machine, watched by somebody who waits for it: no rollout, no image to pull, no other pods to agree with. So the
-# windows are as short as still holds some tens of requests of a slow app.
+# One machine, and somebody who waits for the result: no rollout, no image to pull, no other pods to agree with. So the
+# windows are as short as possible with some tens of requests of a slow app in them.
 WINDOWS = Windows(
     warm_up_seconds=3.0,
     warm_up_requests=20.0,
@@ -32,7 +32,7 @@ DEFAULT = Policy(windows=WINDOWS)
 def from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
     """Return the policy that STABLEHAND_AUTOTUNE_POLICY gives: a path, or the JSON object itself.
 
-    It is the object that a WSGIApp has as spec.tuning; what it leaves out takes the default of --autotune.
+    It is the same object as spec.tuning of a WSGIApp; what is absent takes the default of --autotune.
 
     Raises:
         RuntimeError: naming the variable and the fault; gunicorn ends with its text.

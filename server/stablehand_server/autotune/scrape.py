@@ -13,14 +13,14 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 class ScrapeFailed(Exception):  # noqa: N818 (an event that is expected, not a fault of the program)
-    """A scrape that yields nothing; its text is one sentence."""
+    """A failed scrape; the message is one sentence."""
 
 
 def scrape(address: tuple[str, int], at: float) -> Snapshot:
     """Scrape the server's metrics.
 
     Args:
-        address: where the exporter listens; of "every address" the loopback is asked.
+        address: where the exporter listens; if that is every address, the loopback address is used.
         at: the moment of the scrape, in seconds.
 
     Raises:

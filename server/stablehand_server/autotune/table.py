@@ -1,7 +1,8 @@
 """--autotune on a terminal: a table that shows what the server runs, how it does, and what was decided.
 
-It is printed when there is news, below all that was printed before. A table that is drawn anew in its place would erase
-what the master and the workers, which are other processes, have logged to the same terminal meanwhile.
+It is printed again when something has changed, below everything that was printed before. A table that is redrawn in
+place would erase what the master and the workers, which are other processes, have logged to the same terminal
+meanwhile.
 """
 
 from __future__ import annotations
@@ -27,24 +28,24 @@ _STYLES = {Action.APPLY: "bold cyan", Action.KEEP: "bold green", Action.ROLL_BAC
 
 
 class NewsTable:
-    """Tells by a table for each decision that is news."""
+    """Prints a table for each new decision."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
 
     def show(self, view: View) -> None:
-        """Print the table if there is news."""
+        """Print the table if the decision is new."""
         if not view.is_news:
             return
         with self._console.capture() as printed:
             self._console.print(render(view))
-        # In one piece: what others write meanwhile comes before it or after it.
+        # In one write: what other processes write meanwhile comes before it or after it.
         self._console.file.write(printed.get())
         self._console.file.flush()
 
 
 def render(view: View) -> RenderableType:
-    """Return the table, and below it the decision with its reason; nothing is cut, however narrow the terminal."""
+    """Return the table, and below it the decision with its reason; text is wrapped, never truncated."""
     table = Table(*(Column(name, overflow="fold") for name in _COLUMNS), box=box.SIMPLE_HEAD)
     table.add_row(*_cells(view))
     return Group(table, _line(view.decision))

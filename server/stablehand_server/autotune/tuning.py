@@ -1,7 +1,6 @@
-"""--autotune: the tuner beside this one server. It scrapes over loopback, decides, and writes the settings file.
+"""--autotune: the tuner for this one server. It scrapes over loopback, decides, and writes the settings file.
 
-What happens to a decision is the server's own business: it watches the file, and what it makes of it shows in the next
-scrapes.
+The server watches the file and carries the settings out; the next scrapes show the result.
 """
 
 from __future__ import annotations
@@ -38,30 +37,31 @@ logger = logging.getLogger(__name__)
 _SERVER = "this server"
 _SCRAPES_A_WINDOW = 4.0
 _SHORTEST_INTERVAL_SECONDS, _LONGEST_INTERVAL_SECONDS = 0.5, 2.0
-_SECONDS_BETWEEN_LOOKS = 0.25  # for the master
-_FAILURES_BEFORE_A_WORD = 3  # the exporter, too, needs a moment to start, and to start again
+_SECONDS_BETWEEN_CHECKS = 0.25  # of the master
+_FAILURES_BEFORE_WARNING = 3  # the exporter needs a moment to start or restart
 _DECISIONS_KEPT = 5
-_NICENESS = 10  # where cores are short the workers go first: a decision can wait for a moment, a request should not
+_NICENESS = 10  # where cores are short the workers take precedence: a decision can wait, a request should not
 
 
 class Reporter(Protocol):
-    """Whoever tells the user."""
+    """Reports to the user."""
 
     def show(self, view: View) -> None:
-        """Tell of one tick."""
+        """Report one tick."""
 
 
 class Tuning:
-    """The tuner's shell for one server: scrape, observe, step, carry out.
+    """Runs the tuner for one server: scrape, observe, step, carry out.
 
     Args:
         policy: what the tuner may do.
         settings_path: the file that the server watches.
-        state_path: where the tuner's state is kept over restarts, or None.
+        state_path: where the tuner's state is stored across restarts, or None.
         scrape: returns a snapshot at a moment; raises an exception of `failures` when there is none.
         failures: the type of that exception.
-        app: what identifies the app: a state that was learnt from another one is forgotten.
-        memory_bytes: what the machine has left for the server, which limits it like a cgroup; None if nobody knows.
+        app: what identifies the app: what was learned from another one is forgotten.
+        memory_bytes: the memory that the machine has available for the server, a limit like that of a cgroup; None if
+            unknown.
         memory_kills: returns the kernel's counts of processes that were killed for want of memory, by cgroup.
     """
 
@@ -92,12 +92,12 @@ class Tuning:
         self.state = files.read_state(state_path).for_image(app)
 
     def learn_from_last_run(self, now: float) -> None:
-        """Hold it against the settings that ran if the kernel ended the whole server for want of memory.
+        """Count it against the settings that ran if the kernel killed the whole server for want of memory.
 
-        Nobody was left then to tell; but the counts of kills that the state was written with have grown.
+        No process was left to report it; but the kernel's counts of kills are higher than those stored with the state.
 
         Args:
-            now: Unix time, to remember by.
+            now: Unix time, for the state.
         """
         last = files.read_last_run(self._state_path)
         if last is None or not last.was_killed(self._memory_kills()):
@@ -107,7 +107,7 @@ class Tuning:
         try:
             files.write_state(self._state_path, state, files.LastRun(last.settings, self._memory_kills()))
         except OSError as error:
-            logger.warning("Nothing is learnt from that while the tuner's state cannot be written: %s", error)
+            logger.warning("That is ignored while the tuner's state cannot be written: %s", error)
             return
         self.state = state
         for decision in decisions:
@@ -116,11 +116,11 @@ class Tuning:
             self._carry_out(decision)
 
     def tick(self, at: float, now: float) -> View | None:
-        """Do one round; None before there are two scrapes to compare, or when the state cannot be kept.
+        """Do one round; None before there are two scrapes to compare, or when the state cannot be stored.
 
         Args:
-            at: seconds on a monotonic clock, to measure by.
-            now: Unix time, to remember by.
+            at: seconds on a monotonic clock, for measuring.
+            now: Unix time, for the state.
         """
         earlier = self._earlier
         later = self._scraped(at)
@@ -129,7 +129,7 @@ class Tuning:
         observation = None if later is None else _observed(earlier, later)
         state, decisions = step(self._policy, self.state, {_SERVER: observation}, now)
         try:
-            # before anything is done: whoever comes after a crash finds what was meant, and finishes it
+            # before anything is carried out: after a crash, the next start finds what was decided and completes it
             files.write_state(self._state_path, state, self._running(later))
         except OSError as error:
             logger.warning("Nothing is decided while the tuner's state cannot be written: %s", error)
@@ -150,24 +150,24 @@ class Tuning:
             later = self._scrape(at)
         except self._failures as error:
             self._failed += 1
-            if self._failed == _FAILURES_BEFORE_A_WORD:
+            if self._failed == _FAILURES_BEFORE_WARNING:
                 logger.warning("No metrics to tune by: %s", error)
             return None
-        if self._failed >= _FAILURES_BEFORE_A_WORD:
+        if self._failed >= _FAILURES_BEFORE_WARNING:
             logger.info("There are metrics to tune by again")
         self._failed = 0
         self._earlier = later = self._within_machine(later)
         return later
 
-    def _running(self, told: Snapshot | None) -> files.LastRun | None:
-        """Return what the next start should know of this run, should it end without a word."""
-        if told is not None and told.settings_active is not None:
-            self._runs = told.settings_active
+    def _running(self, snapshot: Snapshot | None) -> files.LastRun | None:
+        """Return what the next start should know about this run if it is killed."""
+        if snapshot is not None and snapshot.settings_active is not None:
+            self._runs = snapshot.settings_active
         return None if self._runs is None else files.LastRun(self._runs, self._memory_kills())
 
-    def _within_machine(self, told: Snapshot) -> Snapshot:
-        limits = [each for each in (told.memory_limit_bytes, self._memory_bytes) if each is not None]
-        return dataclasses.replace(told, memory_limit_bytes=min(limits, default=None))
+    def _within_machine(self, snapshot: Snapshot) -> Snapshot:
+        limits = [each for each in (snapshot.memory_limit_bytes, self._memory_bytes) if each is not None]
+        return dataclasses.replace(snapshot, memory_limit_bytes=min(limits, default=None))
 
     def _carry_out(self, decision: Decision) -> None:
         if not decision.changes_settings or decision.settings is None:
@@ -178,7 +178,7 @@ class Tuning:
             logger.error("The settings %s cannot be written: %s", decision.settings, error)  # noqa: TRY400 (no traceback: the next tick tries again)
 
     def _is_news(self, decision: Decision) -> bool:
-        """Tell whether a decision is not the one before: a change under way is decided again until it is done."""
+        """Tell whether a decision differs from the last: a change under way is decided again until it is done."""
         last = self._last
         if last is None or (last.action, last.reason) != (decision.action, decision.reason):
             return True
@@ -186,7 +186,7 @@ class Tuning:
 
 
 class Log:
-    """Tells by the log: a line for each decision that is news."""
+    """Reports by the log: a line for each new decision."""
 
     def show(self, view: View) -> None:
         """Write the line."""
@@ -214,19 +214,19 @@ def run(
     Args:
         address: where the exporter listens.
         settings_path: the file to write settings to, which the server watches.
-        state_path: where to keep what was learnt over restarts, or None.
+        state_path: where to store the tuner's state across restarts, or None.
         policy: what the tuner may do.
         app: what identifies the app.
         parent_pid: the master's process id.
-        become: makes this process what it should be, a user with few rights, as soon as its modules are imported: that
-            user may not be able to read them.
+        become: drops this process's privileges as soon as its modules are imported, which the unprivileged user may not
+            be able to read.
     """
     # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
     from stablehand_server.autotune.scrape import ScrapeFailed, scrape  # noqa: PLC0415
 
     reporter = _reporter()
     become()
-    # A service manager signals the whole group: the end of the master is ours, and nothing that it has to report.
+    # A service manager signals the whole process group; this process ends when the master does, without an error.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(_NICENESS)
     _log_to_stderr()
@@ -236,7 +236,7 @@ def run(
             logger.error(
                 "%s cannot be written (by %s): name one in a folder where it can, or nothing is tuned", path, user
             )
-    # Read once, before there are many workers: a limit that went up and down with the neighbours would never be calm.
+    # Read once, before there are many workers: otherwise the limit would vary with the memory of other processes.
     memory = procfs.available_bytes()
     tuning = Tuning(
         policy,
@@ -254,7 +254,7 @@ def run(
     while os.getppid() == parent_pid:
         now = time.monotonic()
         if now < due:
-            time.sleep(min(due - now, _SECONDS_BETWEEN_LOOKS))
+            time.sleep(min(due - now, _SECONDS_BETWEEN_CHECKS))
             continue
         due = max(due + interval, now)
         view = tuning.tick(now, time.time())

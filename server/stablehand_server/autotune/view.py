@@ -1,4 +1,4 @@
-"""What --autotune has to tell after a look at the server, whether by a table or by lines of log."""
+"""What --autotune reports after each scrape of the server, as a table or as lines of the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What there is to show after a tick: `decisions` are the last that were no hold, the newest first."""
+    """What there is to show after a tick: `decisions` are the last ones other than hold, the newest first."""
 
     settings: Settings | None
     observation: Observation | None
