@@ -41,7 +41,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize(("name", "spec"), [("plain", {}), ("everything", EVERYTHING)])
-def test_the_children_of_an_app_are_as_the_golden_file_says(make_app, name, spec):
+def test_the_children_of_an_app_match_the_golden_file(make_app, name, spec):
     built = yaml.safe_dump_all(build_children(make_app(**spec), SETTINGS), sort_keys=False, width=120)
     golden = GOLDEN / f"{name}.yaml"
 

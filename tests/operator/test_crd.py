@@ -50,7 +50,7 @@ def test_the_schema_is_structural():
             assert node.get("additionalProperties") is not False
 
 
-def test_every_field_of_spec_and_status_says_what_it_means():
+def test_every_field_of_spec_and_status_has_a_description():
     def undescribed(schema: dict[str, Any], path: str) -> Iterator[str]:
         for name, child in schema.get("properties", {}).items():
             if "description" not in child:
@@ -62,7 +62,7 @@ def test_every_field_of_spec_and_status_says_what_it_means():
     assert [*undescribed(schema_of("spec"), "spec"), *undescribed(schema_of("status"), "status")] == []
 
 
-def test_a_field_with_two_types_cannot_be_said():
+def test_a_field_with_two_types_cannot_be_expressed():
     with pytest.raises(ValueError, match="one type"):
         structural({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]})
 

@@ -201,7 +201,7 @@ def test_an_app_gets_its_children_and_they_are_its_own(shop, kubectl):
     assert kubectl.settings() == Settings(WorkerClass.SYNC, 1)
 
 
-def test_the_status_tells_of_the_app_and_is_at_rest(shop, kubectl):
+def test_the_status_describes_the_app_and_does_not_change(shop, kubectl):
     status = kubectl.status()
     assert status["observedGeneration"] == 1
     assert status["settings"]["desired"]["workerClass"] == "sync"
@@ -305,7 +305,7 @@ def test_an_object_of_the_same_name_that_others_own_is_not_touched(operator, kub
     assert kubectl.get("service", "shop")["spec"] == before["spec"]
 
 
-def test_a_manifest_that_kubernetes_refuses_is_told_in_its_own_words(operator, kubectl):
+def test_a_manifest_that_kubernetes_refuses_is_reported_with_its_message(operator, kubectl):
     kubectl.apply_app(settings=SYNC, tolerations=[{"operator": "Sometimes"}])
 
     condition = kubectl.wait(
@@ -339,7 +339,7 @@ def make_pod(kubectl, ip: str, **container: Any) -> None:
     kubectl("patch", "pod", "shop-1", "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
-def test_an_app_whose_import_fails_is_told_in_the_condition(shop, kubectl):
+def test_an_app_whose_import_fails_is_reported_in_the_condition(shop, kubectl):
     ended = {
         "exitCode": 3,
         "reason": "Error",

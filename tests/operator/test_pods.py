@@ -36,7 +36,7 @@ def test_a_pod_that_is_being_deleted_should_not_serve(make_pod):
     assert not Pod.from_object(body).should_serve
 
 
-def test_an_app_whose_import_fails_is_told_with_the_error_s_last_line(make_pod):
+def test_an_app_whose_import_fails_is_reported_with_the_error_s_last_line(make_pod):
     ended = {"exitCode": 3, "reason": "Error", "message": TRACEBACK}
     waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}
     body = make_pod(ready=False, **container(state={"waiting": waiting}, lastState={"terminated": ended}))
@@ -47,7 +47,7 @@ def test_an_app_whose_import_fails_is_told_with_the_error_s_last_line(make_pod):
     assert (failure.reason, failure.message) == ("AppFailed", "ModuleNotFoundError: No module named 'nowhere'")
 
 
-def test_it_is_told_while_the_container_has_been_started_again_and_is_not_ready_yet(make_pod):
+def test_a_failure_is_reported_while_the_container_has_restarted_and_is_not_ready_yet(make_pod):
     ended = {"exitCode": 3, "message": "ImportError: no"}
     body = make_pod(ready=False, **container(state={"running": {}}, lastState={"terminated": ended}))
 
@@ -68,7 +68,7 @@ def test_it_is_told_while_the_container_has_been_started_again_and_is_not_ready_
         ({"terminated": {"reason": "Completed", "exitCode": 0}}, "AppEnded", "by itself"),
     ],
 )
-def test_what_keeps_a_container_from_serving_is_told(make_pod, state, reason, words):
+def test_what_keeps_a_container_from_serving_is_reported(make_pod, state, reason, words):
     failure = Pod.from_object(make_pod(ready=False, **container(state=state))).failure
 
     assert failure.reason == reason
@@ -80,7 +80,7 @@ def test_a_container_that_is_being_made_is_no_failure(make_pod, reason):
     assert Pod.from_object(make_pod(ready=False, **container(state={"waiting": {"reason": reason}}))).failure is None
 
 
-def test_a_pod_that_no_node_takes_is_told(make_pod):
+def test_a_pod_that_no_node_can_run_is_reported(make_pod):
     conditions = [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}]
 
     failure = Pod.from_object(make_pod(conditions=conditions)).failure
@@ -89,7 +89,7 @@ def test_a_pod_that_no_node_takes_is_told(make_pod):
     assert "0/1 nodes" in failure.message
 
 
-def test_without_an_exception_the_last_line_is_told():
+def test_without_an_exception_the_last_line_is_reported():
     assert key_line("starting\n\nno such file: shop.py\n\n") == "no such file: shop.py"
 
 
@@ -97,5 +97,5 @@ def test_an_endless_line_is_cut():
     assert len(key_line("x" * 10_000)) == 500
 
 
-def test_nothing_said_is_nothing_told():
+def test_an_empty_message_has_no_line_to_report():
     assert key_line(" \n \n") == ""

@@ -135,7 +135,7 @@ async def test_an_operator_that_died_between_writing_and_acting_is_finished_by_i
     assert ("annotate_pod", "shop-1") in calls
 
 
-async def test_a_person_who_changes_the_settings_is_obeyed_and_the_tuner_begins_anew(house):
+async def test_a_change_of_the_spec_s_settings_is_obeyed_and_the_tuner_starts_over(house):
     await house.reconcile()
     body = house.cluster.objects["WSGIApp", "default", "shop"]
     body["status"] |= {"tuner": '{"version":1}'}
@@ -201,7 +201,7 @@ async def test_a_child_of_an_app_of_the_same_name_that_is_being_deleted_is_waite
         await house.reconcile()
 
 
-async def test_a_manifest_that_the_api_server_refuses_is_told_in_the_status(house, cluster):
+async def test_a_manifest_that_the_api_server_refuses_is_reported_in_the_status(house, cluster):
     cluster.failures["apply"] = [ClusterError("the API server refused it: spec.volumes: no such field", 422)]
 
     with pytest.raises(RetryLater):
@@ -248,7 +248,7 @@ async def test_a_status_that_was_changed_meanwhile_is_read_again_first(house, cl
     assert '"workers": 2, "threads": 48' in house.settings_in_config_map()
 
 
-async def test_a_spec_that_no_schema_allows_changes_nothing_and_is_told(house):
+async def test_a_spec_that_the_schema_does_not_allow_changes_nothing_and_is_reported(house):
     await house.reconcile()
     house.change_spec(colour="blue")
 

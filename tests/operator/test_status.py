@@ -65,7 +65,7 @@ def told(view, previous=None, now=NOW):
     return describe(previous or WSGIAppStatus(), view, now)
 
 
-def test_an_app_whose_pods_are_ready_and_run_what_they_should_says_so(seen):
+def test_an_app_whose_pods_are_ready_and_run_what_they_should_has_all_conditions_true(seen):
     decision = Decision(Action.HOLD, Reason.WELL_TUNED, "fits")
 
     status = told(seen(SYNC, decision=decision))
@@ -99,14 +99,14 @@ def test_pods_that_do_not_run_the_settings_yet_are_no_refusal(seen):
 
 
 @pytest.mark.parametrize("outcome", ["rejected", "rolled_back"])
-def test_a_server_that_refuses_its_settings_is_told(seen, outcome):
+def test_a_server_that_refuses_its_settings_is_reported(seen, outcome):
     status = told(seen(SYNC, desired=THREADS, **{outcome: 1}))
 
     assert condition(status, "SettingsAccepted") == ("False", "ServerRefused")
     assert "pod-0" in find(status.conditions, "SettingsAccepted").message
 
 
-def test_a_refusal_from_before_the_operator_looked_is_told(seen):
+def test_a_refusal_from_before_the_first_scrape_is_reported(seen):
     status = told(seen(refusing=["pod-0"]))
 
     assert condition(status, "SettingsAccepted") == ("False", "ServerRefused")
@@ -122,7 +122,7 @@ def test_a_refusal_stays_visible_for_a_while_after_the_old_settings_are_back(see
     assert condition(late, "SettingsAccepted") == ("True", "Active")
 
 
-def test_a_rollback_because_servers_refused_is_told(seen):
+def test_a_rollback_because_servers_refused_is_reported(seen):
     decision = Decision(Action.ROLL_BACK, Reason.SERVER_REFUSED, "a server refused gevent", SYNC)
 
     assert condition(told(seen(SYNC, decision=decision)), "SettingsAccepted") == ("False", "ServerRefused")
@@ -150,13 +150,13 @@ def test_old_pods_that_serve_do_not_hide_that_the_new_ones_fail(seen):
     assert condition(told(seen(SYNC, deployment=rolling)), "Ready") == ("False", "PodsStarting")
 
 
-def test_a_deployment_whose_change_nobody_has_seen_yet_is_not_ready(seen):
+def test_a_deployment_whose_controller_has_not_seen_the_change_is_not_ready(seen):
     stale = {**DEPLOYED, "metadata": {"generation": 3}}
 
     assert condition(told(seen(SYNC, deployment=stale)), "Ready") == ("False", "PodsStarting")
 
 
-def test_pods_that_a_quota_refuses_are_told(seen):
+def test_pods_that_a_quota_refuses_are_reported(seen):
     refused = {
         "metadata": {"generation": 1},
         "status": {
@@ -176,7 +176,7 @@ def test_an_app_scaled_to_zero_is_ready(seen):
     assert condition(told(seen(deployment=nothing, spec={"replicas": 0})), "Ready") == ("True", "ScaledToZero")
 
 
-def test_mode_off_is_told(seen):
+def test_mode_off_is_reported(seen):
     assert condition(told(seen(SYNC, spec={"tuning": {"mode": "Off"}})), "Tuning") == ("False", "ModeOff")
 
 
@@ -246,7 +246,7 @@ def test_a_recommendation_that_stands_is_news_once(seen):
     assert not is_news(status, Decision(Action.HOLD, Reason.WELL_TUNED, "fits"))
 
 
-def test_a_canary_is_told_apart_from_what_the_app_runs(seen):
+def test_a_canary_is_distinguished_from_what_the_app_runs(seen):
     canary = Canary("pod-1", THREADS)
 
     status = told(seen(SYNC, THREADS, SYNC, canary=canary))

@@ -237,7 +237,7 @@ def test_what_is_recorded_can_be_replayed(served, tmp_path):
     assert stablehand("replay", path).exit_code == 0
 
 
-def test_nothing_to_record_is_a_failure_that_says_so(served):
+def test_nothing_to_record_is_a_failure_with_a_sentence(served):
     result = stablehand("record", f"{served}/other", "--seconds", "0.1", "--interval", "0.1")
 
     assert result.exit_code == 2

@@ -161,7 +161,7 @@ async def test_what_could_not_be_written_down_is_not_done(stable, script):
     assert len(stable.record.status.history) == 1
 
 
-async def test_a_change_decided_again_is_applied_and_told_once(stable, script):
+async def test_a_change_decided_again_is_applied_and_reported_once(stable, script):
     script.decisions = [APPLY]
 
     await stable.tick()
@@ -200,7 +200,7 @@ async def test_a_successor_goes_on_with_the_state_that_stands_in_the_status(stab
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", "null", '{"version": 99}'])
-async def test_a_damaged_state_is_begun_anew_and_the_settings_stay(stable, script, damaged):
+async def test_with_a_corrupt_state_the_tuner_starts_over_and_the_settings_stay(stable, script, damaged):
     status = stable.record.status.model_copy(update={"tuner": damaged})
     await stable.reconciler.statuses.write(stable.record, status, at_once=True)
 
@@ -210,7 +210,7 @@ async def test_a_damaged_state_is_begun_anew_and_the_settings_stay(stable, scrip
     assert '"workerClass": "sync"' in stable.settings_in_config_map()
 
 
-async def test_an_event_tells_the_decision_with_its_code(stable, script):
+async def test_an_event_reports_the_decision_with_its_code(stable, script):
     script.decisions = [APPLY]
 
     await stable.tick()
@@ -307,7 +307,7 @@ async def test_a_canary_stands_in_the_status_before_its_pod_hears_of_it(stable, 
     assert [each["reason"] for each in stable.cluster.events] == ["CanaryStarted"]
 
 
-async def test_a_successor_takes_back_a_canary_that_nobody_remembers(stable, script):
+async def test_settings_of_a_canary_that_the_state_does_not_name_are_removed(stable, script):
     pod = stable.cluster.objects["Pod", "default", "shop-1"]
     pod["metadata"].setdefault("annotations", {})[SETTINGS_ANNOTATION] = THREADS.to_json()
     stable.inventory.take_pod(stable.cluster.put(pod))
@@ -361,7 +361,7 @@ def killed_container(number, *, exit_code=137, where="lastState"):
     return {"containerStatuses": [{"name": "app", "ready": False, where: {"terminated": end}}]}
 
 
-async def test_a_server_that_was_killed_for_its_memory_is_told_once_with_the_settings_that_it_ran(
+async def test_a_server_that_was_killed_for_its_memory_is_reported_once_with_the_settings_that_it_ran(
     stable, script, make_pod, make_exposition
 ):
     stable.pod.text = make_exposition(THREADS, requests=5)
@@ -389,7 +389,7 @@ async def test_a_server_that_is_killed_before_it_can_be_asked_ran_what_it_starts
     assert script.killed[-2:] == [{"shop-1": SYNC}, {"shop-1": THREADS}], "it ran the former, and started with the new"
 
 
-async def test_what_could_not_be_written_down_is_told_again(stable, script, make_pod):
+async def test_a_kill_is_reported_again_if_the_status_could_not_be_written(stable, script, make_pod):
     await stable.tick()
     stable.inventory.take_pod(stable.cluster.put(make_pod(ready=False, **killed_container(1))))
     script.decisions = [APPLY]

@@ -52,7 +52,7 @@ def test_threads_that_compute_without_the_lock_use_all_cores():
     assert seen.cores_used == pytest.approx(4.0, rel=0.02)
 
 
-def test_an_event_loop_stands_still_while_a_call_blocks_it_and_its_lag_says_so():
+def test_a_blocking_call_stops_an_event_loop_and_its_lag_shows_it():
     app = App(compute=0.001, wait=0.1, jitter=0.0, blocks_event_loop=True, process_bytes=1e6)
     blocked = observed(Cluster(app, Settings(GEVENT, 1), clients=20), 10)
     threads = observed(Cluster(app, Settings(GTHREAD, 1, 20), clients=20), 10)

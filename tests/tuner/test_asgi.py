@@ -65,7 +65,7 @@ def test_a_policy_without_asgi_leaves_an_asgi_app_alone(full):
     assert "the policy does not allow asgi" in decision.message
 
 
-def test_a_wsgi_app_behind_the_bridge_is_left_alone_and_told_of_threads(make_observation):
+def test_a_wsgi_app_behind_the_bridge_is_left_alone_and_threads_are_suggested(make_observation):
     bridged = make_observation(settings=Settings(WorkerClass.ASGI, 2, 8), slots=16.0)
     _, (decision,) = step(READY, TunerState(), {"pod": bridged}, 100.0)
 
@@ -91,7 +91,7 @@ def test_in_a_free_threaded_build_threads_take_the_place_of_processes(make_obser
 
 
 @pytest.mark.parametrize(("gil", "cores"), [(1.0, 1.0), (0.0, 2.0), (None, 1.0)])
-def test_a_server_says_whether_a_process_has_a_lock_and_one_that_does_not_say_has(samples, gil, cores):
+def test_a_server_reports_whether_a_process_has_a_lock_and_one_that_does_not_report_it_has(samples, gil, cores):
     others = [each for each in samples if each[0] != GIL_ENABLED.sample_name]
     said = [] if gil is None else [(GIL_ENABLED.sample_name, {}, gil)]
 

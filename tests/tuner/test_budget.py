@@ -21,7 +21,7 @@ def after_changes(runs=OLD):
     return TunerState(Watching(runs), history=History(began_at=SPENT))
 
 
-def test_a_spent_budget_holds_even_a_backlog_and_says_when_it_ends(make_observation):
+def test_a_spent_budget_holds_even_a_backlog_and_the_message_says_until_when(make_observation):
     state = after_changes()
     state, (decision,) = step(Policy.from_mapping(POLICY), state, {"pod": make_observation()}, 2000.0)
 

@@ -44,7 +44,7 @@ def drive(make_observation):
             raise AssertionError(f"no {reason} within {most} steps, last: {decision.message}")
 
         def running(self, settings, **changes):
-            """Take one step of a pod that runs the settings, answers 600 requests per second and lets nobody wait."""
+            """Take one step of a pod that runs the settings, answers 600 requests per second and has no queue."""
             return self(
                 **{
                     "settings": settings,
@@ -161,7 +161,7 @@ def test_a_trial_waits_for_requests_when_the_load_is_gone(drive):
     assert drive.running(BETTER, **quiet).action is Action.KEEP
 
 
-def test_whoever_sets_other_settings_during_a_trial_is_left_alone(drive):
+def test_settings_that_are_set_from_outside_during_a_trial_stay(drive):
     drive.until(Reason.BACKLOG)
     drive.running(BETTER)
     theirs = Settings(WorkerClass.SYNC, 4)
@@ -171,7 +171,7 @@ def test_whoever_sets_other_settings_during_a_trial_is_left_alone(drive):
     assert drive.state.desired == theirs
 
 
-def test_whoever_changes_the_settings_between_changes_is_left_alone(drive):
+def test_settings_that_are_set_from_outside_between_changes_stay(drive):
     drive()
     theirs = Settings(WorkerClass.GTHREAD, 1, 2)
 
@@ -206,8 +206,8 @@ def test_an_app_without_pods_is_left_alone_and_a_change_waits_for_pods(drive, ma
 
 
 @pytest.mark.parametrize("how", ["mode Off", "settings of somebody else"])
-def test_low_demand_counts_from_anew_after_what_interrupts_it(drive, how):
-    """What demand called for before is not held against fewer slots after."""
+def test_low_demand_starts_over_after_an_interruption(drive, how):
+    """What demand called for before does not count afterwards."""
     big = Settings(WorkerClass.GTHREAD, 2, 32)
     busier, idle = ({"busy_seconds_total": busy, "peak_demand": busy / 5, "backlog": 0.0} for busy in (45.0, 15.0))
     drive.policy = Policy.from_mapping({"objective": "latency"})
@@ -234,7 +234,7 @@ def test_mode_off_holds_and_leaves_the_settings(drive):
     assert (drive.state.is_watching, drive.state.desired) == (True, BETTER)
 
 
-def test_mode_recommend_says_the_same_as_auto_and_changes_nothing(drive):
+def test_mode_recommend_advises_what_auto_would_do_and_changes_nothing(drive):
     drive.policy = Policy.from_mapping({"mode": "Recommend"})
     advice = drive.until(Reason.BACKLOG)
 
@@ -305,7 +305,7 @@ def test_a_clock_that_was_put_back_does_not_stop_the_tuner_for_long(drive):
     assert drive.state.history.next_change_at <= drive.now + 30
 
 
-def test_a_damaged_state_begins_anew_and_says_so(make_observation):
+def test_with_a_corrupt_state_the_tuner_starts_over_and_reports_it(make_observation):
     state = TunerState.from_mapping({"version": 2, "phase": "dancing"})
     state, decisions = step(Policy(), state, {"pod": make_observation()}, 0.0)
 
@@ -313,7 +313,7 @@ def test_a_damaged_state_begins_anew_and_says_so(make_observation):
     assert step(Policy(), state, {"pod": make_observation()}, 5.0)[1][0].reason is Reason.WARMING_UP
 
 
-def test_another_image_warms_up_anew_and_forgives_the_classes_that_failed(drive):
+def test_another_image_warms_up_again_and_forgets_the_classes_that_failed(drive):
     drive.until(Reason.BACKLOG)
     drive.running(BETTER)
     drive.running(BETTER, errors=1500.0)

@@ -138,7 +138,7 @@ FREE_OF_BUDGET = {Reason.MEMORY, Reason.OUT_OF_BOUNDS, Reason.LOAD_CHANGED}
 
 
 class Pods:
-    """Some pods that obey, refuse, lie or are silent, as the examples draw it."""
+    """Some pods that obey, refuse, report impossible values or none, as the examples draw it."""
 
     def __init__(self, draw):
         self.draw = draw

@@ -45,7 +45,7 @@ def step(
 
     Args:
         policy: what the user allows.
-        state: what the last step returned, or what storage has of it.
+        state: what the last step returned, or what was stored of it.
         observations: by pod; None where a scrape is missing or unusable. Only pods that should serve.
         now: Unix time, seconds.
         canaries: whether the caller can give one pod settings of its own, as in `TunerState.canary`. Then a change is
@@ -54,8 +54,8 @@ def step(
             step, which no scrape shows. Each kill is reported once.
 
     Returns:
-        The state, to be stored before anything is done about the decisions, and at least one decision. Decisions with
-        `changes_settings` carry what every server should run from now on; carrying one out twice changes nothing.
+        The state, to be stored before the decisions are carried out, and at least one decision. Decisions with
+        `changes_settings` have what every server should run from now on; carrying one out twice changes nothing.
     """
     notes: list[Decision] = []
     if state.note:

@@ -29,7 +29,7 @@ signal.pause()
 POLICY = '{"windows": {"warmUpSeconds": 0, "warmUpRequests": 0, "decisionSeconds": 1, "trialSeconds": 1}}'
 
 
-def test_the_tuner_of_a_real_process_tunes_says_so_and_ends_with_its_master(fake, address, tmp_path):
+def test_the_tuner_of_a_real_process_tunes_logs_and_ends_with_its_master(fake, address, tmp_path):
     settings, log = tmp_path / "settings.json", tmp_path / "log"
     with log.open("wb") as output:
         master = subprocess.Popen(

@@ -35,14 +35,14 @@ def test_a_proxy_in_the_environment_is_not_asked(address, monkeypatch):
         ("stablehand_listen_backlog NaN\n", "no such value can be"),
     ],
 )
-def test_what_is_no_scrape_of_a_server_is_said(fake, address, text, fault):
+def test_an_answer_that_is_not_a_scrape_is_reported(fake, address, text, fault):
     fake.broken = text
 
     with pytest.raises(ScrapeFailed, match=fault):
         scrape(address, 0.0)
 
 
-def test_nobody_there_is_said_with_the_address():
+def test_a_server_that_is_not_there_is_reported_with_the_address():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # but does not listen
         port = taken.getsockname()[1]

@@ -95,7 +95,7 @@ def test_the_tighter_limit_of_memory_counts(fake, address, tmp_path):
     assert view.observation.memory_limit_bytes == 1e9
 
 
-def test_where_nobody_knows_the_memory_there_is_no_limit(run):
+def test_where_the_memory_is_unknown_there_is_no_limit(run):
     view = run.until(lambda view: view.observation is not None, 25)
 
     assert view.observation.memory_limit_bytes is None
@@ -146,7 +146,7 @@ def test_a_run_that_was_ended_for_its_memory_with_settings_that_were_kept_starts
 @pytest.mark.parametrize(
     "text", ["[]", "{", "{}", '{"lastRun": 7}', '{"lastRun": {"settings": {}, "memoryKills": {}}}']
 )
-def test_a_state_that_does_not_say_what_ran_last_teaches_nothing(run, text):
+def test_a_state_without_what_ran_last_is_no_reason_to_change(run, text):
     run.state_path.write_text(text)
     run.memory_kills["/sys/fs/cgroup/app"] += 1
     run.restart()
@@ -211,7 +211,7 @@ def test_a_corrupt_state_is_logged_and_the_tuner_starts_afresh(run, caplog, dama
     run.until(lambda view: view.decision.action is Action.KEEP, 25)
 
 
-def test_a_failing_scrape_is_missing_data_and_said_once(run, caplog):
+def test_a_failing_scrape_is_missing_data_and_logged_once(run, caplog):
     run.until(lambda view: view.decision.reason is Reason.COLLECTING, 10)
     run.fake.status = 500
     with caplog.at_level(logging.INFO):
@@ -261,7 +261,7 @@ def test_the_log_has_one_line_for_each_decision_with_settings_reason_and_numbers
     assert len(lines) <= 10
 
 
-def test_settings_that_cannot_be_written_are_said_and_tried_again(run, caplog):
+def test_settings_that_cannot_be_written_are_logged_and_tried_again(run, caplog):
     run.settings_path.mkdir()
     with caplog.at_level(logging.ERROR):
         for _ in range(20):

@@ -104,7 +104,7 @@ def test_a_difference_of_a_tenth_is_no_harm_and_one_that_nothing_proves_ends_wit
     assert "no harm after 120 s" in outcome.message
 
 
-def test_wild_scatter_harms_nobody_more_often_than_one_in_twenty(ended):
+def test_large_variance_is_taken_for_harm_in_at_most_one_canary_of_twenty(ended):
     """As slow as is still no harm, with a scatter of a half: each look would find something without the tests' care."""
     harmed = sum(
         ended(response=1.19, cpu=1.24, scatter=0.5, seed=seed)[0].reason is not Reason.CANARY_PASSED

@@ -25,7 +25,7 @@ def binomial(chance, requests, share):
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3])
-def test_equal_sides_are_rarely_told_apart_however_often_one_looks_and_whatever_the_load(share):
+def test_equal_sides_rarely_differ_however_often_one_looks_and_whatever_the_load(share):
     chance = seeded(1)
     false = 0
     for _ in range(RUNS):
@@ -78,7 +78,7 @@ def test_a_million_events_overflow_nothing():
 
 
 @pytest.mark.parametrize("deviation", [0.05, 1.0])
-def test_a_mean_at_its_bound_is_rarely_told_from_it_however_often_one_looks(deviation):
+def test_a_mean_at_its_bound_rarely_differs_from_it_however_often_one_looks(deviation):
     chance = seeded(3)
     above = below = 0
     for _ in range(RUNS):
@@ -130,13 +130,13 @@ def test_samples_without_any_spread_are_finite_evidence():
 
 
 @pytest.mark.parametrize("values", [[0.0] * (len(RATIOS) - 1), ["x"] * len(RATIOS), [math.nan] * len(RATIOS), 3])
-def test_a_damaged_count_test_is_refused(values):
+def test_a_corrupt_count_test_is_refused(values):
     with pytest.raises((ValueError, TypeError)):
         CountTest.from_list(values)
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 1.0, math.inf], ["x", 1, 1]])
-def test_a_damaged_mean_test_is_refused(values):
+def test_a_corrupt_mean_test_is_refused(values):
     with pytest.raises((ValueError, TypeError)):
         MeanTest.from_list(values)
 

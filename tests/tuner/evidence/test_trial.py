@@ -37,7 +37,7 @@ def outcome(before, after, settings=GTHREAD):
     return conclude(before, after, settings, minimum=100.0)
 
 
-def test_a_gain_passes_and_says_its_numbers(window):
+def test_a_gain_passes_and_the_message_has_its_numbers(window):
     passed = outcome(window(10.0), window(600.0))
 
     assert passed.passed
@@ -90,7 +90,7 @@ def test_a_longer_tail_is_the_price_of_a_gain(window):
 
 
 def test_a_longer_tail_inside_that_ends_the_wait_outside_is_a_gain(window):
-    """Open load: throughput cannot rise, but nobody waits for a slot any more."""
+    """Open load: throughput cannot rise, but requests no longer wait for a slot."""
     assert outcome(window(bucket=0.1, demand=64.0), window(bucket=0.5, demand=40.0)).passed
 
 

@@ -1,4 +1,4 @@
-"""One pod of several tries a change: what the shell is told, and how the canary ends."""
+"""One pod of several tries a change: what the caller has to do, and how the canary ends."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_memory_does_not_wait_for_a_canary(fleet):
 
 
 @pytest.mark.parametrize("side", ["canary", "siblings"])
-def test_whoever_sets_other_settings_ends_the_canary(fleet, side):
+def test_settings_that_are_set_from_outside_end_the_canary(fleet, side):
     begun = fleet.until(Action.CANARY)
     fleet.tick()
     fleet.obeys = False
@@ -321,7 +321,7 @@ def test_a_backlog_in_the_same_class_does_not_wait_for_a_canary(fleet):
     assert decision.settings.worker_class is OLD.worker_class
 
 
-def test_one_pod_has_nobody_to_be_compared_with(fleet):
+def test_one_pod_cannot_be_compared_so_there_is_no_canary(fleet):
     fleet.pods = ["pod-a"]
 
     assert fleet.until(Action.APPLY, Action.CANARY).action is Action.APPLY

@@ -103,7 +103,7 @@ def test_bounds_and_classes_of_the_policy_are_kept(calm):
     assert not decision.changes_settings
 
 
-def test_settings_that_nobody_runs_any_more_only_teach_what_does_not_fit(calm):
+def test_a_kill_under_settings_that_no_longer_run_only_sets_the_ceiling(calm):
     state, (decision,) = step(POLICY, calm, {}, NOW, killed={"pod": OTHER})
 
     assert not decision.changes_settings

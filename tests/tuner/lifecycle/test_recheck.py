@@ -158,7 +158,7 @@ def test_errors_need_no_second_look(pod):
     assert pod.state.known.banned == {WorkerClass.GTHREAD: Reason.TRIAL_ERRORS}
 
 
-def test_whoever_sets_other_settings_meanwhile_is_left_alone(pod):
+def test_settings_that_are_set_from_outside_meanwhile_stay(pod):
     pod.rate[WorkerClass.GTHREAD] = 70.0
     pod.until(Action.APPLY)
     pod.until(Action.ROLL_BACK)

@@ -133,7 +133,7 @@ def test_a_corrupt_field_never_raises(data):
 
 
 @every_state
-def test_a_missing_field_begins_anew_with_a_note(state):
+def test_with_a_missing_field_the_tuner_starts_over_with_a_note(state):
     fields = state.to_mapping()
     for path in [(name,) for name in fields] + [("phase", name) for name in fields["phase"]]:
         read = TunerState.from_mapping(replaced(fields, path))
@@ -151,7 +151,7 @@ NOT_NULL = [
 
 
 @pytest.mark.parametrize(("name", "path"), NOT_NULL, ids=str)
-def test_a_phase_without_what_it_needs_begins_anew_with_a_note(name, path):
+def test_with_a_phase_without_what_it_needs_the_tuner_starts_over_with_a_note(name, path):
     assert TunerState.from_mapping(replaced(STATES[name].to_mapping(), ("phase", *path), None)).note
 
 
@@ -174,7 +174,7 @@ def test_a_phase_without_what_it_needs_begins_anew_with_a_note(name, path):
         ("watching", ("known", "memoryCeiling"), True),
     ],
 )
-def test_a_state_that_contradicts_itself_begins_anew_with_a_note(name, path, value):
+def test_with_a_state_that_contradicts_itself_the_tuner_starts_over_with_a_note(name, path, value):
     assert TunerState.from_mapping(replaced(STATES[name].to_mapping(), path, value)).note
 
 

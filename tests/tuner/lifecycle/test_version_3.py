@@ -163,10 +163,10 @@ def test_an_app_that_was_not_seen_yet_is_as_new():
 
 
 @pytest.mark.parametrize("field", sorted(NOTHING.keys() - {"since", "target", "change", "canary", "baseline", "doubt"}))
-def test_a_missing_field_begins_anew_with_a_note(field):
+def test_with_a_missing_field_the_tuner_starts_over_with_a_note(field):
     assert TunerState.from_mapping({name: value for name, value in NOTHING.items() if name != field}).note
 
 
 @pytest.mark.parametrize("phase", ["canary_applying", "canary", "applying", "trial", "rolling_back", "again", 3, None])
-def test_a_phase_without_its_change_begins_anew_with_a_note(phase):
+def test_with_a_phase_without_its_change_the_tuner_starts_over_with_a_note(phase):
     assert TunerState.from_mapping({**NOTHING, "phase": phase}).note

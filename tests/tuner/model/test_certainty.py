@@ -57,7 +57,7 @@ def undecided(make_observation, requests):
     )
 
 
-def test_a_choice_between_more_and_fewer_slots_waits_for_requests_and_not_for_ever(make_observation):
+def test_a_choice_between_more_and_fewer_slots_waits_for_requests_but_not_forever(make_observation):
     policy = Policy.from_mapping({"windows": {"warmUpSeconds": 0, "warmUpRequests": 0}})
     few, many = (undecided(make_observation, count) for count in (120.0, 600.0))
     assert model.propose(policy, few, GTHREAD_2_3).alternative

@@ -36,7 +36,7 @@ def test_what_a_request_holds_is_found_from_how_memory_follows_the_requests_in_f
     assert learnt(make_observation, -MIB).request_bytes == 0.0, "no request gives memory back"
 
 
-def test_a_number_of_requests_that_hardly_varies_tells_nothing(make_observation):
+def test_a_number_of_requests_that_hardly_varies_shows_nothing(make_observation):
     assert learnt(make_observation, MIB, in_flight=(1.0, 1.1, 0.9, 1.0, 1.0, 1.05)).request_bytes is None
     assert learnt(make_observation, MIB, in_flight=(0.0, 4.0)).request_bytes is None
     blind = make_observation(worker_memory_bytes_mean=None)
@@ -69,7 +69,7 @@ def test_growth_stops_where_the_requests_in_flight_would_fill_the_memory(make_ob
     assert in_use <= 0.8 * 1000 * MIB
 
 
-def test_where_memory_holds_no_more_the_settings_stay_and_it_says_so(make_observation):
+def test_where_memory_holds_no_more_the_settings_stay_and_the_message_names_memory(make_observation):
     current = Settings(WorkerClass.GTHREAD, 1, 8)
     heavy = learnt(make_observation, 50 * MIB)
     seen = make_observation(
@@ -85,7 +85,7 @@ def test_where_memory_holds_no_more_the_settings_stay_and_it_says_so(make_observ
     assert (proposal.settings, proposal.reason) == (current, Reason.AT_BOUND)
 
 
-def test_a_footprint_survives_its_json_and_a_damaged_one_is_refused(make_observation):
+def test_a_footprint_survives_its_json_and_a_corrupt_one_is_refused(make_observation):
     footprint = learnt(make_observation, MIB)
 
     assert Footprint.from_list(json.loads(json.dumps(footprint.to_list()))) == footprint

@@ -74,7 +74,7 @@ def test_the_newest_of_a_kind_counts_and_few_are_kept(computing):
     assert known.recall(0.001) is None
 
 
-def test_kinds_survive_their_json_and_damaged_ones_are_refused(computing):
+def test_kinds_survive_their_json_and_corrupt_ones_are_refused(computing):
     for kinds in (Kinds(), learnt(computing(SYNC_2)), learnt(computing(SYNC_2), computing(SYNC_2))):
         assert Kinds.from_list(json.loads(json.dumps(kinds.to_list()))) == kinds
     for damaged in ([], [None, 3], [None, [1.0]], [["x", 1.0]], [None, [0.0, 1.0]], None):

@@ -62,7 +62,7 @@ def test_a_computing_app_under_a_light_load_keeps_one_process_for_cost_and_one_f
 
 
 def judge(workers, window, now, low_demand=None):
-    """Return what the gate says to so many processes, when the objective is cost."""
+    """Return what the gate decides about a number of processes, when the objective is cost."""
     wanted = Settings(WorkerClass.GTHREAD, workers, 32 // workers)
     proposal = Proposal(wanted, Reason.WAITING_DOMINATES, "because", {})
     watching = Watching(GTHREAD, low_demand=low_demand)

@@ -20,7 +20,7 @@ def pair():
     return earlier, pod.snapshot()
 
 
-def test_rates_obey_littles_law_and_tell_what_the_app_does(pair):
+def test_rates_obey_littles_law(pair):
     seen = observe(*pair)
 
     assert seen.seconds == 10.0
@@ -35,7 +35,7 @@ def test_rates_obey_littles_law_and_tell_what_the_app_does(pair):
     assert seen.steady
 
 
-def test_without_requests_nothing_is_said_per_request(make_observation):
+def test_without_requests_there_are_no_values_per_request(make_observation):
     idle = make_observation(
         requests=0.0, busy_seconds_total=0.0, duration_buckets=((0.1, 0.0), (math.inf, 0.0)), cpu_seconds_total=0.0
     )
@@ -61,7 +61,7 @@ def test_a_restarted_server_yields_no_rates(pair):
         observe(dataclasses.replace(later, at=0.0), dataclasses.replace(earlier, at=5.0))
 
 
-def test_a_histogram_that_began_anew_is_a_restart(pair):
+def test_a_histogram_that_was_reset_is_a_restart(pair):
     earlier, later = pair
     emptied = tuple((bound, 0.0) for bound, _ in later.duration_buckets)
 
@@ -122,7 +122,7 @@ def test_an_observation_survives_its_json(pair):
 
 @pytest.mark.parametrize("field", ["requests", "seconds", "settings_active", "duration_buckets", "cores"])
 @pytest.mark.parametrize("value", ["x", -1, float("nan"), [1]])
-def test_a_damaged_observation_is_refused(pair, field, value):
+def test_a_corrupt_observation_is_refused(pair, field, value):
     fields = observe(*pair).to_mapping()
 
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):

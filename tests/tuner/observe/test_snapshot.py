@@ -73,7 +73,7 @@ def test_a_scrape_without_the_histograms_last_bucket_is_refused(samples):
         Snapshot.from_samples(without(samples, name, le="inf"), at=1.0)
 
 
-def test_a_scrape_that_tells_no_cores_is_refused(samples):
+def test_a_scrape_without_cores_is_refused(samples):
     blind = without(without(samples, names.CPU_LIMIT_CORES.name), names.CPU_COUNT.name)
 
     with pytest.raises(IncompleteSnapshot, match=r"stablehand_cpu_limit_cores and stablehand_cpu_count"):
@@ -95,7 +95,7 @@ def test_an_empty_scrape_is_refused():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
 @pytest.mark.parametrize("place", range(0, 60, 7))
-def test_a_pod_that_says_what_cannot_be_is_refused(samples, place, value):
+def test_a_scrape_with_an_impossible_value_is_refused(samples, place, value):
     name, labels, _ = samples[place % len(samples)]
 
     with pytest.raises(IncompleteSnapshot, match="no such value can be"):

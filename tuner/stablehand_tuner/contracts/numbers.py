@@ -1,4 +1,4 @@
-"""What counts as a number in JSON, whoever wrote it: a person, a cluster, another version of the tuner.
+"""What counts as a number in JSON, whether from a user, a cluster, or another version of the tuner.
 
 Python takes true and false for 1 and 0, and its parser lets through NaN, Infinity and whole numbers beyond any float.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a value is a number that a float can hold; not whether it can be what it stands for."""
+    """Tell whether a value is a number that a float can hold; the range is not checked."""
     return _is_of(value, (int, float)) and abs(value) <= sys.float_info.max
 
 

@@ -143,7 +143,7 @@ def _errors_rose(before: Observation, after: Observation) -> bool:
 def _throughput_fell(before: Observation, after: Observation, share: float) -> bool:
     queued = after.waiting >= QUEUED_SHARE * after.slots
     if after.demand < SAME_DEMAND * before.demand and not queued:
-        return False  # fewer requests came: nobody lost any
+        return False  # there was less demand, so nothing was lost
     lost = before.requests_per_second - after.requests_per_second
     deviation = math.sqrt(before.requests / before.seconds**2 + after.requests / after.seconds**2)
     return after.requests_per_second < share * before.requests_per_second and lost > DEVIATIONS * deviation

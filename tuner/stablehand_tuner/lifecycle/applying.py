@@ -1,4 +1,4 @@
-"""Beginning a change, and waiting until every server runs its settings, or those of before again.
+"""Beginning a change, and waiting until every server runs its settings, or again those before it.
 
 A decision to apply or to roll back is repeated at each step until every server runs its settings: so whoever takes over
 in the middle completes the change.
@@ -63,7 +63,7 @@ def wait_for_servers(inputs: Inputs, state: TunerState, phase: Applying) -> Tran
     if not others:
         if phase.baseline is None:
             return keep(inputs, state, phase, f"every server runs {target}", evidence={})
-        # every pod runs it by now, from what all of them are given: the canary needs nothing of its own any more
+        # every pod runs it by now from the common settings: the canary needs none of its own any more
         trial = Trial(inputs.now, change, phase.baseline, is_second_try=phase.is_second_try)
         message = f"{target} is on trial for {inputs.policy.windows.trial_seconds:.0f} s"
         return dataclasses.replace(state, phase=trial), Decision(Action.HOLD, Reason.TRIAL_RUNNING, message)

@@ -47,7 +47,7 @@ class Situation:
         window: what the proposal was made from.
         current: what every pod runs.
         now: Unix seconds.
-        is_emergency: whether connections pile up in the kernel.
+        is_emergency: whether connections queue up in the kernel.
         unseen: why too little can be observed to act; empty if that is not so.
     """
 
@@ -97,9 +97,9 @@ def warming_up(windows: Windows, warm_up: WarmUp, now: float) -> str:
     )
 
 
-def is_emergency(windows: Windows, tick: Observation) -> bool:
+def is_emergency(windows: Windows, latest: Observation) -> bool:
     """Tell whether connections queue up in the kernel: then the window need not be full."""
-    return tick.backlog / tick.pods >= windows.backlog_alarm
+    return latest.backlog / latest.pods >= windows.backlog_alarm
 
 
 def judge(situation: Situation, proposal: Proposal) -> GateDecision:  # noqa: PLR0911 (one return a rule reads best)

@@ -36,7 +36,7 @@ class Known:
     memory_ceiling: int = 0
 
     def with_ceiling(self, slots: int) -> Known:
-        """Add that a pod ran out of memory with so many slots."""
+        """Add that a pod ran out of memory with this number of slots."""
         return dataclasses.replace(self, memory_ceiling=min(slots, self.memory_ceiling or slots))
 
     def with_refused(self, settings: Settings) -> Known:

@@ -166,7 +166,7 @@ def _cheaper_loop(choice: Choice) -> Proposal | None:
         return None
     settings = _fitting(choice, wanted)
     if settings.worker_class is not wanted.worker_class:
-        return None  # memory does not hold so many requests at once
+        return None  # the memory does not hold as many requests at once
     message = (
         f"{load.cores_used:.1f} of {load.cores:g} cores are in use, {load.cores_awaited:.1f} more are waited for, and "
         f"a request costs {1000 * load.cpu_seconds:.1f} ms, the server's own work and locks included: {settings} may "

@@ -1,4 +1,4 @@
-"""Defects of the tuner that random workloads have found, and that are mended."""
+"""Defects of the tuner that random workloads have found and that are fixed."""
 
 from __future__ import annotations
 
