@@ -12,26 +12,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from stablehand_server.gunicorn_internals.asgi import ASGIWorker as GunicornASGIWorker
 from stablehand_server.gunicorn_internals.asgi import LifespanManager, LifespanStartupFailed
 from stablehand_server.gunicorn_internals.master import Arbiter
-from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Overdue
+from stablehand_server.workers.asgi.acceptor import Acceptor
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
-from stablehand_server.workers.asgi.protocol import Connection
-from stablehand_server.workers.common.accepting import PAUSE_SECONDS, AcceptErrors
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
-from stablehand_server.workers.common.own_listeners import left_behind
 
 if TYPE_CHECKING:
-    import ssl
-
     from stablehand_server.gunicorn_internals.settings import Config
+    from stablehand_server.workers.asgi.protocol import Connection
 
 _SECONDS_BETWEEN_BEATS = 1.0
 _TAKING_LEAVE_SECONDS = 1.0  # less than the master waits beyond the grace
-_ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
 
 
 class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
@@ -53,11 +48,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._to_give_up = 0
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
-        self._handshakes: set[Any] = set()
-        self._listening: set[Any] = set()
-        self._accept_errors = AcceptErrors(self.log)
-        self._tls: ssl.SSLContext | None = None
-        self._make_transport: Any = None
+        self._acceptor = Acceptor(self)
         self.bridge: Bridge | None = None
         self._overdue: OverdueCalls | None = None  # of the bridge
         # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge. What
@@ -93,7 +84,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     def alive(self, alive: bool) -> None:
         if not alive and not self.retiring:
             self.retiring = True
-            self._stop_accepting()
+            self._acceptor.stop()
 
     def handle_quit_signal(self) -> None:
         """SIGQUIT and SIGINT: answer the requests that a WSGI app's threads have, as under gthread, and end."""
@@ -146,7 +137,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self.worker_connections = worker_connections
         if self.bridge is not None:
             self.bridge.grow(threads)
-        self._accept_again()
+        self._acceptor.go_on()
 
     def give_up(self, connections: int) -> None:
         """Make as many of the next responses their connection's last."""
@@ -176,18 +167,9 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._take_up_app()
         self.context = contextvars.copy_context()
         await self._start_lifespan()
-        self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        if self._tls is None:
-            # What asyncio's own server makes of a connection, without its task for each, which only a handshake needs.
-            # It has no public name, and uvloop has none like it.
-            self._make_transport = getattr(self.loop, "_make_socket_transport", None)
-        for listener in self.sockets:
-            listener.setblocking(False)
-        self._accept_again()
+        self._acceptor.begin()
         await self._tick_until(lambda: self.retiring)
-        self._stop_accepting()
-        for listener, client, address in left_behind(self.cfg, self.sockets):
-            self._take(listener, client, address)
+        self._acceptor.end()
         await self._retire()
         if self.lifespan is not None and not self._quick_shutdown:
             try:
@@ -260,79 +242,24 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         await self._tick_until(lambda: self._quick_shutdown or self.loop.time() >= until or not self._has_work())
 
     def _only_overdue_are_left(self) -> bool:
-        if self._overdue is None or self.connections or self._handshakes:
+        if self._overdue is None or self.connections or self._acceptor.shakes_hands:
             return False
         return self._overdue.only_these_are_left(time.monotonic())
 
     def _has_work(self) -> bool:
         if self._quick_shutdown:
             return self.bridge is not None and (bool(self.bridge.calls) or any(c.has_unsent for c in self.connections))
-        if self.connections or self._handshakes:
+        if self.connections or self._acceptor.shakes_hands:
             return True
         return self.bridge is not None and bool(self.bridge.calls)
 
-    # Accepting --------------------------------------------------------------------------------------------------------
-    # asyncio's own server knows no limit, takes all that wait at once, away from the siblings, and shortens the shared
-    # listener's backlog.
+    # Connections ------------------------------------------------------------------------------------------------------
 
     def connection_ended(self, connection: Connection) -> None:
         """Forget a connection, and accept another in its place."""
         self.connections.discard(connection)
-        self._accept_again()
+        self._acceptor.go_on()
 
     def thread_freed(self) -> None:
         """Accept another connection, now that a WSGI app's thread is free."""
-        self._accept_again()
-
-    def _is_full(self) -> bool:
-        if self.bridge is not None and self.bridge.is_full and self.cfg.workers > 1:
-            return True  # a sibling may have a thread free
-        return len(self.connections) + len(self._handshakes) >= self.worker_connections
-
-    def _accept_again(self) -> None:
-        if self.retiring or self._is_full() or self.loop.is_closed():
-            return
-        for listener in self.sockets:
-            if listener not in self._listening:
-                self._listening.add(listener)
-                self.context.run(self.loop.add_reader, listener.fileno(), self._accept, listener)
-
-    def _stop_accepting(self) -> None:
-        for listener in self._listening:
-            self.loop.remove_reader(listener.fileno())
-        self._listening.clear()
-
-    def _accept(self, listener: Any) -> None:
-        for _ in range(1 if self.cfg.workers > 1 else _ACCEPTED_AT_ONCE):
-            if self._is_full():
-                self._stop_accepting()
-                return
-            try:
-                client, address = listener.accept()
-            except OSError as error:
-                self._accept_errors.note(error)
-                if self._accept_errors.pause():
-                    self._stop_accepting()
-                    self.loop.call_later(PAUSE_SECONDS, self._accept_again)
-                return
-            self._take(listener, client, address)
-
-    def _take(self, listener: Any, client: Any, address: Any) -> None:
-        if self._make_transport is None:
-            task = self.loop.create_task(self._connect(client, (address, listener.getsockname())))
-            self._handshakes.add(task)
-            return
-        client.setblocking(False)
-        connection = Connection(self, (address, listener.getsockname()))
-        self.connections.add(connection)  # at once: it counts against the limit
-        self._make_transport(client, connection, extra={"peername": address})
-
-    async def _connect(self, client: Any, accepted: tuple[Any, Any]) -> None:
-        try:
-            await self.loop.connect_accepted_socket(lambda: Connection(self, accepted), client, ssl=self._tls)
-        except OSError as error:  # a handshake that failed, too
-            self.log.debug("A connection ended before its first request: %s", error)
-            client.close()
-        finally:
-            self._handshakes.discard(asyncio.current_task())
-            self._accept_again()
+        self._acceptor.go_on()
