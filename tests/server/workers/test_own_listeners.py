@@ -42,7 +42,7 @@ def test_a_retiring_worker_answers_what_waits_in_a_queue_of_its_own(launch, unti
         for _ in range(WAITING):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            waiting.append(client.makefile("rb"))
+            waiting.append(stack.enter_context(client.makefile("rb")))
         os.kill(worker, signal.SIGTERM)
         (tmp_path / "go-on").touch()
 

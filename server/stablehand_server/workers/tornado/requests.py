@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from stablehand_server.measure.recorder import UnlockedRecorder
 
 _ERROR = STATUS_CODES.index("error")
+_EVENT_STREAM = "text/event-stream"
+_LAST_CHUNK = b"0\r\n\r\n"
 _BODYLESS = frozenset({204, 304})
 
 
@@ -137,11 +139,20 @@ class MeasuredApplication(HTTPServerConnectionDelegate):
     def __init__(self, application: HTTPServerConnectionDelegate, recorder: UnlockedRecorder) -> None:
         self._application = application
         self._recorder = recorder
+        self._event_streams: set[_MeasuredDelegate] = set()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Measure the request that will come next on a connection."""
         inner = self._application.start_request(server_conn, request_conn)
-        return _MeasuredDelegate(inner, request_conn, self._recorder)
+        return _MeasuredDelegate(inner, request_conn, self._recorder, self._event_streams)
+
+    def end_event_streams(self) -> None:
+        """End each with a last chunk, which tells its client to connect anew; for its handler the client has left.
+
+        Of another response, a download for example, a last chunk would say that it is complete.
+        """
+        for each in tuple(self._event_streams):
+            each.end_event_stream()
 
     def on_close(self, server_conn: object) -> None:
         """Pass the end of the connection on."""
@@ -151,10 +162,13 @@ class MeasuredApplication(HTTPServerConnectionDelegate):
 class _MeasuredDelegate(HTTPMessageDelegate):
     """A request is inside the app from its last byte to the end of the response, or of the connection."""
 
-    def __init__(self, inner: HTTPMessageDelegate, connection: Any, recorder: UnlockedRecorder) -> None:
+    def __init__(
+        self, inner: HTTPMessageDelegate, connection: Any, recorder: UnlockedRecorder, event_streams: set[Any]
+    ) -> None:
         self._inner = inner
         self._connection = connection
         self._recorder = recorder
+        self._event_streams = event_streams
         self._started: float | None = None
         self._header: str | None = None
         self._code = _ERROR
@@ -188,9 +202,13 @@ class _MeasuredDelegate(HTTPMessageDelegate):
         self._started = time.monotonic()
         write_headers, finish = self._connection.write_headers, self._connection.finish
 
-        def noting_write_headers(start_line: ResponseStartLine, *args: Any, **kwargs: Any) -> Any:
+        def noting_write_headers(start_line: ResponseStartLine, headers: HTTPHeaders, *args: Any, **kwargs: Any) -> Any:
             self._code = start_line.code // 100 - 1
-            return write_headers(start_line, *args, **kwargs)
+            written = write_headers(start_line, headers, *args, **kwargs)
+            is_event_stream = headers.get("Content-Type", "").startswith(_EVENT_STREAM)
+            if is_event_stream and self._connection._chunking_output:  # noqa: SLF001 (Tornado's, without a public name)
+                self._event_streams.add(self)
+            return written
 
         def noting_finish() -> None:
             finish()
@@ -199,7 +217,19 @@ class _MeasuredDelegate(HTTPMessageDelegate):
         self._connection.write_headers = noting_write_headers
         self._connection.finish = noting_finish
 
+    def end_event_stream(self) -> None:
+        stream = self._connection.stream
+        if stream is None or stream.closed():
+            return
+        # Not by the connection's finish(), after which the handler would not hear of the end.
+        written = stream.write(_LAST_CHUNK)
+        if stream.writing():
+            written.add_done_callback(lambda _: stream.close())
+        else:
+            stream.close()
+
     def _end(self) -> None:
+        self._event_streams.discard(self)
         started, self._started = self._started, None
         if started is not None:
             self._recorder.leave(time.monotonic() - started, self._code)

@@ -36,6 +36,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
 
     _beat_at = 0.0
     _server: Server | None = None
+    _own: MeasuredApplication | None = None  # an application of Tornado's own
 
     def first_request_seconds(self) -> float:
         """Return as long as Tornado, unless so many connections are open that others may need them."""
@@ -56,7 +57,8 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             return InlineContainer(self.measured_wsgi(), self.cfg)
         own = self.wsgi if isinstance(self.wsgi, Application) else HTTPServer(self.wsgi)
         self._cells[Cell.SLOTS] = float(self.cfg.worker_connections)
-        return MeasuredApplication(own, UnlockedRecorder(self._cells))
+        self._own = MeasuredApplication(own, UnlockedRecorder(self._cells))
+        return self._own
 
     def call_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Call a WSGI app, without the socket by which its request has been measured.
@@ -102,9 +104,12 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             await self._take_leave(server)
 
     async def _take_leave(self, server: Server) -> None:
-        """Close the websockets as their protocol has it, and give their handlers the time to hear of it."""
+        """End websockets and event streams as their protocols have it, and let their handlers hear of it."""
+        if self._own is not None:
+            self._own.end_event_streams()
         server.websockets.close()
         until = time.monotonic() + _TAKING_LEAVE_SECONDS
+        await self._tick(server)
         while len(server.websockets) and time.monotonic() < until:
             await self._tick(server)
             server.websockets.forget_closed()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 APP = """
+import asyncio
 from pathlib import Path
 from tornado import web, websocket
 
@@ -18,11 +20,25 @@ class Echo(websocket.WebSocketHandler):
     def on_close(self):
         Path("closed").write_text(str(self.close_code))
 
+class Events(web.RequestHandler):
+    def initialize(self):
+        self.left = asyncio.Event()
+
+    def on_connection_close(self):
+        self.left.set()
+
+    async def get(self):
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.write("data: here\\n\\n")
+        await self.flush()
+        await self.left.wait()
+        Path("left").touch()
+
 class Index(web.RequestHandler):
     def get(self):
         self.write("ok")
 
-app = web.Application([("/", Index), ("/ws", Echo)])
+app = web.Application([("/", Index), ("/ws", Echo), ("/events", Events)])
 """
 
 
@@ -53,16 +69,27 @@ def test_a_websocket_counts_as_a_connection_and_survives_a_change_beyond_every_t
     assert server.metric("worker_exits_total", reason="timeout") == 0
 
 
-def test_a_websocket_is_closed_as_its_protocol_has_it_when_the_server_ends(serving, until, websocket, tmp_path):
+def test_websockets_and_event_streams_end_as_their_protocols_have_it_when_the_server_ends(
+    serving, until, websocket, tmp_path
+):
     server = serving("--graceful-timeout", "1")
     client = websocket(server.port)
     assert client.echo(b"here") == b"here"
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as events,
+        events.makefile("rb") as streamed,
+    ):
+        events.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        while streamed.readline() != b"data: here\n":
+            pass
 
-    server.signal(signal.SIGTERM)
+        server.signal(signal.SIGTERM)
 
-    assert client.close_code() == 1012
+        assert client.close_code() == 1012
+        assert streamed.read().endswith(b"\r\n0\r\n\r\n")
     assert server.process.wait(timeout=20) == 0
     assert (tmp_path / "closed").read_text() == "1012"
+    assert (tmp_path / "left").exists()
 
 
 def test_websockets_count_against_the_limit_of_connections(serving, until, websocket):
