@@ -28,6 +28,10 @@ def _is_hooked(name: str) -> Callable[[Config], bool]:
     return lambda config: config.settings[name].get() is not config.settings[name].default
 
 
+def _takes_no_ragged_ends(config: Config) -> bool:
+    return bool(config.is_ssl and not config.suppress_ragged_eofs)
+
+
 # Each option as a person writes it, when a configuration uses it, and the classes that do nothing with it.
 _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...]], ...] = (
     ("--proxy-protocol", _differs("proxy_protocol"), (_TORNADO,)),
@@ -41,9 +45,11 @@ _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...
     ("--statsd-host", lambda config: config.statsd_host is not None, (_TORNADO,)),  # by way of the access log
     ("--http-parser fast", lambda config: config.http_parser == "fast", (_TORNADO,)),
     ("--casefold-http-method", _differs("casefold_http_method"), (_TORNADO,)),
-    ("--permit-unconventional-http-version", _differs("permit_unconventional_http_version"), (_TORNADO,)),
+    ("--permit-unconventional-http-version", _differs("permit_unconventional_http_version"), (_TORNADO, _ASGI)),
     ("--permit-obsolete-folding", _differs("permit_obsolete_folding"), (_TORNADO, _ASGI)),
     ("--strip-header-spaces", _differs("strip_header_spaces"), (_TORNADO, _ASGI)),
+    # A client that breaks off in the middle of TLS has come to the end of its stream there, also where that is no end.
+    ("suppress_ragged_eofs", _takes_no_ragged_ends, (WorkerClass.GEVENT, _TORNADO, _ASGI)),
     # Over TLS they would offer HTTP/2 all the same, and not understand the client that takes it.
     ("--http-protocols h2", lambda config: "h2" in config.http_protocols, (_SYNC, _TORNADO)),
     ("--http2-cleartext", _differs("http2_cleartext"), (_SYNC, _TORNADO)),

@@ -69,9 +69,18 @@ def test_what_tornado_does_nothing_with_is_named(configured, options, named):
     )
 
 
-@pytest.mark.parametrize("option", ["permit_obsolete_folding", "strip_header_spaces"])
+@pytest.mark.parametrize(
+    "option", ["permit_obsolete_folding", "permit_unconventional_http_version", "strip_header_spaces"]
+)
 def test_what_the_parser_of_asgi_does_not_know_is_named(configured, option):
     assert not_honoured(WorkerClass.ASGI, configured(**{option: True})) == [f"--{option.replace('_', '-')}"]
+
+
+def test_classes_with_a_tls_of_their_own_library_take_a_broken_stream_for_its_end(configured):
+    config = configured(suppress_ragged_eofs=False, certfile=__file__)
+
+    assert excluded(config, WorkerClass.GTHREAD) == [WorkerClass.GEVENT, WorkerClass.TORNADO, WorkerClass.ASGI]
+    assert excluded(configured(suppress_ragged_eofs=False), WorkerClass.GTHREAD) == []
 
 
 def test_a_class_that_offers_http2_and_does_not_speak_it_is_excluded(configured):
