@@ -50,8 +50,8 @@ _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...
     ("--strip-header-spaces", _differs("strip_header_spaces"), (_TORNADO, _ASGI)),
     # A client that breaks off in the middle of TLS has come to the end of its stream there, also where that is no end.
     ("suppress_ragged_eofs", _takes_no_ragged_ends, (WorkerClass.GEVENT, _TORNADO, _ASGI)),
-    # Over TLS they would offer HTTP/2 all the same, and not understand the client that takes it.
-    ("--http-protocols h2", lambda config: "h2" in config.http_protocols, (_SYNC, _TORNADO)),
+    # They offer HTTP/2 all the same, and do not understand the client that takes it.
+    ("--http-protocols h2", lambda config: bool(config.is_ssl and "h2" in config.http_protocols), (_SYNC, _TORNADO)),
     ("--http2-cleartext", _differs("http2_cleartext"), (_SYNC, _TORNADO)),
     # Locks that are made before the standard library is patched stay native: greenlets that wait for one block all.
     ("--preload", lambda config: bool(config.preload_app), _GREEN),

@@ -55,7 +55,7 @@ def test_every_class_honours_what_gunicorn_has_by_default(configured, worker_cla
         ({"permit_unconventional_http_version": True}, "--permit-unconventional-http-version"),
         ({"permit_obsolete_folding": True}, "--permit-obsolete-folding"),
         ({"strip_header_spaces": True}, "--strip-header-spaces"),
-        ({"http_protocols": "h2,h1"}, "--http-protocols h2"),
+        ({"http_protocols": "h2,h1", "certfile": __file__}, "--http-protocols h2"),
         ({"http2_cleartext": "prior-knowledge"}, "--http2-cleartext"),
     ],
 )
@@ -84,7 +84,10 @@ def test_classes_with_a_tls_of_their_own_library_take_a_broken_stream_for_its_en
 
 
 def test_a_class_that_offers_http2_and_does_not_speak_it_is_excluded(configured):
-    assert excluded(configured(http_protocols="h2,h1"), WorkerClass.GTHREAD) == [WorkerClass.SYNC, WorkerClass.TORNADO]
+    config = configured(http_protocols="h2,h1", certfile=__file__)
+
+    assert excluded(config, WorkerClass.GTHREAD) == [WorkerClass.SYNC, WorkerClass.TORNADO]
+    assert excluded(configured(http_protocols="h2,h1"), WorkerClass.GTHREAD) == [], "which is for TLS alone"
 
 
 def test_without_its_package_the_fast_parser_excludes_all_classes_that_would_use_it(configured, monkeypatch):
