@@ -30,7 +30,7 @@ def worker_int(worker):
         file.write("once ")
 """
 FILES = {"hello.py": APP, "gunicorn.conf.py": HOOK}
-LONGER_THAN_A_REMINDER_SECONDS = "2.5"  # the master tells its workers each second
+LONGER_THAN_A_REMINDER_SECONDS = "1.6"  # the master tells its workers each second
 
 
 @pytest.fixture
