@@ -1,6 +1,6 @@
-"""Who imports whom: between the distributions, and between the rooms inside one of them.
+"""Who imports whom: between the distributions, and between the parts inside one of them.
 
-A room is what stands directly in a distribution's package: a folder, or a single module.
+A part is a direct member of a distribution's package: a folder, or a single module.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Imports:
         """Return which distributions each distribution imports."""
         return self._arrows(PACKAGES, depth=1)
 
-    def between_rooms(self, package: str) -> Arrows:
-        """Return which rooms of a distribution each of its rooms imports."""
-        rooms = self._graph.find_children(package) - {f"{package}.__main__"}  # another name for the command
-        return self._arrows(rooms, depth=2)
+    def between_parts(self, package: str) -> Arrows:
+        """Return which parts of a distribution each of its parts imports."""
+        parts = self._graph.find_children(package) - {f"{package}.__main__"}  # another name for the command
+        return self._arrows(parts, depth=2)
 
-    def is_folder(self, room: str) -> bool:
-        """Tell whether a room is a folder of modules."""
-        return bool(self._graph.find_children(room))
+    def is_folder(self, part: str) -> bool:
+        """Return whether a part is a folder of modules."""
+        return bool(self._graph.find_children(part))
 
     def _arrows(self, places: Collection[str], depth: int) -> Arrows:
         found: dict[str, set[str]] = {place: set() for place in sorted(places)}

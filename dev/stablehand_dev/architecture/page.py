@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 PAGE = REPOSITORY / "docs" / "architecture.md"
 BEGIN = "<!-- generated from the imports by `make generate`: begin -->\n"
 END = "<!-- generated from the imports: end -->\n"
-# Whose rooms are drawn. The operator is still mostly one flat folder, and dev/ is never released.
-ROOMS_OF = ("stablehand_tuner", "stablehand_server")
+# Whose parts are drawn. The operator is still mostly one flat folder, and dev/ is never released.
+PARTS_OF = ("stablehand_tuner", "stablehand_server")
 
 
 def renewed(text: str) -> str:
@@ -35,8 +35,8 @@ def renewed(text: str) -> str:
 def generated(imports: Imports) -> str:
     """Return the generated part."""
     parts = ["\n", _drawing(imports.between_packages(), "the distributions")]
-    for package in ROOMS_OF:
-        arrows = imports.between_rooms(package)
+    for package in PARTS_OF:
+        arrows = imports.between_parts(package)
         folder = package.removeprefix("stablehand_")
         parts += [f"\n### Inside {folder}/\n\n", _drawing(arrows, package), "\n", _table(imports, arrows)]
     return "".join([*parts, "\n"])
@@ -52,10 +52,10 @@ def _drawing(arrows: Arrows, title: str) -> str:
 
 def _table(imports: Imports, arrows: Arrows) -> str:
     rows = [
-        f"| `{_name(room)}{'/' if imports.is_folder(room) else '.py'}` | {_first_sentence(room)} | {_names(others)} |\n"
-        for room, others in sorted(arrows.items())
+        f"| `{_name(part)}{'/' if imports.is_folder(part) else '.py'}` | {_first_sentence(part)} | {_names(others)} |\n"
+        for part, others in sorted(arrows.items())
     ]
-    return "".join(["| room | what it is | imports |\n", "|---|---|---|\n", *rows])
+    return "".join(["| part | what it is | imports |\n", "|---|---|---|\n", *rows])
 
 
 def _names(places: Collection[str]) -> str:
