@@ -7,8 +7,6 @@ import os
 import select
 import selectors
 import signal
-import socket
-import ssl
 import sys
 import time
 from collections import deque
@@ -25,8 +23,10 @@ from stablehand_server.workers.common.own_listeners import left_behind
 from stablehand_server.workers.common.wsgi import WSGIWorker
 from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
 from stablehand_server.workers.gthread.overdue import OverdueRequests
+from stablehand_server.workers.gthread.readable import has_buffered_request, has_data
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from stablehand_server.gunicorn_internals.settings import Config
@@ -159,7 +159,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         for waiting in (self.pending_conns, self.keepalived_conns):
             for connection, until in list(waiting.items()):
                 # While all threads serve nobody selects: a request that has come meanwhile waits for one of them.
-                if until <= now and not _has_data(connection.sock) and waiting.pop(connection, None) is not None:
+                if until <= now and not has_data(connection.sock) and waiting.pop(connection, None) is not None:
                     self._unregister(connection.sock)
                     connection.close()
 
@@ -253,7 +253,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def _take(self, listener: socket.socket, client: socket.socket, address: Any) -> None:
         connection = TConn(self.cfg, client, address, listener.getsockname())
         connection.data_ready = True  # whenever a thread gets it
-        if _has_data(connection.sock):
+        if has_data(connection.sock):
             self._ready.append(connection)
         else:
             self.pending_conns[connection] = self._deadline(self.first_request_seconds())
@@ -286,7 +286,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def _serve(self, connection: TConn) -> None:
         try:
             keep = self.handle(connection)
-            while keep and _has_buffered_request(connection):
+            while keep and has_buffered_request(connection):
                 keep = self.handle(connection)
         except BaseException as error:  # noqa: BLE001 (a SystemExit of the app: the client gets an answer, the thread stays)
             self.handle_error(None, connection.sock, connection.client, error)
@@ -312,22 +312,3 @@ def _remembering_the_client(handle: Callable[..., Any]) -> Callable[..., Any]:
         return handle(request, connection)
 
     return handle_remembering
-
-
-def _has_data(client: socket.socket) -> bool:
-    """Tell whether a socket has something to read, the end of its stream included; under TLS, a record's beginning."""
-    try:
-        # As a plain socket's, since that of TLS takes no flags.
-        socket.socket.recv(client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # whoever reads it finds out
-    return True
-
-
-def _has_buffered_request(connection: TConn) -> bool:
-    """Tell whether the next request has been read from the socket already, so that no selector would tell."""
-    if connection.parser.unreader.buf.getvalue():
-        return True
-    return isinstance(connection.sock, ssl.SSLSocket) and connection.sock.pending() > 0
