@@ -153,7 +153,7 @@ def serving(
 
 
 def answers(port: int, path: str) -> bool:
-    """Tell whether a server answers a request with 200."""
+    """Return whether a server answers a request with 200."""
     try:
         request.get(port, path, patience=60)
     except (OSError, http.client.HTTPException):
@@ -167,7 +167,7 @@ def connections(port: int) -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Tell whether a process has a socket that listens on a port."""
+    """Return whether a process has a socket that listens on a port."""
     descriptors = Path(f"/proc/{pid}/fd")
     held = set()
     for descriptor in descriptors.iterdir():

@@ -40,7 +40,7 @@ class _LazyGroup(TyperGroup):
 
 
 def _is_there(module: str) -> bool:
-    """Tell whether a module exists, without importing it: its errors are not to be taken for its absence."""
+    """Return whether a module exists, without importing it: its errors are not to be taken for its absence."""
     return (Path(__file__).parents[1] / module.replace(".", "/")).with_suffix(".py").exists()
 
 

@@ -21,9 +21,9 @@ _MEMORY_FILES = Path("/dev/shm")  # noqa: S108 (not for secrets: gunicorn's hear
 
 
 class LiveBaseApplication(BaseApplication):
-    """What `gunicorn.app.base.BaseApplication` is to a program that starts gunicorn by itself, with live settings.
+    """The counterpart of `gunicorn.app.base.BaseApplication`, for programs that start gunicorn themselves.
 
-    It also stands behind gunicorn's own applications, whose run() ends in that of their base.
+    It also is the base of gunicorn's own applications, whose run() ends in that of their base.
     """
 
     app_uri: str | None = None  # where load() takes the app from; a program may have other ways
@@ -32,7 +32,7 @@ class LiveBaseApplication(BaseApplication):
     _master = 0
 
     def do_load_config(self) -> None:
-        """Load the configuration; a fault in it ends the process with a sentence, wherever errors are logged."""
+        """Load the configuration; an error in it ends the process with a message, written where errors are logged."""
         try:
             self.load_default_config()
             self.load_config()
@@ -56,7 +56,7 @@ class LiveBaseApplication(BaseApplication):
             self._tell(str(error))
             sys.exit(1)
         except SystemExit as end:
-            # Of an arbiter that listened, no command waits any more; before, gunicorn has logged why.
+            # Once the arbiter listens, the command no longer waits; before that, gunicorn has logged why it failed.
             status = end.code if isinstance(end.code, int) else 1
             self._report(status, "Error: the server ended before it listened; see its log")
             raise
@@ -67,12 +67,12 @@ class LiveBaseApplication(BaseApplication):
             raise
 
     def started(self) -> None:
-        """Tell the command that waits, if one does, that the server listens."""
+        """Report to the waiting command, if there is one, that the server listens."""
         if self._command is not None:
             self._command.serving()
 
     def _tell(self, why: str) -> None:
-        """Say why the server does not start: on stderr, in the log, to Kubernetes, and to the command that waits."""
+        """Report why the server does not start: on stderr, in the log, to Kubernetes, and to the waiting command."""
         write_termination_message(why)
         startup_faults.log(self.cfg, why, command_line=self.has_command_line)
         self._report(1, f"Error: {why}")
@@ -84,10 +84,10 @@ class LiveBaseApplication(BaseApplication):
             self._command.failed(status, why)
 
     def reloaded(self) -> LiveBaseApplication:
-        """Return this application as its configuration is now, without changing the one that runs.
+        """Return this application with its current configuration, without changing the one that runs.
 
         Raises:
-            Exception: whatever is wrong with the configuration; SystemExit where gunicorn says so itself.
+            Exception: whatever is wrong with the configuration; SystemExit where gunicorn itself exits.
         """
         scratch = copy.copy(self)
         scratch.callable = None
@@ -99,12 +99,12 @@ class LiveBaseApplication(BaseApplication):
 
 
 class LiveApplication(WSGIApplication, LiveBaseApplication):
-    """What `gunicorn module:app` is, with live settings and metrics."""
+    """The counterpart of `gunicorn module:app`, with live settings and metrics."""
 
     has_command_line = True
 
     def load_default_config(self) -> None:
-        """Take gunicorn's defaults, but for two that do not suit containers."""
+        """Use gunicorn's defaults, except for two that do not suit containers."""
         self.cfg = flags.ServerConfig(self.usage, prog=self.prog)
         # A socket in a home directory that a container has not, or may not write to; here settings have their own way.
         self.cfg.set("control_socket_disable", True)
@@ -112,14 +112,14 @@ class LiveApplication(WSGIApplication, LiveBaseApplication):
             self.cfg.set("worker_tmp_dir", str(_MEMORY_FILES))
 
     def load_config(self) -> None:
-        """Read flags, environment and configuration file; whoever names a control socket gets one."""
+        """Read flags, environment and configuration file; the control socket is on only if it is named."""
         unnamed = self.cfg.control_socket
         super().load_config()
         if self.cfg.control_socket != unnamed:
             self.cfg.set("control_socket_disable", False)
 
     def run(self) -> None:
-        """Check or print the configuration, or serve, in the background where that is asked for."""
+        """Check or print the configuration, or serve, in the background if asked to."""
         if self.cfg.check_config:
             self._refuse_unusable_class()
         in_background = self.cfg.daemon and not (self.cfg.check_config or self.cfg.print_config)

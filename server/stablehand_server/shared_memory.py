@@ -1,14 +1,14 @@
-"""The shared mapping: what the master, its workers and the exporter tell each other, without any lock between them.
+"""The shared mapping, through which the master, its workers and the exporter exchange data without locks.
 
-The master makes one anonymous mapping before it forks anything, so every process of the server sees the same memory and
-none of it outlives the server. It holds 8-byte floats (whole numbers are exact up to 2**53), each of which has exactly
-one writer:
+The master creates one anonymous mapping before it forks anything, so every process of the server sees the same memory,
+and it is freed with the server. It holds 8-byte floats (integers are exact up to 2**53), each of which has exactly one
+writer:
 
 - the server's cells (`Server`): the master, and once each the throwaway child that probes the worker classes and a
   worker that wants the metrics' port;
 - the totals of each worker index (the counters of `Cell`): the master;
-- a record for each living worker process (`Cell`): the master for who it is, the worker for what it does, the exporter
-  for what it reads of it in /proc.
+- a record for each worker process (`Cell`): the master writes its identity, the worker what it does, and the exporter
+  what it reads about it in /proc.
 
 A worker index 0..N-1 outlives its processes: when one ends, the master folds the counters of its record into the totals
 of its index. While a worker retires, which may take as long as its longest request, its successors have the same index
@@ -36,16 +36,16 @@ BUCKETS = len(DURATION_BUCKETS) + 1  # the last one has no upper bound
 
 
 class State(enum.IntEnum):
-    """Where a worker stands in its life, also as its record says; FREE records belong to nobody."""
+    """The state of a worker's lifecycle, as its record has it; FREE records belong to no process."""
 
     FREE = 0
     BOOTING = 1  # forked, no heartbeat yet: it serves nothing
     READY = 2
-    RETIRING = 3  # told to finish what it has and go
+    RETIRING = 3  # told to finish its requests and exit
 
 
 class Overdue(enum.IntEnum):
-    """What a worker says of requests that have been inside the app for longer than --request-timeout."""
+    """What a worker reports about requests that have been inside the app for longer than --request-timeout."""
 
     NONE = 0
     SOME = 1  # it is to be replaced, and serves until its successor is ready
@@ -67,8 +67,8 @@ class Server(enum.IntEnum):
     DESIRED = 9  # class, workers, threads, worker_connections
     ACTIVE = DESIRED + 4
     REFUSED = ACTIVE + 4  # 1 while the newest settings are refused, or were rolled back
-    YIELDING_PORT = REFUSED + 1  # of the metrics, where nobody has asked for it; 0: no port has to give way
-    PORT_WANTED = YIELDING_PORT + 1  # a worker says 1: its app wants that port, and waits; the master says 0
+    YIELDING_PORT = REFUSED + 1  # the metrics' default port; 0: no port has to give way
+    PORT_WANTED = YIELDING_PORT + 1  # a worker writes 1: its app wants that port, and waits; the master writes 0
     SWITCHES = PORT_WANTED + 1
     EXITS = SWITCHES + len(SWITCH_OUTCOMES)
     END = EXITS + len(EXIT_REASONS)
@@ -77,27 +77,27 @@ class Server(enum.IntEnum):
 class Cell(enum.IntEnum):
     """The cells of one worker's record; from REQUESTS on they are counters, which the totals of an index have too."""
 
-    # the master says who it is, and how much it should serve
+    # written by the master: its identity, and how much it should serve
     STATE = 0
     PID = 1
     INDEX = 2
-    AGE = 3  # grows with every spawned worker: the newest of an index speaks for it
+    AGE = 3  # grows with every spawned worker: the newest of an index represents it
     WORKER_CLASS = 4  # place in WorkerClass, or -1 for a class of the user's own
     THREADS = 5  # wanted: the worker grows to them without a new process where its class can
     WORKER_CONNECTIONS = 6
     SHARE = 7  # of all connections, above which the worker gives some up; 0 while they are spread evenly
     RETIRE_BY = 8  # 0 until it is told to retire; then the moment (time.monotonic()), infinity for no limit
-    # the worker says what it does
-    SLOTS = 9  # the master's word until the worker has one
+    # written by the worker: what it does
+    SLOTS = 9  # set by the master until the worker sets it
     BUSY = 10
     CONNECTIONS = 11
     LAG_SECONDS = 12
     BLOCKING_MODULES = 13  # bitmap over blocking_modules.MODULES
     REACHED_MAX_REQUESTS = 14
     RETIRES = 15  # 1 as soon as it accepts no more, told by the master or not
-    OLDEST_REQUEST_SINCE = 16  # time.monotonic() of the oldest request inside the app; means nothing while none is
-    OLD_REQUESTS = 17  # how many requests inside the app have begun before that
-    REQUESTS_UNKNOWN = 18  # 1 where the class serves them by code of its own, in which nobody counts
+    OLDEST_REQUEST_SINCE = 16  # time.monotonic() of the oldest request inside the app; meaningless while there is none
+    OLD_REQUESTS = 17  # how many requests inside the app started before that
+    REQUESTS_UNKNOWN = 18  # 1 if the class serves them with its own code, which does not count them
     OVERDUE = 19  # of Overdue
     # the master says, for workers whose app has taken SIGTERM over
     TOLD_TO_RETIRE = 20
@@ -144,7 +144,7 @@ class Record:
 
 
 class Slots:
-    """The mapping, as the master makes it and every child inherits it."""
+    """The mapping, which the master creates and every child inherits."""
 
     def __init__(self) -> None:
         self._mapping = mmap.mmap(-1, _TEXTS_START + RECORDS * _TEXT_BYTES)
@@ -185,7 +185,7 @@ class Slots:
     ) -> Record:
         """Take a free record for a worker that is about to be forked (master only).
 
-        Records are taken in turn, so that a late write of the exporter never meets a new process.
+        Records are taken in turn, so that a late write of the exporter never reaches a new process.
 
         Raises:
             RuntimeError: when every record is taken.

@@ -120,7 +120,7 @@ def describe(machine: Machine) -> str:
 
 
 def docker_runs() -> bool:
-    """Tell whether a Docker daemon answers: the command alone proves nothing."""
+    """Return whether a Docker daemon answers: the command alone proves nothing."""
     if shutil.which("docker") is None:
         return False
     try:

@@ -93,7 +93,7 @@ def refusal(found: Belongings) -> str | None:
 
 
 def is_used_by_others(found: Belongings, release: Release, namespaces: Collection[str]) -> bool:
-    """Tell whether anybody but a release relies on the definition.
+    """Return whether anybody but a release relies on the definition.
 
     Args:
         found: what the cluster has now.
@@ -105,7 +105,7 @@ def is_used_by_others(found: Belongings, release: Release, namespaces: Collectio
 
 
 def may_remove_definition(found: Belongings, release: Release, namespaces: Collection[str]) -> bool:
-    """Tell whether the definition may go with a release: it made the definition, and nobody else relies on it."""
+    """Return whether the definition may go with a release: it made the definition, and nobody else relies on it."""
     return found.definition and found.owner == release and not is_used_by_others(found, release, namespaces)
 
 
@@ -141,7 +141,7 @@ def _definition(cluster: Cluster) -> dict[str, Any] | None:
 
 
 def _is_of_chart(chart: str) -> bool:
-    """Tell whether a chart with its version, such as `stablehand-0.1.0`, is ours."""
+    """Return whether a chart with its version, such as `stablehand-0.1.0`, is ours."""
     name, _, version = chart.partition(f"{_CHART}-")
     return not name and version[:1].isdigit()
 

@@ -40,7 +40,7 @@ def url_of(cluster: Cluster, namespace: str, service: str) -> Iterator[str]:
 
 
 def answers(address: str, port: int) -> bool:
-    """Tell whether a TCP connection can be made."""
+    """Return whether a TCP connection can be made."""
     try:
         with socket.create_connection((address, port), timeout=_CONNECT_SECONDS):
             return True

@@ -41,7 +41,7 @@ class Buildah:
         return os.environ.get("STABLEHAND_BASE_IMAGE") or own
 
     def has(self, reference: str) -> bool:
-        """Tell whether buildah's store keeps an image of this name."""
+        """Return whether buildah's store keeps an image of this name."""
         try:
             commands.run(self._command("inspect", "--type", "image", "--format", "{{.FromImageID}}", reference))
         except CommandFailedError:

@@ -19,7 +19,7 @@ class Builder(Protocol):
         """Return the reference that the Dockerfile's BASE_IMAGE is set to."""
 
     def has(self, reference: str) -> bool:
-        """Tell whether the builder keeps an image of this name."""
+        """Return whether the builder keeps an image of this name."""
 
     def build(self, target: str, reference: str, context: Path) -> None:
         """Build a target of the context's Dockerfile and name it."""
@@ -55,7 +55,7 @@ class Docker:
         return os.environ.get("STABLEHAND_BASE_IMAGE") or "python:3.13-slim"
 
     def has(self, reference: str) -> bool:
-        """Tell whether Docker keeps an image of this name."""
+        """Return whether Docker keeps an image of this name."""
         try:
             commands.run(["docker", "image", "inspect", reference])
         except CommandFailedError:

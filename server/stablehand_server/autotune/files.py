@@ -40,7 +40,7 @@ def replace(path: Path, text: str) -> None:
 
 
 def can_be_replaced(path: Path) -> bool:
-    """Tell whether this process may write the file: `replace` creates a new one in its folder."""
+    """Return whether this process may write the file: `replace` creates a new one in its folder."""
     try:
         folder = next(each for each in path.absolute().parents if each.exists())
     except PermissionError:  # the folder cannot even be examined
@@ -85,7 +85,7 @@ class LastRun:
     memory_kills: Mapping[str, int]
 
     def was_killed(self, memory_kills: Mapping[str, int]) -> bool:
-        """Tell whether the kernel has killed more processes since this was written."""
+        """Return whether the kernel has killed more processes since this was written."""
         return any(count > self.memory_kills.get(cgroup, count) for cgroup, count in memory_kills.items())
 
 

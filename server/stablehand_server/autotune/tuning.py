@@ -178,7 +178,7 @@ class Tuning:
             logger.error("The settings %s cannot be written: %s", decision.settings, error)  # noqa: TRY400 (no traceback: the next tick tries again)
 
     def _is_news(self, decision: Decision) -> bool:
-        """Tell whether a decision differs from the last: a change under way is decided again until it is done."""
+        """Return whether a decision differs from the last: a change under way is decided again until it is done."""
         last = self._last
         if last is None or (last.action, last.reason) != (decision.action, decision.reason):
             return True

@@ -1,1 +1,1 @@
-"""What the server is told: flags, the settings file, the container's limits, and a reload of all that."""
+"""The server's configuration: flags, the settings file, the container's limits, and reloading all of it."""

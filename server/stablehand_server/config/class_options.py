@@ -1,7 +1,7 @@
 """Which options of a configuration a worker class would not honour: a live switch to it is refused for each of them.
 
-Whoever starts gunicorn with such a pair has asked for it, and gets it with a warning. A switch is somebody else's idea,
-a tuner's for example, and must not take away what the running class gives.
+A user who starts gunicorn with such a combination has asked for it, and gets it with a warning. A switch may come from
+elsewhere, a tuner for example, and must not take away what the running class provides.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _takes_no_ragged_ends(config: Config) -> bool:
     return bool(config.is_ssl and not config.suppress_ragged_eofs)
 
 
-# Each option as a person writes it, when a configuration uses it, and the classes that do nothing with it.
+# Each option as a user writes it, when a configuration uses it, and the classes that ignore it.
 _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...]], ...] = (
     ("--proxy-protocol", _differs("proxy_protocol"), (_TORNADO,)),
     ("--protocol", _differs("protocol"), (_TORNADO,)),
@@ -53,18 +53,18 @@ _NOT_HONOURED: tuple[tuple[str, Callable[[Config], bool], tuple[WorkerClass, ...
     # They offer HTTP/2 all the same, and do not understand the client that takes it.
     ("--http-protocols h2", lambda config: bool(config.is_ssl and "h2" in config.http_protocols), (_SYNC, _TORNADO)),
     ("--http2-cleartext", _differs("http2_cleartext"), (_SYNC, _TORNADO)),
-    # Locks that are made before the standard library is patched stay native: greenlets that wait for one block all.
+    # Locks created before the standard library is patched stay native: a greenlet that waits for one blocks all others.
     ("--preload", lambda config: bool(config.preload_app), _GREEN),
 )
 
 
 def not_honoured(worker_class: WorkerClass, config: Config) -> list[str]:
-    """Return the options that the configuration uses and the class would not honour, whatever class it names itself."""
+    """Return the options that the configuration uses and the class would not honour, whichever class it names."""
     return [name for name, used, classes in _NOT_HONOURED if worker_class in classes and used(config)]
 
 
 def refusal(worker_class: WorkerClass, config: Config) -> str | None:
-    """Return in one sentence why a switch to a class would take something away, or None where it would not."""
+    """Return in one sentence why a switch to a class would lose an option in use, or None if it would not."""
     options = not_honoured(worker_class, config)
     if not options:
         return None

@@ -1,6 +1,6 @@
-"""How many workers `auto` means: as many as this process may use cores, and as memory has room for.
+"""How many workers `auto` means: one for each core that this process may use, as far as memory allows.
 
-Imported before gunicorn, whose own default is read from WEB_CONCURRENCY while it is imported, and has to be a number.
+Imported before gunicorn, which reads its own default from WEB_CONCURRENCY when it is imported and expects a number.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from stablehand_server.linux.cgroup import Cgroup, cpu_count
 
 AUTO = "auto"
 VARIABLE = "WEB_CONCURRENCY"
-# An image's own default: other programs that run in it read WEB_CONCURRENCY too, and know no "auto".
+# An image's default. Other programs that run in it also read WEB_CONCURRENCY and do not understand "auto".
 DEFAULT_VARIABLE = "STABLEHAND_WORKERS"
-# Without a limit nobody has said how much of the machine is meant for this server: a large one gets no hundred workers.
+# Without a limit it is unknown how much of the machine is meant for this server: do not start a hundred workers.
 MOST_WITHOUT_CPU_LIMIT = 8
-# What a worker with a usual framework loaded takes; it is not known before the app has been imported.
+# What a worker with a typical framework uses; the real number is unknown until the app has been imported.
 WORKER_BYTES = 128 * 1024**2
 _MEBIBYTE = 1024**2
 
@@ -27,7 +27,7 @@ class Resources:
     """What this process may use.
 
     `cores` and `memory_bytes` are the cgroup's limits where it sets any (`cores_limited`, `memory_limited`), otherwise
-    what the machine has; no limit of cores counts for more than the cores that the process may run on.
+    what the machine has; `cores` is never more than the number of cores that the process may run on.
     """
 
     cores: float
@@ -37,7 +37,7 @@ class Resources:
 
     @property
     def workers(self) -> int:
-        """Return how many workers suit: one for each core begun, at least one."""
+        """Return the number of workers: one for each core, rounded up, at least one."""
         wanted = math.ceil(self.cores)
         if not self.cores_limited:
             wanted = min(wanted, MOST_WITHOUT_CPU_LIMIT)
@@ -51,7 +51,7 @@ class Resources:
 
 
 def found(limit_cores: float | None, limit_bytes: float | None, cores: int, memory_bytes: float) -> Resources:
-    """Return the resources under limits (None: there is none) on a machine with so much for this process."""
+    """Return the resources under the limits (None: no limit), given what the machine has for this process."""
     cores_limited = limit_cores is not None and limit_cores <= cores
     memory_limited = limit_bytes is not None and limit_bytes <= memory_bytes
     return Resources(
@@ -70,27 +70,27 @@ def of_this_process() -> Resources:
 
 
 def warning_of_memory(cgroup: Cgroup) -> str | None:
-    """Return a sentence for the log where running out of memory ends the whole server; None where it ends a worker."""
+    """Return a message for the log if running out of memory kills the whole server; None if it kills one worker."""
     together = cgroup.kills_together()
     if together is None:
         return None
     return (
-        f"If the memory runs out, the kernel ends every process of this container at once, this server included "
-        f"(memory.oom.group is set for {together}): no worker can be replaced then, and whoever started the container "
-        "has to start it again"
+        f"If memory runs out, the kernel kills every process of this container at once, including this server "
+        f"(memory.oom.group is set for {together}): no worker can be replaced then, and the container has to be "
+        "started again"
     )
 
 
 def default_of_image() -> str | None:
-    """Return what STABLEHAND_WORKERS says, or None where it says nothing or WEB_CONCURRENCY does."""
+    """Return the value of STABLEHAND_WORKERS, or None if it is not set or WEB_CONCURRENCY is."""
     return None if VARIABLE in os.environ else os.environ.get(DEFAULT_VARIABLE) or None
 
 
 def resolve_variable() -> None:
-    """Replace `auto` in WEB_CONCURRENCY by the number that it means here.
+    """Replace `auto` in WEB_CONCURRENCY with the number that it means here.
 
     Raises:
-        SystemExit: when it, or STABLEHAND_WORKERS, is neither a number nor `auto`, with a sentence on stderr.
+        SystemExit: when it, or STABLEHAND_WORKERS, is neither a number nor `auto`, with a message on stderr.
     """
     for name, value in ((VARIABLE, os.environ.get(VARIABLE)), (DEFAULT_VARIABLE, default_of_image())):
         if value is not None and not value.strip().isdigit() and value.strip().lower() != AUTO:

@@ -1,7 +1,7 @@
-"""Whether --http-parser fast can be had.
+"""Whether --http-parser fast can be used.
 
-gunicorn finds out at each request, and answers it with 500, or under asgi with nothing. Under a class that reads
-requests in another way the option means nothing, and the server starts without the package.
+gunicorn finds out at each request and answers it with 500, or under asgi not at all. A class that reads requests in
+another way ignores the option, and the server starts without the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config
 
 _PACKAGE = "gunicorn_h1c"
-# Which options the parser in C knows nothing of, as a person writes them.
+# The options that the C parser does not support, as a user writes them.
 _UNKNOWN_TO_IT = {
     "permit_obsolete_folding": "--permit-obsolete-folding",
     "strip_header_spaces": "--strip-header-spaces",

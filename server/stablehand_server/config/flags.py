@@ -28,7 +28,7 @@ class ServerConfig(Config):
     """gunicorn's configuration under this server's name and version."""
 
     def parser(self) -> argparse.ArgumentParser:
-        """Return the parser of the command line; --version says both versions."""
+        """Return the parser of the command line; --version prints both versions."""
         parser: argparse.ArgumentParser = super().parser()
         try:
             own = metadata.version("stablehand-server")
@@ -67,7 +67,7 @@ def validate_address(value: Any) -> Address | None:
 
 
 def number_of_workers(value: Any) -> int:
-    """Return a number of workers; "auto" is as many as this process may use cores and has memory for.
+    """Return a number of workers; "auto" is one for each core that this process may use, as far as memory allows.
 
     Raises:
         ValueError: when it is neither.
@@ -107,10 +107,10 @@ class SettingsFile(_InOwnSection, Setting):  # noqa: D101 (desc is its documenta
     validator = validate_paths
     default = ()
     desc = """\
-        A JSON file that says which worker class and how many workers, threads and connections to run, now.
+        A JSON file with the worker class and the numbers of workers, threads and connections to run.
 
-        The file is watched: a change is tried out beside the workers that serve, and a bad one changes nothing. May be
-        given more than once: the last file that exists and is not empty wins. It wins over flags and configuration.
+        The file is watched: a change is tried beside the workers that serve, and a bad one changes nothing. May be
+        given more than once: the last file that exists and is not empty wins. It overrides flags and configuration.
         """
 
 
@@ -124,8 +124,8 @@ class MetricsBind(_InOwnSection, Setting):  # noqa: D101
     desc = """\
         Where /metrics, /readyz and /healthz are served; "none" switches them off.
 
-        A process of its own answers there, so busy workers never delay a probe or a scrape. By default it is port 9464,
-        or the next free one: of every address in a container, of loopback elsewhere.
+        A separate process answers there, so busy workers never delay a probe or a scrape. The default is port 9464, or
+        the next free one: on every address in a container, on loopback elsewhere.
         """
 
 
@@ -151,7 +151,7 @@ class AutotuneState(_InOwnSection, Setting):  # noqa: D101
     validator = validate_string
     default = None
     desc = """\
-        A file in which the tuner of --autotune keeps what it has learnt over a restart.
+        A file in which the tuner of --autotune keeps what it has learned across restarts.
         """
 
 
@@ -164,9 +164,9 @@ class BootTimeout(_InOwnSection, Setting):  # noqa: D101
     type = int
     default = 120
     desc = """\
-        How long a worker may take to load the app before it is given up; 0 is for ever.
+        How long a worker may take to load the app before it is ended; 0 means no limit.
 
-        A change of settings whose first worker hangs is undone then; the workers that serve are not touched.
+        A change of settings whose first worker hangs is then rolled back; the workers that serve are not affected.
         """
 
 
@@ -179,10 +179,10 @@ class RetireTimeout(_InOwnSection, Setting):  # noqa: D101
     type = int
     default = 0
     desc = """\
-        How long a worker that a change replaces may finish its requests; 0 is for as long as the longest one takes.
+        How long a worker that a change replaces may take to finish its requests; 0 means as long as the longest takes.
 
-        A change is one of settings, a reload, fewer workers, max_requests or a rollback. Where the server itself ends,
-        --graceful-timeout holds instead.
+        A change is one of settings, a reload, fewer workers, max_requests or a rollback. When the server itself shuts
+        down, --graceful-timeout applies instead.
         """
 
 
@@ -195,9 +195,9 @@ class RetireLimit(_InOwnSection, Setting):  # noqa: D101
     type = int
     default = 0
     desc = """\
-        How many processes may finish long requests beside the workers that serve; 0 is as many as there are workers.
+        How many processes may finish long requests beside the workers that serve; 0 means as many as there are workers.
 
-        While there are so many, the next change waits. Requests are never cut for it.
+        At the limit, the next change waits. No request is ever cut for it.
         """
 
 
@@ -212,10 +212,10 @@ class Workers(GunicornWorkers):  # noqa: D101
     type = staticmethod(number_of_workers)
     meta = "INT|auto"
     desc = """\
-        The number of worker processes; "auto" is one for each core that the cgroup grants, as far as memory suffices.
+        The number of worker processes; "auto" is one for each core that the cgroup grants, as far as memory allows.
 
-        By default the value of WEB_CONCURRENCY, which may be "auto" too; where that is not set, of STABLEHAND_WORKERS,
-        which no other program reads; else 1.
+        Defaults to the value of WEB_CONCURRENCY, which may also be "auto"; if that is not set, to STABLEHAND_WORKERS,
+        which no other program reads; otherwise to 1.
         """
 
 
@@ -231,9 +231,9 @@ class DrainSeconds(_InOwnSection, Setting):  # noqa: D101
     type = int
     default = 0
     desc = """\
-        How long to go on serving after SIGTERM, with /readyz failing, until whoever sends requests has noticed.
+        How long to keep serving after SIGTERM, with /readyz failing, so that load balancers can take notice.
 
-        Every response closes its connection meanwhile. Then what is in flight has --graceful-timeout to end.
+        Meanwhile every response closes its connection. Then in-flight requests have --graceful-timeout to finish.
         """
 
 
@@ -246,11 +246,11 @@ class RequestTimeout(_InOwnSection, Setting):  # noqa: D101
     type = int
     default = 0
     desc = """\
-        How long a request may be inside the app of a worker with threads before its worker is replaced; 0 is for ever.
+        How long a request may run in a worker with threads before that worker is replaced; 0 means no limit.
 
-        For gthread, and for WSGI apps under asgi, whose threads --timeout cannot end. The worker goes on serving until
-        its successor is ready; only then is the request ended. It counts for every request: a long poll, an event
-        stream or a websocket that may take longer must be within the limit too.
+        For gthread, and for WSGI apps under asgi, whose threads --timeout cannot end. The worker keeps serving until
+        its successor is ready; only then is the request ended. The limit applies to every request: it must exceed the
+        longest time that a long poll, an event stream or a websocket may take.
         """
 
 
@@ -262,7 +262,7 @@ class AccessLogJSON(_InOwnSection, Setting):  # noqa: D101
     validator = validate_bool
     default = False
     desc = """\
-        Write the access log as one JSON object a line, to stdout unless --access-logfile names a file.
+        Write the access log as one JSON object per line, to stdout unless --access-logfile names a file.
 
-        Each request has an id: that of the header X-Request-Id, or a new one, which the app finds there.
+        Each request has an id: that of the header X-Request-Id, or a new one, which the app finds in that header.
         """

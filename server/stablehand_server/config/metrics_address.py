@@ -1,8 +1,8 @@
-"""Where the metrics are served: the address that somebody has asked for, or the default.
+"""Where the metrics are served: the address that the user has named, or the default.
 
-The default is loopback, which nobody else can reach; in a container it is every address, since there the scrape and the
-probes come from outside. Nobody has asked for the default, so it gives way: to whoever has the port already, and to the
-app, if that wants it.
+The default is loopback, which cannot be reached from other machines; in a container it is every address, since scrapes
+and probes come from outside. The user has not asked for the default port, so it gives way to a process that already
+uses it, and to the app, if it binds it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FIRST_PROCESS = 1
 
 
 class Address(NamedTuple):
-    """Host and port of TCP; the host is a name or an address without brackets."""
+    """A TCP host and port; the host is a name or an address without brackets."""
 
     host: str
     port: int
@@ -38,7 +38,7 @@ class Address(NamedTuple):
 
 
 class DefaultAddress(Address):
-    """An address that nobody has asked for."""
+    """The default address, which the user has not asked for."""
 
     __slots__ = ()
 
@@ -48,15 +48,15 @@ def default(
     pid: int | None = None,
     exists: Callable[[str], bool] = lambda path: Path(path).exists(),
 ) -> DefaultAddress:
-    """Return the address for whoever names none: loopback, or in a container every address.
+    """Return the address to use if none is named: loopback, or in a container every address.
 
-    A container it is where Kubernetes, Docker or Podman have left their mark, or this is the first process. In a
-    cluster whose own address is of IPv6 the pods may have no other: there it is every address of both versions.
+    A container is recognised by the variables and files that Kubernetes, Docker or Podman set, or by this process
+    having id 1. In a cluster with an IPv6 address the pods may have no IPv4: then it is every address of both.
 
     Args:
-        environ: the environment's variables.
-        pid: this process's id, by default asked of the system.
-        exists: tells whether there is a file.
+        environ: the environment variables.
+        pid: this process's id, by default that of the running process.
+        exists: returns whether a file exists.
     """
     kubernetes = environ.get(_OF_KUBERNETES)
     if kubernetes is not None and ":" in kubernetes:
@@ -67,13 +67,13 @@ def default(
 
 
 def parse(text: str) -> Address | None:
-    """Return the address that a text names, or None for "none" and "off".
+    """Parse an address; return None for "none" and "off".
 
-    Understood are HOST:PORT, HOST, PORT, :PORT (every address of IPv4), [IPV6]:PORT, and "auto" for the default. What
-    is left out is as in the default.
+    Accepts HOST:PORT, HOST, PORT, :PORT (every IPv4 address), [IPV6]:PORT, and "auto" for the default. Omitted parts
+    are those of the default.
 
     Raises:
-        ValueError: when it is no address of TCP.
+        ValueError: when it is not a TCP address.
     """
     text = text.strip()
     if text.lower() in _OFF:

@@ -1,4 +1,4 @@
-"""SIGHUP: the configuration read anew, and what of it stands beside the workers, kept so that it can be undone."""
+"""SIGHUP: reloads the configuration, and keeps the master's part of the former one so that it can be rolled back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Footing:
-    """What a generation's configuration stands on in the master: the app, and the sockets that it listens on.
+    """What a generation's configuration uses in the master: the app, and the sockets that it listens on.
 
     `app` is its loaded callable where the app is preloaded, else None.
     """
@@ -26,10 +26,10 @@ class Footing:
 
 
 def read_anew(application: Any, running: Config) -> Any:
-    """Return the application as its configuration is now, tried out as far as can be without touching what runs.
+    """Return the application with its current configuration, tried as far as possible without affecting what runs.
 
     Raises:
-        Exception: whatever is wrong with the configuration; SystemExit where gunicorn says so itself.
+        Exception: whatever is wrong with the configuration; SystemExit where gunicorn itself exits.
     """
     reloaded = application.reloaded()
     _ = reloaded.cfg.env  # raises where one is no NAME=VALUE
@@ -41,7 +41,7 @@ def read_anew(application: Any, running: Config) -> Any:
 
 
 def stand_on(arbiter: Any, footing: Footing) -> None:
-    """Give the master another footing: configuration, log, environment, app, listeners and pid file."""
+    """Switch the master to another configuration, log, environment, app, listeners and pid file."""
     _restore_environment(arbiter.cfg)
     arbiter.app.cfg, arbiter.app.app_uri, arbiter.app.callable = footing.config, footing.app_uri, footing.app
     arbiter.setup(arbiter.app)
@@ -53,7 +53,7 @@ def stand_on(arbiter: Any, footing: Footing) -> None:
         arbiter.pidfile = Pidfile(arbiter.cfg.pidfile)
         try:
             arbiter.pidfile.create(arbiter.pid)
-        except Exception:  # a folder without rights, another server's file: no reason to stop serving
+        except Exception:  # no permission for the directory, another server's file: no reason to stop serving
             arbiter.pidfile = None
             arbiter.log.exception("Part of the reload failed: there is no pid file now")
 

@@ -1,7 +1,7 @@
-"""gunicorn's configuration, quick to ask.
+"""gunicorn's configuration with fast access to settings.
 
-gunicorn looks a setting up by three Python calls each time, and asks for twenty while it serves a request: a tenth of
-what the smallest request costs. Here each setting also becomes an ordinary attribute, which `set` keeps up to date.
+gunicorn looks up a setting through three Python calls, and looks up twenty while it serves a request: a tenth of the
+cost of the smallest request. Here each setting also becomes an ordinary attribute, which `set` keeps up to date.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def remember(config: Config) -> None:
-    """Make each setting an attribute of a worker's configuration, once nothing but `set` changes it any more.
+    """Make each setting an attribute of a worker's configuration, once only `set` changes it.
 
-    gunicorn's own properties, like `is_ssl`, go before the attributes, and read them.
+    gunicorn's own properties, such as `is_ssl`, take precedence over the attributes, and read them.
     """
     original = config.set
 

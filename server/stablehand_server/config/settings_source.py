@@ -1,7 +1,7 @@
-"""The watched settings files: which one speaks now, and what it says.
+"""The watched settings files: which one applies now, and its content.
 
 Content is compared, not times or events: Kubernetes swaps a symlink under a projected volume, editors rename, and a
-file may vanish for a moment. A file is read once in each pass of the master's loop.
+file may disappear for a moment. A file is read once in each pass of the master's loop.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from stablehand_tuner.contracts.settings import InvalidSettings, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LONGEST_FILE_BYTES = 64 * 1024  # four settings need a hundred; whatever is longer is something else
+_LONGEST_FILE_BYTES = 64 * 1024  # four settings need a hundred; anything longer is not a settings file
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What a settings file said: a text, or why it could not be read."""
+    """The content of a settings file: a text, or why it could not be read."""
 
     path: str
     text: str = ""
@@ -40,16 +40,16 @@ class Reading:
 
 
 class SettingsSource:
-    """The files, of which the last that exists and is not empty wins."""
+    """The files; the last one that exists and is not empty wins."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(paths)
         self._last: Reading | None = None
 
     def poll(self) -> Reading | None:
-        """Return what the files say if that has changed since the last call, else None.
+        """Return the files' content if it has changed since the last call, else None.
 
-        No file at all, or only empty ones, is no change: the settings read last stay.
+        If there is no file, or only empty ones, nothing has changed: the settings read last stay.
         """
         reading = next((found for path in reversed(self.paths) if (found := _read(path)) is not None), None)
         if reading is None or reading == self._last:
@@ -84,5 +84,5 @@ def _content(path: str) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    # To open a named pipe is to wait for whoever writes, and the master must never wait.
+    # Opening a named pipe waits for a writer, and the master must never wait.
     return os.open(path, flags | os.O_NONBLOCK)

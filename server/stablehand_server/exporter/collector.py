@@ -222,7 +222,7 @@ def _sums(mapping: reading.Reading, index: int, records: Sequence[list[float]]) 
 
 
 def _unknown(records: Sequence[list[float]], counters: Sequence[float]) -> bool:
-    """Tell whether nobody counts the requests: zero would say that there are none. What was counted once stays."""
+    """Return whether nobody counts the requests: zero would say that there are none. What was counted once stays."""
     counted = any(counters[_REQUESTS:_RUN_DELAY_SECONDS])
     return not counted and any(cells[Cell.REQUESTS_UNKNOWN] for cells in records)
 

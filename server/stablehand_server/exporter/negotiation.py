@@ -53,7 +53,7 @@ def format_for(accept: str) -> tuple[Callable[[Collector], bytes], str]:
 
 
 def gzip_wanted(accept_encoding: str) -> bool:
-    """Tell whether gzip is accepted, and not less than what is not compressed."""
+    """Return whether gzip is accepted, and not less than what is not compressed."""
     weights = {each.value: each.weight for each in _preferences(accept_encoding)}
     gzip = weights.get("gzip", weights.get("*", 0.0))
     return gzip > 0.0 and gzip >= weights.get("identity", 0.0)

@@ -1,9 +1,9 @@
 """gunicorn's asgi worker and its protocols: for a process of this class alone, since they load asyncio.
 
-Relied on: `ASGIProtocol` asks a parser, which is fed what arrives, and calls back for headers and body, through methods
+Relied on: `ASGIProtocol` feeds a parser what arrives, which calls back for headers and body, through methods
 with a leading underscore, each of which does one step: `_start_http1`, `_feed_callback_parser`, `_build_http_scope`,
 `_will_close`, `_send_response_start` and so on. `connection_made` chooses the protocol, and `connection_lost` lets the
-app's calls come to their end within `asgi_disconnect_grace_period`. `PythonProtocol` has no state beyond its slots, so
+app's calls finish within `asgi_disconnect_grace_period`. `PythonProtocol` has no state beyond its slots, so
 that a parser can become one of a subclass. `LifespanManager.startup` raises `LifespanStartupFailed` only where the app
 itself says that it failed.
 """

@@ -1,7 +1,7 @@
 """gunicorn's gevent worker: for a process of this class alone, since it loads gevent.
 
 Relied on: it patches the standard library, and makes the listeners gevent's, before the app is loaded; `handle_quit`
-and `handle_usr1` run in a greenlet of their own, and a `GreenletExit` of the app's ends a request without a word.
+and `handle_usr1` run in a greenlet of their own, and a `GreenletExit` raised by the app ends a request silently.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How gunicorn names a process, and makes it another user's.
+"""How gunicorn sets a process's title, user and group.
 
 Relied on: `set_process_title` puts "gunicorn: " before the title, and does nothing where setproctitle is not installed;
-`set_owner_process` changes the group before the user, and leaves alone what is the process's own already.
+`set_owner_process` changes the group before the user, and changes neither if the process already has it.
 """
 
 from __future__ import annotations

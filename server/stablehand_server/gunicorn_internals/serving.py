@@ -1,11 +1,11 @@
-"""A request of WSGI on its way through gunicorn: parser, request, body, environ, response.
+"""How gunicorn processes a WSGI request: parser, request, body, environ, response.
 
 Relied on: `get_parser` iterates over a connection's requests, and raises StopIteration or `NoMoreData` at its end;
 `Request` and `HeaderPolicy` apply the configuration's rules to headers one by one, by `_apply_header_policy`; a body
 reads from a `LengthReader`, which counts in `length` what is left, or from one for chunks, whose `parser` is None at
 the end; `Response.should_close` asks the request's `should_close` as it sends its headers, and once more at its end.
 
-The worker classes look `create` up in its module at each request, after `handle_request` has begun: this is where
+The worker classes look up `create` in its module at each request, after `handle_request` has started: this is where
 requests are measured (`put_in_place_of_create`).
 """
 
@@ -43,12 +43,12 @@ __all__ = [
 
 
 def put_in_place_of_create(replacement: Callable[..., Any]) -> None:
-    """Let gunicorn's workers of this process call another function where they called `create`."""
+    """Make gunicorn's workers of this process call another function instead of `create`."""
     wsgi.create = replacement
 
 
 def is_of_the_connection(owner: object) -> bool:
-    """Tell whether an object reads requests from the client or sends responses to it, by gunicorn's own code.
+    """Return whether an object is gunicorn's own reader of requests from the client or writer of responses to it.
 
     A file wrapper is the app's, although its class is gunicorn's.
     """

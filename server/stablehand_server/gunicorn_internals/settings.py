@@ -1,8 +1,8 @@
 """gunicorn's settings: the configuration, how a flag is declared, and how its value is validated.
 
 Relied on: a subclass of `Setting` registers itself with gunicorn's parser by being defined, and replaces a setting of
-gunicorn's that has its name. `Config.settings` has a `Setting` for each name, and `Config.set` is the only way in which
-one changes. The values of the command line win over the environment's, and those over the configuration file's.
+gunicorn's that has its name. `Config.settings` has a `Setting` for each name, and `Config.set` is the only way to
+change one. The command line takes precedence over the environment, and the environment over the configuration file.
 gunicorn reads WEB_CONCURRENCY when this module is imported.
 """
 

@@ -1,9 +1,9 @@
 """gunicorn's listeners, and TLS around what they accept.
 
-Relied on: a listener binds and listens as it is made, raises OSError where that cannot be, and has the address of the
-configuration as `cfg_addr`; what it does not know itself it has of its socket. The functions for TLS take certificates,
-versions and protocols from the configuration, and ask its hook `ssl_context`; `ssl_wrap_socket` shakes hands at once
-where the configuration says so.
+Relied on: a listener binds and listens when it is created, raises OSError if it cannot, and has the address of the
+configuration as `cfg_addr`; attributes that it lacks are those of its socket. The functions for TLS take certificates,
+versions and protocols from the configuration, and call its hook `ssl_context`; `ssl_wrap_socket` does the handshake at
+once if the configuration asks for it.
 """
 
 from __future__ import annotations

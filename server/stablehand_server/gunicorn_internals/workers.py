@@ -1,8 +1,8 @@
-"""gunicorn's worker classes that need no package besides: what all have in common, sync, gthread, and gevent's base.
+"""gunicorn's worker classes that need no additional package: the common base, sync, gthread, and gevent's base.
 
 Relied on: `init_process` boots a worker and calls `run`, which serves until `alive` is false; `init_signals` sets the
-handlers; `load_wsgi` puts the app into `wsgi`; `notify` beats; `nr` counts requests up to `max_requests`. `handle`
-serves a connection, and calls `handle_request` for each request. `PIPE` wakes whoever selects it at each signal.
+handlers; `load_wsgi` sets `wsgi` to the app; `notify` sends a heartbeat; `nr` counts requests up to `max_requests`.
+`handle` serves a connection, and calls `handle_request` for each request. Each signal makes `PIPE` readable.
 gthread passes a `TConn` for each connection, and keeps those that wait in `pending_conns` and `keepalived_conns`.
 """
 
@@ -28,5 +28,5 @@ __all__ = [
 
 
 def is_pywsgi(worker_class: type) -> bool:
-    """Tell whether a class is gunicorn's own `gevent_pywsgi`, without importing gevent."""
+    """Return whether a class is gunicorn's own `gevent_pywsgi`, without importing gevent."""
     return worker_class.__module__ == "gunicorn.workers.ggevent" and worker_class.__name__ == "GeventPyWSGIWorker"

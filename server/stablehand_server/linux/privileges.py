@@ -15,7 +15,7 @@ _PR_SET_DUMPABLE = 4  # include/uapi/linux/prctl.h
 
 
 def drops(config: Config) -> bool:
-    """Tell whether the workers run as another user or group than this process."""
+    """Return whether the workers run as another user or group than this process."""
     return (config.uid, config.gid) != (os.geteuid(), os.getegid())
 
 

@@ -37,5 +37,5 @@ class GrowingPause:
         self._until = 0.0
 
     def over(self, now: float) -> bool:
-        """Tell whether the next attempt may be made."""
+        """Return whether the next attempt may be made."""
         return now >= self._until

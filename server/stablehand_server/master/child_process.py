@@ -86,7 +86,7 @@ class ChildProcess:
             os._exit(status)
 
     def reaped(self, pid: int, status: int) -> bool:
-        """Tell whether the process that ended was this one; if so, note it."""
+        """Return whether the process that ended was this one; if so, note it."""
         if pid != self.pid:
             return False
         self.pid = 0

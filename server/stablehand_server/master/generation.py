@@ -62,7 +62,7 @@ class Generation:
         return dataclasses.replace(self, config=config, workers=workers, settings=settings_of(config))
 
     def runs_in_place(self, settings: Settings) -> bool:
-        """Tell whether the processes of this generation could serve under the settings.
+        """Return whether the processes of this generation could serve under the settings.
 
         They can if only their number differs, or what grows, of that which the class makes use of.
         """

@@ -62,7 +62,7 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
 
 
 def serves(worker: MeasuredWorker, now: float) -> bool:
-    """Tell whether the worker has beaten, be that noted already or not: it may be answering requests."""
+    """Return whether the worker has beaten, be that noted already or not: it may be answering requests."""
     # The file's time is the wall clock's until the worker beats for the first time, in its own loop. One whose boot was
     # aborted may come as far as that, if its app caught the SystemExit; it serves nothing.
     return worker.ready or (not worker.aborted and worker.tmp.last_update() <= now)
@@ -82,7 +82,7 @@ def _is_kept(worker: MeasuredWorker, now: float) -> bool:
 
 
 def note_first_heartbeat(worker: MeasuredWorker) -> bool:
-    """Tell whether the worker has beaten for the first time since the last call; if so, it is ready."""
+    """Return whether the worker has beaten for the first time since the last call; if so, it is ready."""
     if worker.ready or not serves(worker, time.monotonic()):
         return False
     worker.ready = True
@@ -107,12 +107,12 @@ def note_retirement(worker: MeasuredWorker, until: float) -> None:
 
 
 def retires_untold(worker: MeasuredWorker) -> bool:
-    """Tell whether the worker accepts no more by itself: somebody else has signalled it, or the app has."""
+    """Return whether the worker accepts no more by itself: somebody else has signalled it, or the app has."""
     return worker.ready and worker.retiring_since is None and bool(worker.assignment.record.cells[Cell.RETIRES])
 
 
 def overstays(worker: MeasuredWorker, now: float) -> bool:
-    """Tell whether the worker still lives though the time for its exit is over as well."""
+    """Return whether the worker still lives though the time for its exit is over as well."""
     return worker.retiring_since is not None and now > _retire_by(worker) + GRACE_MARGIN_SECONDS
 
 

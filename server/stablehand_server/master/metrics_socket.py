@@ -76,7 +76,7 @@ class MetricsSocket:
         self._take(opened, address)
 
     def adopt(self, descriptor: int, address: Address) -> bool:
-        """Take the socket of a former master, if it listens where it should; tell whether it does."""
+        """Take the socket of a former master, if it listens where it should; return whether it does."""
         inherited = socket.socket(fileno=descriptor)
         inherited.set_inheritable(False)
         if not isinstance(address, DefaultAddress) and not _listens_at(inherited, address):
@@ -257,7 +257,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _listens_at(listener: socket.socket, address: Address) -> bool:
-    """Tell whether a socket listens at an address, whatever its name."""
+    """Return whether a socket listens at an address, whatever its name."""
     bound = listener.getsockname()[:2]
     with contextlib.suppress(OSError):
         return any(bound == each[4][:2] for each in socket.getaddrinfo(*address, type=socket.SOCK_STREAM))

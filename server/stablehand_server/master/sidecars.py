@@ -148,7 +148,7 @@ class Sidecars:
                 self._tuner.ensure()
 
     def reaped(self, pid: int, status: int) -> bool:
-        """Tell whether the process that ended was one of these; if so, note it."""
+        """Return whether the process that ended was one of these; if so, note it."""
         return any(child.reaped(pid, status) for child in (self._probe, self._exporter, self._tuner))
 
     @contextlib.contextmanager

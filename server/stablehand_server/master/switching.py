@@ -44,7 +44,7 @@ class Switching:
         return next((each.number for each in at_hand if each.runs_in_place(settings)), self.next_number)
 
     def is_wanted_already(self, wanted: Generation) -> bool:
-        """Tell whether a generation asks for nothing but what the target is."""
+        """Return whether a generation asks for nothing but what the target is."""
         target = self.target
         return (wanted.number, wanted.workers, wanted.settings) == (target.number, target.workers, target.settings)
 

@@ -1,1 +1,1 @@
-"""What is measured of requests and of the app, by the process that serves them."""
+"""Measurements of requests and of the app, taken by the process that serves them."""

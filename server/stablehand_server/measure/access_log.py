@@ -1,6 +1,6 @@
-"""The access log as JSON: one object a line, with the request's id and the worker that served it.
+"""The access log as JSON: one object per line, with the request's id and the worker that served it.
 
-Everything else of gunicorn's logging stays: files, syslog, statsd and logging configurations get the same line.
+The rest of gunicorn's logging is unchanged: files, syslog, statsd and logging configurations get the same line.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 # The format that goes with `JSONAtoms`: the line is made as one of the atoms from which gunicorn formats its own.
 FORMAT = "%(json)s"
 REQUEST_ID = "HTTP_X_REQUEST_ID"
-# What may go into other systems' logs and headers as it is: no spaces, quotes or line breaks, and not endless.
+# What may be passed to other systems' logs and headers unchanged: no spaces, quotes or line breaks, limited in length.
 _SAFE_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
-# Lines of several processes in one pipe do not mix up below PIPE_BUF (4096 bytes): all fields together stay below.
+# Writes of several processes to one pipe are not interleaved up to PIPE_BUF (4096 bytes): all fields together fit.
 _LONGEST_PATH = 2048
 _LONGEST_AGENT = 512
 _LONGEST_WORD = 128
@@ -33,7 +33,7 @@ _LONGEST_ESCAPE = len("\\u0000")
 
 
 class Request(NamedTuple):
-    """What is known of a request from the moment in which it came inside the app."""
+    """What is known of a request from the moment it enters the app."""
 
     id: str
     began: float  # time.monotonic()
@@ -53,7 +53,7 @@ def request_id(offered: Any) -> str:
 
 
 def began(identifier: str, method: str | None, uri: str | None) -> None:
-    """Note that a request came inside the app, in the thread, greenlet or task that will log it."""
+    """Note that a request enters the app, in the thread, greenlet or task that will log it."""
     _serving.set(Request(identifier, time.monotonic(), method, uri))
 
 
@@ -85,8 +85,8 @@ class JSONAtoms:
         Args:
             response: gunicorn's, of WSGI or ASGI.
             request: gunicorn's, of WSGI or ASGI.
-            environ: what the app got, or as much of it as is known of a request that failed.
-            request_time: a timedelta, or what has its seconds and microseconds.
+            environ: what the app got, or what is known of it for a request that failed.
+            request_time: a timedelta, or an object with its seconds and microseconds.
         """
         if not self.cfg.access_log_json:
             atoms: dict[str, Any] = super().atoms(response, request, environ, request_time)  # type: ignore[misc]
@@ -131,7 +131,7 @@ def configure(config: Config) -> None:
     """Let a configuration use these loggers, unless the user has named another one.
 
     Raises:
-        RuntimeError: when another logger is to write JSON, of which it knows nothing.
+        RuntimeError: when JSON is asked for together with another logger, which does not support it.
     """
     chosen = config.logger_class
     ours = {Logger: AccessLogger, Statsd: StatsdAccessLogger}.get(chosen)
@@ -149,13 +149,13 @@ def configure(config: Config) -> None:
 
 
 def in_worker(log: Any, index: int, worker_class: str) -> None:
-    """Tell a worker's copy of the logger whose it is."""
+    """Set the worker that a worker's copy of the logger belongs to."""
     if isinstance(log, JSONAtoms):
         log.worker = (index, worker_class)
 
 
 def _header(request: Any, environ: dict[str, Any], name: str) -> Any:
-    """Return a request header by its name in an environ; that of a request which failed has no headers."""
+    """Return a request header by its name in an environ; the environ of a failed request has no headers."""
     value = environ.get(f"HTTP_{name}")
     if value is not None:
         return value
@@ -171,7 +171,7 @@ def _status(status: Any) -> int | None:
 
 
 def _bounded(text: Any, longest: int) -> str | None:
-    """Return a text that takes at most so many bytes as JSON."""
+    """Return the text, cut so that it takes at most so many bytes as JSON."""
     if text is None:
         return None
     whole = str(text)

@@ -1,4 +1,4 @@
-"""Which interface an app speaks, WSGI or ASGI: told by its signature, without calling it."""
+"""Which interface an app speaks, WSGI or ASGI, determined by its signature, without calling it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Interface(enum.Enum):
 
 
 def interface_of(app: Any) -> Interface:
-    """Return the interface of an app; WSGI where nothing speaks for another, as gunicorn assumes it.
+    """Return the interface of an app; WSGI unless something indicates another, as gunicorn assumes it.
 
-    ASGI says that an app is a coroutine callable with scope, receive and send (a callable that returns an awaitable
-    will do), or, up to version 2.0, a callable with the scope alone that returns the coroutine callable:
+    By ASGI's specification an app is a coroutine callable with scope, receive and send (a callable that returns an
+    awaitable also works), or, up to version 2.0, a callable with the scope alone that returns the coroutine callable:
     https://asgi.readthedocs.io/en/latest/specs/main.html
     """
     if _is_coroutine_callable(app):

@@ -1,7 +1,7 @@
 """Measure every request of an ASGI app by wrapping it, as `InstrumentedApp` does for WSGI.
 
 A request is inside the app from the call until its response is complete: what the app does after that, in background
-tasks for example, holds no request up and so no slot.
+tasks for example, occupies no slot.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ SOCKET_KEY = "gunicorn.socket"
 
 _SWITCHING_PROTOCOLS = 101
 _FORBIDDEN = 403  # what a server answers when the app refuses a websocket
-CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before there was one: no fault of the app's
+CLIENT_CLOSED_REQUEST = (
+    499  # nginx's status for a client that disconnected before there was one: not a failure of the app
+)
 _ERROR = STATUS_CODES.index("error")
 _MEASURED = frozenset({"http", "websocket"})
 _SMALL_BYTES = 64 * 1024  # of a body's last part: what any transport takes at once
@@ -33,8 +35,8 @@ _SMALL_BYTES = 64 * 1024  # of a body's last part: what any transport takes at o
 class InstrumentedASGIApp:
     """An ASGI callable that counts and times the requests of another.
 
-    A websocket counts as one request, which ends when the app has accepted or refused it: how long it stays open is
-    its client's choice. The lifespan is none.
+    A websocket counts as one request, which ends when the app has accepted or refused it: its client decides how long
+    it stays open. The lifespan is not a request.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], recorder: UnlockedRecorder) -> None:
@@ -43,7 +45,7 @@ class InstrumentedASGIApp:
         self._enter = recorder.enter
 
     async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        """Call the app, and watch what it sends."""
+        """Call the app, and observe what it sends."""
         if scope["type"] not in _MEASURED:
             await self._app(scope, receive, send)
             return
@@ -52,13 +54,13 @@ class InstrumentedASGIApp:
         try:
             await self._app(scope, receive, request.send)
         except asyncio.CancelledError:
-            # The server cancels the app when the client has gone.
+            # The server cancels the app when the client has disconnected.
             request.finish(request.status or CLIENT_CLOSED_REQUEST)
             raise
         except BaseException:
             request.finish(0)
             raise
-        request.finish(request.status)  # an app that says nothing has failed
+        request.finish(request.status)  # an app that sends nothing has failed
 
 
 class _Request:
@@ -74,9 +76,9 @@ class _Request:
         self._started = monotonic()
 
     def send(self, message: dict[str, Any]) -> Awaitable[None]:
-        """Stand in for the server's send, to learn the status and the end.
+        """Replace the server's send, to learn the status and the end.
 
-        No coroutine of its own around the server's: that would cost as much as all the rest of the measurement.
+        Not a coroutine around the server's: that would cost as much as the rest of the measurement.
         """
         kind = message["type"]
         if kind == "http.response.body":
@@ -110,20 +112,20 @@ class _Request:
         self.finish(self.status)
 
     def finish(self, status: int) -> None:
-        """Record the end, once, however often it is called; a status that is none counts as an error."""
+        """Record the end, once, however often it is called; an invalid status counts as an error."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.leave(monotonic() - self._started, code_of(status))
 
 
 def code_of(status: int) -> int:
-    """Return the place of a status's class in STATUS_CODES; what is no status is an error."""
+    """Return the index of a status's class in STATUS_CODES; an invalid status counts as an error."""
     digit = status // 100
     return digit - 1 if 1 <= digit <= _ERROR else _ERROR
 
 
 def seconds_queued(headers: Iterable[tuple[bytes, bytes]], client: Any) -> float | None:
-    """Return how long a request waited before it came inside the app, or None where nothing tells.
+    """Return how long a request waited before it entered the app, or None if it is unknown.
 
     Args:
         headers: of the request, their names in lower case.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def backlog(listeners: Sequence[Any]) -> tuple[int, int]:
     """Return how many connections wait in the kernel to be accepted, and how many may, over all listeners.
 
-    What a socket does not tell (it is closed meanwhile, or the system has no way to ask) counts as nothing, on both
-    sides.
+    A socket whose numbers are unknown (it has been closed meanwhile, or the system cannot report them) adds nothing to
+    either.
     """
     waiting = limit = 0
     for listener in listeners:

@@ -1,6 +1,6 @@
-"""Loaded modules that gevent cannot make cooperative: C code that waits for the network by itself.
+"""Loaded modules that gevent cannot make cooperative: C code that itself waits for the network.
 
-While such a call waits, a gevent worker serves nobody else: with one of them in use, more greenlets help nothing.
+While such a call waits, a gevent worker serves no other request: with one of them in use, more greenlets do not help.
 """
 
 from __future__ import annotations
@@ -56,5 +56,5 @@ def names(bitmap: int) -> list[str]:
 def _certainly(blocks: Callable[[Any], bool], module: Any) -> bool:
     try:
         return blocks(module)
-    except Exception:  # noqa: BLE001 (a half-imported or unusual module: count it as blocking, the careful side)
+    except Exception:  # noqa: BLE001 (a half-imported or unusual module: count it as blocking, to be safe)
         return True

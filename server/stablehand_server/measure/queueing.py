@@ -1,4 +1,4 @@
-"""How long a request waited before it came inside the app, by a proxy's word or the kernel's."""
+"""How long a request waited before it entered the app, as reported by a proxy or the kernel."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from stablehand_server.linux import tcp_info
 
-_LONGEST_QUEUE_SECONDS = 3600.0  # an older X-Request-Start is a wrong clock or a joke
+_LONGEST_QUEUE_SECONDS = 3600.0  # an older X-Request-Start comes from a wrong clock or is invalid
 
 
 def seconds_queued(environ: dict[str, Any]) -> float | None:
-    """Return how long a request waited before it came inside the app, or None where nothing tells.
+    """Return how long a request waited before it entered the app, or None if it is unknown.
 
-    A proxy's X-Request-Start counts from the proxy on; without one it is the kernel that knows.
+    A proxy's X-Request-Start counts from the proxy; without one the kernel is asked.
     """
     header = environ.get("HTTP_X_REQUEST_START")
     if header is not None:
@@ -24,7 +24,7 @@ def seconds_queued(environ: dict[str, Any]) -> float | None:
 def seconds_since_request_start(header: str) -> float | None:
     """Return how long ago X-Request-Start was: seconds, milliseconds or microseconds since 1970, or None.
 
-    With or without `t=`; what cannot be true tells nothing.
+    With or without `t=`; None for an impossible time.
     """
     now = time.time()
     try:

@@ -1,4 +1,4 @@
-"""Count and time requests in a worker's cells of the shared mapping: once a request, within a few microseconds.
+"""Count and time requests in a worker's cells of the shared mapping: once per request, within a few microseconds.
 
 Hence plain integers and bound functions where other code would look up a name.
 """
@@ -60,7 +60,7 @@ class UnlockedRecorder:
             cells[_OLD] -= 1.0
 
     def abandon(self, seconds: float, code: int) -> None:
-        """Record as `leave` does, from a finalizer: between two steps of any other code of the thread."""
+        """Record as `leave` does, from a finalizer, which may run between two steps of any other code of the thread."""
         self.leave(seconds, code)  # whose steps nothing comes in between of
 
 
@@ -94,7 +94,7 @@ class RequestRecorder(UnlockedRecorder):
             self._leave_abandoned()
 
     def abandon(self, seconds: float, code: int) -> None:
-        """Record as `leave` does, from a finalizer: this very thread may hold the lock, so it is never waited for."""
+        """Record as `leave` does, from a finalizer: this same thread may hold the lock, so never wait for it."""
         self._abandoned.append((seconds, code))
         self._leave_abandoned()
 
@@ -108,11 +108,11 @@ class RequestRecorder(UnlockedRecorder):
 
 
 def note_oldest_request(cells: memoryview[float], now: float) -> None:
-    """Publish since when the oldest request is inside the app: a worker calls this a few times a second.
+    """Publish since when the oldest request has been inside the app: a worker calls this a few times a second.
 
-    No request is remembered by itself, which would cost each of them. The requests that are inside at one moment are
-    counted down as they leave; as long as some are left, the oldest is older than that moment. When all have left, the
-    next look begins with those that are inside then. So the age is right but for a look's distance.
+    Requests are not remembered individually, which would cost each of them. The requests that are inside at one moment
+    are counted down as they leave; as long as some are left, the oldest is older than that moment. When all have left,
+    the next call starts with those that are inside then. So the age is exact to within the interval between two calls.
     """
     busy = cells[_BUSY]
     if not busy or not cells[_OLD]:

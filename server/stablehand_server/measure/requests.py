@@ -1,7 +1,7 @@
 """Measure the requests of gunicorn's WSGI workers between the building of the environ and the end of `handle_request`.
 
-Nothing stands around the app: `worker.wsgi` is the app itself for everyone who looks at it, and what a hook puts in its
-place is called and measured.
+The app is not wrapped: `worker.wsgi` is the app itself for all code that looks at it, and what a hook puts in its place
+is called and measured.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class RequestMeter:
     """Measures every request that a worker passes through `begin` and `end`.
 
     Attributes:
-        to_close: how many of the next responses say `Connection: close`; infinity where all do. Two threads that count
-            at once close one more, which harms nobody.
+        to_close: how many of the next responses send `Connection: close`; infinity for all. Two threads that count at
+            the same time close one more, which does no harm.
     """
 
     def __init__(self, recorder: UnlockedRecorder, *, identified: bool) -> None:
         """Create a meter.
 
         Args:
-            recorder: which takes what is measured.
+            recorder: records what is measured.
             identified: whether each request gets an id for the access log, which the app finds in its environ.
         """
         self._recorder = recorder
@@ -101,12 +101,12 @@ def _code_of_unusual(served: Any, response: Any) -> int:
     if served is False or (isinstance(served, StopIteration) and served.__context__ is None):
         return _TAKEN_OVER if response.status is None else code_of_status(response.status)
     if isinstance(served, OSError) and _came_from_the_connection(served.__traceback__):
-        return code_of_status(response.status)  # the client left, which is no failure of the app's
+        return code_of_status(response.status)  # the client disconnected, which is not a failure of the app
     return _ERROR
 
 
 def _came_from_the_connection(traceback: TracebackType | None) -> bool:
-    """Tell whether an OSError was raised while gunicorn sent to the client or read from it, not by the app itself."""
+    """Return whether an OSError was raised while gunicorn sent to the client or read from it, not by the app itself."""
     while traceback is not None:
         owner = traceback.tb_frame.f_locals.get("self")
         if is_of_the_connection(owner):

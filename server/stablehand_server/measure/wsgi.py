@@ -1,7 +1,7 @@
-"""Measure a WSGI app's requests by wrapping its callable, where a server of others' calls it: Tornado's, the bridge.
+"""Measure a WSGI app's requests by wrapping it, where gunicorn's code does not call it: Tornado's server, the bridge.
 
-A request is inside the app from the call until its response has been sent and closed: for so long it holds a slot.
-All of this runs once a request, within a few microseconds: hence one object a request.
+A request is inside the app from the call until its response has been sent and closed: it holds a slot for that time.
+All of this runs once per request, within a few microseconds: hence one object per request.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _ERROR = STATUS_CODES.index("error")
 class InstrumentedApp:
     """A WSGI callable that counts and times the requests of another.
 
-    `already_handled` tells the marker that some worker classes' apps return instead of an iterable when they have
-    taken over the connection themselves.
+    `already_handled` recognises the marker that the apps of some worker classes return instead of an iterable when they
+    have taken over the connection.
     """
 
     __slots__ = ("_already_handled", "_app", "_enter", "_recorder")
@@ -79,16 +79,16 @@ class _MeasuredResponse:
         self._started = monotonic()
 
     def start_response(self, status: str, headers: Any, *exc_info: Any) -> Any:
-        """Stand in for the server's start_response, to learn the status."""
+        """Replace the server's start_response, to learn the status."""
         self._status = status
         return self._start_response(status, headers, *exc_info)
 
-    # No generator: a server that stops half-way, because the client went away, is no failure of the app.
+    # Not a generator: a server that stops halfway, because the client disconnected, is not a failure of the app.
 
     def __iter__(self) -> Iterator[bytes]:
         body = self.body
         if type(body) is list or type(body) is tuple:
-            return iter(body)  # nothing of the app runs any more
+            return iter(body)  # no code of the app runs any more
         try:
             self._iterator = iter(body)
         except BaseException:
@@ -136,7 +136,7 @@ class _MeasuredResponse:
 
     def finish_failed(self) -> None:
         """Record that the app raised."""
-        self._status = ""  # whatever it said before: what is no status counts as an error
+        self._status = ""  # whatever its status was before: an invalid status counts as an error
         self.finish()
 
 
@@ -152,5 +152,5 @@ def _finishing(response: _MeasuredResponse, close: Callable[[], None] | None) ->
 
 
 def code_of_status(status: Any) -> int:
-    """Return the place in STATUS_CODES of a WSGI status such as "200 OK"; what is no status is an error."""
+    """Return the index in STATUS_CODES of a WSGI status such as "200 OK"; an invalid status counts as an error."""
     return _CODE_OF_DIGIT.get(str(status)[:1], _ERROR)

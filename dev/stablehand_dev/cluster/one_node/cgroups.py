@@ -47,7 +47,7 @@ def remove(layout: Layout) -> None:
 
 
 def exists(layout: Layout) -> bool:
-    """Tell whether anything of it is there."""
+    """Return whether anything of it is there."""
     return any(parent.exists() for parent in _parents(layout))
 
 
@@ -69,7 +69,7 @@ def _enable(cgroup: Path) -> None:
 
 
 def _removed(cgroup: Path) -> bool:
-    """Remove a tree of cgroups, deepest first; tell whether it is gone. Busy ones are left for the next try."""
+    """Remove a tree of cgroups, deepest first; return whether it is gone. Busy ones are left for the next try."""
     if not cgroup.exists():
         return True
     children = [entry for entry in cgroup.iterdir() if entry.is_dir()]

@@ -121,7 +121,7 @@ def containerd_command(layout: Layout, *arguments: str) -> list[str]:
 
 
 def _heal(layout: Layout, programs: Programs, init: ProcessIdentity) -> bool:
-    """Start again what has died, and wait until all is ready; tell whether the cluster was whole enough for that."""
+    """Start again what has died, and wait until all is ready; return whether the cluster was whole enough for that."""
     if not layout.kubeconfig.exists():
         return False
     dead = [part for part in components(layout, programs) if not processes.runs(layout, part.name)]
@@ -197,7 +197,7 @@ def _api_ready(layout: Layout) -> bool:
 
 
 def _node_ready(layout: Layout) -> bool:
-    """Tell whether pods can be scheduled: the node is Ready and untainted, and tokens for pods can be made."""
+    """Return whether pods can be scheduled: the node is Ready and untainted, and tokens for pods can be made."""
     cluster = cluster_of(layout)
     ready = "{.status.conditions[?(@.type=='Ready')].status}{.spec.taints}"
     try:

@@ -39,7 +39,7 @@ class ProcessIdentity:
         return cls(pid, int(fields[_STARTED]), boot_id())
 
     def alive(self) -> bool:
-        """Tell whether this very process still runs."""
+        """Return whether this very process still runs."""
         return ProcessIdentity.of(self.pid) == self
 
     def kill(self) -> None:

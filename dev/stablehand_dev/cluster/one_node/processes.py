@@ -22,7 +22,7 @@ def start(layout: Layout, init: ProcessIdentity, component: Component) -> None:
 
 
 def runs(layout: Layout, name: str) -> bool:
-    """Tell whether a component's process runs; whether it also works is asked of the API server."""
+    """Return whether a component's process runs; whether it also works is asked of the API server."""
     identity = pid_files.read(_pid_file(layout, name))
     return identity is not None and identity.alive()
 
