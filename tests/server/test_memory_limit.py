@@ -161,6 +161,6 @@ def test_where_not_even_that_gives_room_enough_the_switch_is_rolled_back(cgroup,
     (server.directory / "hungry-mib").write_text("20")  # the former settings serve again
 
     until(lambda: server.readiness() == 200)
-    assert "it was killed for want of memory" in server.log()
+    assert "it was killed for lack of memory" in server.log()
     assert server.active() == ("sync", 1, 1)
     assert server.metric("settings_refused") == 1

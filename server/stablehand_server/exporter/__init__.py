@@ -1,5 +1,5 @@
-"""The exporter: a process of its own that says what the server does, so that busy workers never delay an answer.
+"""The exporter: a separate process that serves metrics and probes, so that busy workers never delay an answer.
 
-`main.run` is what the process does; from there: http_server → collector → reading (the shared mapping), processes
-(their /proc) and cgroup.
+`main.run` is the process's main function; it leads to http_server → collector → reading (the shared mapping), processes
+(/proc) and cgroup.
 """

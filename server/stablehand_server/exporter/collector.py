@@ -43,7 +43,7 @@ _CPU_SYSTEM_SECONDS = COUNTERS.index(Cell.CPU_SYSTEM_SECONDS)
 
 
 class ServerCollector(Collector):
-    """Yields every family of the contract that the server itself can tell; safe to be scraped by many at once."""
+    """Yields every family of the contract that the server itself can measure; safe for concurrent scrapes."""
 
     def __init__(self, slots: Slots, processes: Processes, granted: cgroup.Cgroup) -> None:
         self._slots = slots
@@ -56,11 +56,11 @@ class ServerCollector(Collector):
         """Read everything once, and yield the families.
 
         Raises:
-            MappingBusy: when the master does not let the mapping be read.
+            MappingBusy: when the master does not complete a change of the mapping in time.
         """
         with self._one_at_a_time:
-            # /proc first: a process that ends in between is then seen by its earlier reading or by its totals, of
-            # which the latter are the larger, and never by neither.
+            # /proc first: a process that ends in between is then counted by its earlier reading or by its totals, which
+            # are the larger of the two, and never by neither.
             processes = self._processes.read(self._slots.living())
             mapping = reading.read(self._slots)
             by_index = _by_index(mapping)
@@ -104,7 +104,7 @@ class ServerCollector(Collector):
         yield _gauge(names.CPU_COUNT, cgroup.cpu_count())
         yield _gauge(names.CPU_LIMIT_CORES, granted.cores)
         yield _gauge(names.MEMORY_LIMIT_BYTES, granted.memory_bytes)
-        # an extension may bring the lock back in a worker alone: that is not seen here
+        # an extension may re-enable the lock in one worker alone: that is not visible here
         yield _gauge(names.GIL_ENABLED, float(getattr(sys, "_is_gil_enabled", lambda: True)()))
         throttled = _counter(names.CPU_THROTTLED_SECONDS)
         throttled.add_metric([], granted.throttled_seconds)
@@ -112,7 +112,7 @@ class ServerCollector(Collector):
 
 
 def unready(slots: Slots) -> str | None:
-    """Return why the server should get no requests now, in one sentence, or None when it should."""
+    """Return in one sentence why the server should get no requests now, or None if it should."""
     if slots.server[Server.STOPPING]:
         return "the server is shutting down"
     states = [record.cells[Cell.STATE] for record in slots.living()]
@@ -132,9 +132,9 @@ def _worker_gauges(
     resident, proportional = _gauge(names.WORKER_RESIDENT_MEMORY_BYTES), _gauge(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
     for index, records in by_index.items():
         labels = [str(index)]
-        # an old and a new process share an index while one retires: both have clients, the newest ready one speaks
+        # an old and a new process share an index while one retires: both have clients, the newest ready one counts
         speaker = max(records, key=lambda cells: (cells[Cell.STATE] == State.READY, cells[Cell.AGE]), default=None)
-        serves = speaker is not None and speaker[Cell.STATE] != State.RETIRING  # who retires serves nobody new
+        serves = speaker is not None and speaker[Cell.STATE] != State.RETIRING  # a retiring one serves no new requests
         if not any(cells[Cell.REQUESTS_UNKNOWN] for cells in records):
             busy.add_metric(labels, sum(cells[Cell.BUSY] for cells in records))
             connections.add_metric(labels, sum(cells[Cell.CONNECTIONS] for cells in records))
@@ -153,7 +153,7 @@ def _worker_gauges(
 
 
 def _oldest_request(cells: Sequence[float], now: float) -> float:
-    """Return for how many seconds the oldest request of a process is inside the app; 0 while none is."""
+    """Return for how many seconds the oldest request of a process has been inside the app; 0 if there is none."""
     since = cells[Cell.OLDEST_REQUEST_SINCE]
     return max(0.0, now - since) if cells[Cell.BUSY] and since else 0.0
 
@@ -207,7 +207,7 @@ def _settings_families(mapping: reading.Reading) -> Iterable[Family]:
 
 
 def _by_index(mapping: reading.Reading) -> dict[int, list[list[float]]]:
-    """Return the living records by worker index: of those that should have a process, and those that still do."""
+    """Return the records in use by worker index: of indexes that should have a process, and of those that still do."""
     found: dict[int, list[list[float]]] = {index: [] for index in range(int(mapping.server[Server.WORKERS]))}
     for cells in mapping.records:
         found.setdefault(int(cells[Cell.INDEX]), []).append(cells)
@@ -215,14 +215,14 @@ def _by_index(mapping: reading.Reading) -> dict[int, list[list[float]]]:
 
 
 def _sums(mapping: reading.Reading, index: int, records: Sequence[list[float]]) -> list[float]:
-    """Return the counters of an index, in the order of COUNTERS: what ended processes left, and the living ones'."""
+    """Return the counters of an index, in the order of COUNTERS: the sum over ended and running processes."""
     rows = [cells[COUNTERS.start : COUNTERS.stop] for cells in records]
     rows.append(mapping.totals.get(index) or _NO_COUNTS)
     return rows[0] if len(rows) == 1 else [sum(column) for column in zip(*rows, strict=True)]
 
 
 def _unknown(records: Sequence[list[float]], counters: Sequence[float]) -> bool:
-    """Return whether nobody counts the requests: zero would say that there are none. What was counted once stays."""
+    """Return whether requests are not counted: zero would mean that there are none. What was counted once is kept."""
     counted = any(counters[_REQUESTS:_RUN_DELAY_SECONDS])
     return not counted and any(cells[Cell.REQUESTS_UNKNOWN] for cells in records)
 

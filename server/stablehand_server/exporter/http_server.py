@@ -29,14 +29,14 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """A thread for each connection, and a bound on their number: beyond it the oldest connection is closed.
+    """A thread for each connection, up to a limit, beyond which the oldest connection is closed.
 
-    So a client that says nothing, or reads nothing, never keeps a probe from its answer.
+    So a client that sends nothing, or reads nothing, never delays a probe.
 
     Args:
-        listener: a socket that listens; it is closed with the server.
+        listener: a listening socket; it is closed with the server.
         slots: the shared mapping.
-        collector: what a scrape is answered with.
+        collector: provides the metrics.
     """
 
     daemon_threads = True
@@ -44,10 +44,10 @@ class MetricsServer(ThreadingHTTPServer):
     def __init__(self, listener: socket.socket, slots: Slots, collector: Collector) -> None:
         self.slots = slots
         self.collector = collector
-        self._open: dict[socket.socket, None] = {}  # in the order of their coming
+        self._open: dict[socket.socket, None] = {}  # in the order in which they were accepted
         self._lock = threading.Lock()
         self._closed = threading.Condition(self._lock)
-        listener.setblocking(False)  # another exporter may accept at the same socket, and be faster
+        listener.setblocking(False)  # another exporter may accept from the same socket, and be faster
         address = listener.getsockname()
         super().__init__(address[:2], _Handler, bind_and_activate=False)
         self.socket.close()  # the base class has made one of its own
@@ -60,7 +60,7 @@ class MetricsServer(ThreadingHTTPServer):
             try:
                 request, client_address = self.get_request()
             except (BlockingIOError, ConnectionAbortedError):
-                return  # another exporter was faster, or the client has gone
+                return  # another exporter was faster, or the client has disconnected
             except OSError:  # no descriptor is left: the connection waits, and must not be looked for all the time
                 time.sleep(_PAUSE_SECONDS)
                 return
@@ -71,7 +71,7 @@ class MetricsServer(ThreadingHTTPServer):
                 self.shutdown_request(request)
 
     def await_answers(self, seconds: float) -> None:
-        """Wait until every accepted connection is answered, so many seconds at the most."""
+        """Wait until every accepted connection is answered, at most so many seconds."""
         with self._lock:
             self._closed.wait_for(lambda: not self._open, seconds)
 
@@ -93,7 +93,7 @@ class MetricsServer(ThreadingHTTPServer):
             self._closed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that went away half-way; anything else is a fault, and is printed."""
+        """Ignore a client that disconnected early; any other error is a defect, and is printed."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -132,17 +132,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, body, content_type, headers)
 
     def readiness(self) -> None:
-        """Say whether the server should get requests."""
+        """Answer whether the server should get requests."""
         reason = unready(self.server.slots)
         status = HTTPStatus.OK if reason is None else HTTPStatus.SERVICE_UNAVAILABLE
         self._send(status, f"{reason or 'ready'}\n".encode())
 
     def health(self) -> None:
-        """Say that this process answers, which it does as long as the master lives."""
+        """Answer that the server is alive: this process runs only as long as the master does."""
         self._send(HTTPStatus.OK, b"ok\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class names it so)
-        """Log no requests: probes and scrapes would be all that the log says."""
+        """Log no requests: probes and scrapes would fill the log."""
 
     def _send(
         self, status: HTTPStatus, body: bytes, content_type: str = _TEXT, headers: dict[str, str] | None = None

@@ -1,4 +1,4 @@
-"""The exporter's main: a child of the master that serves until the master is gone."""
+"""The exporter's main: a child of the master that serves until the master has ended."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from stablehand_server.exporter.processes import Processes
     from stablehand_server.shared_memory import Slots
 
-# Asks the exporter to answer who has connected, and to end. Not SIGTERM, which a service manager sends to every process
-# of the server: /readyz has to say until the master's end that the server shuts down.
+# Asks the exporter to answer the connections that it has, and to exit. Not SIGTERM, which a service manager sends to
+# every process of the server: /readyz must report until the master's end that the server is shutting down.
 END_SIGNAL = signal.SIGALRM
 LONGEST_END_SECONDS = 1.0
 
@@ -32,8 +32,8 @@ def run(slots: Slots, listener: socket.socket, parent_pid: int, become: Callable
         slots: the shared mapping.
         listener: the socket to serve at, which the master keeps open.
         parent_pid: the master's process id.
-        become: makes this process what it should be, a user with few rights, as soon as its modules are imported: that
-            user may not be able to read them.
+        become: drops this process's privileges once its modules are imported, which the other user may not be able to
+            read.
     """
     # In this process only: the app may want to configure prometheus_client, by its environment, before importing it.
     from stablehand_server.exporter.collector import ServerCollector  # noqa: PLC0415
@@ -42,7 +42,7 @@ def run(slots: Slots, listener: socket.socket, parent_pid: int, become: Callable
     from stablehand_server.linux.cgroup import Cgroup  # noqa: PLC0415
 
     become()
-    # A service manager signals the whole group. The master's shutdown is to be seen here until its end, which is ours.
+    # A service manager signals the whole group. This process reports the master's shutdown until the master has ended.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ending, end = os.pipe()  # select() is resumed after a signal's handler: only a descriptor wakes it for good
     signal.signal(END_SIGNAL, lambda *_: os.write(end, b"\0"))
@@ -63,6 +63,6 @@ def run(slots: Slots, listener: socket.socket, parent_pid: int, become: Callable
 
 
 def _read_memory(processes: Processes) -> None:
-    """Read the costly part of the workers' memory beside the scrapes, which would otherwise wait for it."""
+    """Read the expensive part of the workers' memory independently of scrapes, which would otherwise wait for it."""
     while True:
         time.sleep(max(_SHORTEST_PAUSE_SECONDS, processes.read_memory()))

@@ -1,7 +1,7 @@
 """Which format of the metrics a client prefers, and whether compressed: RFC 9110, section 12.5.
 
-prometheus-client takes the first format of a header that it knows, whatever its weight says; so it gets only the one
-that the client prefers.
+prometheus-client takes the first format of a header that it knows, regardless of its weight, so it is passed only the
+one that the client prefers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
 _WEIGHT = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
-# The versions that can be served; without one a client takes any.
+# The versions that can be served; a client that names none accepts any.
 _VERSIONS = {
     "application/openmetrics-text": {"", "1.0.0"},
     "text/plain": {"", "0.0.4", "1.0.0"},
@@ -53,14 +53,14 @@ def format_for(accept: str) -> tuple[Callable[[Collector], bytes], str]:
 
 
 def gzip_wanted(accept_encoding: str) -> bool:
-    """Return whether gzip is accepted, and not less than what is not compressed."""
+    """Return whether gzip is accepted, and preferred at least as much as an uncompressed answer."""
     weights = {each.value: each.weight for each in _preferences(accept_encoding)}
     gzip = weights.get("gzip", weights.get("*", 0.0))
     return gzip > 0.0 and gzip >= weights.get("identity", 0.0)
 
 
 def _by_weight(header: str) -> list[_Preference]:
-    """Return what is acceptable, the most wanted first, in the header's order among equals."""
+    """Return what is acceptable, most preferred first, in the header's order among equals."""
     acceptable = [each for each in _preferences(header) if each.weight > 0.0]
     return sorted(acceptable, key=lambda each: -each.weight)
 

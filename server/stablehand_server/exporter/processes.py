@@ -1,4 +1,4 @@
-"""What /proc tells of the living workers, kept so that no counter falls when a process vanishes in between."""
+"""What /proc reports about running workers, kept so that no counter decreases when a process ends in between."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from stablehand_server.shared_memory import Record
 
 _SECONDS_BETWEEN_PSS = 5.0
-_LARGEST_PSS_SHARE = 0.02  # of one core, for reading the PSS of all workers again and again
-_LARGEST_FIRST_PSS_SHARE = 0.2  # for the first reading of each: what reads the metrics waits for it
-_LONGEST_PSS_IN_SCRAPE = 0.005  # seconds, for processes of which it was never read
+_LARGEST_PSS_SHARE = 0.02  # of one core, for refreshing the PSS of all workers
+_LARGEST_FIRST_PSS_SHARE = 0.2  # for the first reading of each: clients of the metrics wait for it
+_LONGEST_PSS_IN_SCRAPE = 0.005  # seconds, for processes whose PSS was never read
 
 
 class RunDelay:
     """The run delay of a process: the sum over its threads, of which some have ended.
 
-    /proc has it for living threads only, so what was last seen of an ended one is kept.
+    /proc reports it for running threads only, so the last reading of an ended one is kept.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class RunDelay:
         """Return the seconds of all threads, never less than before.
 
         Args:
-            threads: seconds by the id of each living thread.
+            threads: seconds by the id of each running thread.
             published: what an exporter before this one published of the process.
         """
         if self._threads is None:
@@ -49,7 +49,7 @@ class RunDelay:
 
 @dataclasses.dataclass
 class ProcessReading:
-    """The last that /proc told of one worker process: CPU seconds and bytes; None where it did not tell."""
+    """The last that /proc reported about one worker process: CPU seconds and bytes; None where it is unknown."""
 
     user_seconds: float = 0.0
     system_seconds: float = 0.0
@@ -81,7 +81,7 @@ class Processes:
     def read(self, records: Iterable[Record]) -> dict[int, ProcessReading]:
         """Return by age what is known of each process, and write its run delay into its record.
 
-        Of the PSS it is the last reading; `read_memory` renews those, and only new processes are read here, in the few
+        The PSS is the last reading; `read_memory` refreshes these, and only new processes are read here, in the few
         milliseconds that a scrape has for them.
         """
         found = [(record, int(record.cells[Cell.PID]), int(record.cells[Cell.AGE])) for record in records]
@@ -96,10 +96,10 @@ class Processes:
         return {age: process.reading for age, process in self._known.items()}
 
     def read_memory(self) -> float:
-        """Read the PSS of the process whose turn it is, if one's is; return in how many seconds to come again.
+        """Read the PSS of the process whose turn it is, if any; return in how many seconds to call this again.
 
-        It costs the kernel a walk over all pages of the process: so at most every 5 s, and 2 % of a core for all,
-        or 20 % for those that were never read. Another thread than that of `read` may call it.
+        The kernel walks all pages of the process for it: so at most every 5 s, and 2 % of a core for all, or 20 % for
+        those that were never read. Another thread than that of `read` may call it.
         """
         now = self._clock()
         processes = list(self._known.values())
@@ -116,7 +116,7 @@ class Processes:
         """Read a process's PSS, and return the seconds that it took."""
         started = self._clock()
         found = procfs.proportional_bytes(process.pid)
-        if found is not None:  # else it has ended, and the last reading stands
+        if found is not None:  # else it has ended, and the last reading is kept
             process.reading.proportional_bytes = found
         ended = self._clock()
         process.next_pss_at = ended + _SECONDS_BETWEEN_PSS
@@ -125,7 +125,7 @@ class Processes:
     def _read_process(self, record: Record, process: _Process) -> None:
         times = procfs.process_times(process.pid)
         if times is None or times.parent != self._parent_pid:
-            return  # gone, though the master has not freed its record yet: the last reading stands
+            return  # ended, though the master has not freed its record yet: the last reading is kept
         reading = process.reading
         reading.user_seconds = max(reading.user_seconds, times.user_seconds)
         reading.system_seconds = max(reading.system_seconds, times.system_seconds)
@@ -140,6 +140,6 @@ class Processes:
         cells = record.cells
         seconds = process.run_delay.add_up(threads, cells[Cell.RUN_DELAY_SECONDS])
         cells[Cell.RUN_DELAY_SECONDS] = seconds
-        # The master may have folded and freed the record meanwhile: nothing must be left in it for the next process.
+        # The master may have folded and freed the record meanwhile: leave nothing in it for the next process.
         if int(cells[Cell.PID]) != pid:
             cells[Cell.RUN_DELAY_SECONDS] = 0.0

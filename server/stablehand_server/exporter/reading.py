@@ -36,7 +36,7 @@ def read(slots: Slots) -> Reading:
     """Copy the mapping between two folds of the master, so that each counter is seen exactly once.
 
     Raises:
-        MappingBusy: when the master does not come to an end of its change.
+        MappingBusy: when the master does not complete its change in time.
     """
     deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
     while True:
@@ -50,5 +50,5 @@ def read(slots: Slots) -> Reading:
             if slots.server[Server.SEQUENCE] == sequence:
                 return reading
         if time.monotonic() > deadline:
-            raise MappingBusy("the server's master does not go on: no consistent reading within a second")
+            raise MappingBusy("the server's master does not respond: no consistent reading within a second")
         time.sleep(_PAUSE_SECONDS)

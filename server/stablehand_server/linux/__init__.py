@@ -1,1 +1,1 @@
-"""What the kernel tells of processes, control groups and sockets."""
+"""What the kernel reports about processes, control groups and sockets."""

@@ -1,6 +1,6 @@
-"""What the cgroup gives to this process: limits of CPU and memory, and how long it was throttled; version 1 and 2.
+"""The resources that the cgroup grants: limits of CPU and memory, and how long it was throttled; versions 1 and 2.
 
-Limits hold for everything below, so the tightest one between the process's own cgroup and the top of what is mounted
+Limits apply to everything below, so the tightest one between the process's own cgroup and the top of what is mounted
 counts.
 """
 
@@ -24,9 +24,9 @@ _FIELDS_OF_A_MOUNT = 6  # before the optional ones
 
 
 class _MemoryFiles(NamedTuple):
-    """The files of a version: limits, usage, what has happened; and the name in memory.stat of droppable file pages.
+    """The files of a version: limits, usage, events; and the name in memory.stat of file pages that can be dropped.
 
-    Version 2 slows down whatever is above memory.high, until it is useless: to a server that is a limit, too.
+    Version 2 slows down processes above memory.high until they are useless: for a server that is a limit, too.
     """
 
     limits: tuple[str, ...]
@@ -43,7 +43,7 @@ _MEMORY_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Grant:
-    """What the cgroup gives: cores and bytes, None without a limit, and the seconds for which it was throttled."""
+    """What the cgroup grants: cores and bytes, None without a limit, and the seconds for which it was throttled."""
 
     cores: float | None
     memory_bytes: float | None
@@ -84,12 +84,12 @@ def find(
         cgroup: the text of /proc/self/cgroup (man 7 cgroups): `id:controllers:path`, of version 2 `0::path`.
         mountinfo: the text of /proc/self/mountinfo (man 5 proc_pid_mountinfo).
         locate: returns the process's own directory, which is some levels of unknown names and then a known path below
-            a mount point; None if it is not there.
+            a mount point; None if it does not exist.
 
     Returns:
-        By "cpu" and "memory" that controller's hierarchy of version 1, by "" the one of version 2; what is not mounted
-        is missing. Of several mounts of one hierarchy the one counts that has our cgroup below it, with as much of what
-        is above our cgroup as possible.
+        "cpu" and "memory" map to that controller's hierarchy of version 1, "" to the one of version 2; what is not
+        mounted is missing. Of several mounts of one hierarchy, the one that has our cgroup below it is used, with as
+        much of what is above our cgroup as possible.
     """
     paths = _paths(cgroup)
     found: dict[str, Hierarchy] = {}
@@ -101,14 +101,14 @@ def find(
             own = _own(mount, paths[controller], locate)
             levels = -1 if own is None else len(own.relative_to(mount.point).parts)
             if controller not in found or levels > shown[controller]:
-                # where none has it, the first one's own limits are better than none: they may be what we are below
+                # if none has it, the limits of the first are better than none: we may be below it
                 found[controller] = Hierarchy(mount.point, own or mount.point, version=1 if controller else 2)
                 shown[controller] = levels
     return found
 
 
 def _own(mount: _Mount, path: PurePosixPath, locate: Callable[[Path, int, PurePosixPath], Path | None]) -> Path | None:
-    """Return the directory of a cgroup below a mount, or None if it is not there.
+    """Return the directory of a cgroup below a mount, or None if it does not exist.
 
     In a cgroup namespace both paths begin at the namespace's root, and lead out of it by `..`: below a mount of `/..`
     the cgroup `/` has a name that the namespace does not show.
@@ -123,14 +123,14 @@ def _own(mount: _Mount, path: PurePosixPath, locate: Callable[[Path, int, PurePo
 
 
 def _locate(point: Path, levels: int, below: PurePosixPath) -> Path | None:
-    """Return the directory that is so many levels below a mount point, and then a path, and has this very process."""
+    """Return the directory at a path so many levels below a mount point that contains this process."""
     own = str(os.getpid())
     candidates = (each / below for each in point.glob("/".join(["*"] * levels)))
     return next((each for each in candidates if own in _read(each / "cgroup.procs").split()), None)
 
 
 def _paths(cgroup: str) -> dict[str, PurePosixPath]:
-    """Return the process's own path by controller; a line that is none, such as the rest of a name, is passed over."""
+    """Return the process's own path by controller; an invalid line, such as the rest of a name, is skipped."""
     paths = {}
     for line in cgroup.splitlines():
         number, _, rest = line.partition(":")
@@ -167,7 +167,7 @@ def _unescaped(path: str) -> str:
 
 
 class Cgroup:
-    """This process's cgroup, found once; its values are read anew each time."""
+    """This process's cgroup, found once; its values are read each time."""
 
     def __init__(self, hierarchies: dict[str, Hierarchy]) -> None:
         # Where both versions are mounted, the controller belongs to the first that names it.
@@ -191,9 +191,9 @@ class Cgroup:
         return Grant(cores, self._memory_grant(), throttled)
 
     def memory_headroom_bytes(self) -> float | None:
-        """Return what may still be taken below the tightest limit; None without a limit, or where usage is not told.
+        """Return the bytes left below the tightest limit; None without a limit, or if usage is unknown.
 
-        File pages that were not used lately do not count as taken: the kernel drops them when it needs room.
+        File pages that were not used recently do not count as used: the kernel drops them when it needs memory.
         """
         if self._memory is None:
             return None
@@ -206,16 +206,16 @@ class Cgroup:
         return min(left, default=None)
 
     def out_of_memory_kills(self) -> int:
-        """Return how many processes of this cgroup the kernel has killed for want of memory; 0 where it is not told."""
+        """Return how many processes of this cgroup the kernel has killed because it was out of memory; 0 if unknown."""
         if self._memory is None:
             return 0
         return int(_field(self._memory.own / _MEMORY_FILES[self._memory.version].events, "oom_kill"))
 
     def kills_together(self) -> Path | None:
-        """Return the cgroup of which the kernel ends every process once memory runs out; None where it ends one alone.
+        """Return the cgroup of which the kernel kills every process when memory runs out; None if it kills one alone.
 
         It is this process's own or one above it, and has memory.oom.group set, as the kubelet does for containers since
-        Kubernetes 1.28. Version 1 has nothing like it.
+        Kubernetes 1.28. Version 1 has no such setting.
         """
         if self._memory is None or self._memory.version == 1:
             return None
@@ -223,10 +223,10 @@ class Cgroup:
         return next(marked, None)
 
     def out_of_memory_record(self) -> dict[str, int]:
-        """Return how many processes were killed for want of memory: in this cgroup, and in all below its parent.
+        """Return how many processes were killed for lack of memory: in this cgroup, and in all below its parent.
 
-        The parent's count outlives this cgroup, which a container manager makes anew for each start; in a container it
-        is seldom to be seen. What is not told is missing.
+        The parent's count outlives this cgroup, which a container manager recreates for each start; inside a container
+        it is rarely visible. Unknown counts are missing.
         """
         if self._memory is None:
             return {}
@@ -297,7 +297,7 @@ def _number(text: str) -> float | None:
 
 
 def _read(path: Path) -> str:
-    # The top of a hierarchy lacks most files, and a container may hide others: what is not there limits nothing.
+    # The top of a hierarchy lacks most files, and a container may hide others: a missing file sets no limit.
     try:
         return path.read_text()
     except OSError:

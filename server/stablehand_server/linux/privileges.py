@@ -1,4 +1,4 @@
-"""What a process of the server may do: as much as its user, which --user and --group name, and no more."""
+"""Drops a process's privileges to those of the user and group that --user and --group name."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def drops(config: Config) -> bool:
 
 
 def drop(config: Config) -> None:
-    """Become the user and group of the workers, in gunicorn's own way.
+    """Switch to the user and group of the workers, as gunicorn does.
 
     Raises:
-        OSError: when this process may not.
+        OSError: when this process is not allowed to.
     """
     set_owner_process(config.uid, config.gid, initgroups=config.initgroups)
 
 
 def let_own_user_look() -> None:
-    """Let other processes of this process's user read of /proc what they may read of each other.
+    """Let other processes of this process's user read in /proc what they may read about each other.
 
-    Whoever changes the user loses that: the kernel keeps even the user's own processes, such as the exporter, from the
-    memory map of one that was the superuser's.
+    A process that changes its user loses that: the kernel denies even that user's own processes, such as the exporter,
+    the memory map of a process that was root's.
     """
     set_option = getattr(ctypes.CDLL(None), "prctl", None)
     if set_option is not None:  # Linux

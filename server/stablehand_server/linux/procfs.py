@@ -1,4 +1,4 @@
-"""What Linux tells of processes and memory under /proc: pure parsers, and readers; what is gone answers None."""
+"""What Linux reports about processes and memory in /proc: pure parsers, and readers that return None if it is gone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parse_stat(content: bytes) -> ProcessTimes:
     The name in parentheses may hold anything, parentheses and spaces too: fields count from the last one.
 
     Raises:
-        ValueError: when it is not that.
+        ValueError: when the content is not valid.
     """
     fields = content[content.rindex(b")") + 1 :].split()
     try:
@@ -44,7 +44,7 @@ def parse_schedstat(content: bytes) -> float:
     (Documentation/scheduler/sched-stats.rst).
 
     Raises:
-        ValueError: when it is not that.
+        ValueError: when the content is not valid.
     """
     _, waiting, _ = content.split()
     return int(waiting) / _NANOSECONDS
@@ -54,7 +54,7 @@ def parse_statm(content: bytes) -> int:
     """Parse /proc/PID/statm: return the resident bytes, its second field in pages.
 
     Raises:
-        ValueError: when it is not that.
+        ValueError: when the content is not valid.
     """
     _, resident, *_ = content.split()
     return int(resident) * _BYTES_PER_PAGE
@@ -91,13 +91,13 @@ def _bytes_by_name(content: bytes, name: bytes, file: str) -> int:
 
 
 def process_times(pid: int) -> ProcessTimes | None:
-    """Return the CPU seconds of a process; it may have ended, but not yet been waited for."""
+    """Return the CPU seconds of a process, which may be a zombie."""
     content = _read(f"{_PROC}/{pid}/stat")
     return parse_stat(content) if content else None
 
 
 def run_delays(pid: int) -> dict[int, float] | None:
-    """Return the run delay of each living thread by its id, in seconds."""
+    """Return the run delay of each running thread by its id, in seconds."""
     try:
         threads = os.listdir(f"{_PROC}/{pid}/task")  # noqa: PTH208 (paths as objects take half of a scrape's time)
     except OSError:
@@ -117,23 +117,23 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def proportional_bytes(pid: int) -> int | None:
-    """Return the memory with shared pages divided (PSS): costly, since the kernel walks every page.
+    """Return the memory with shared pages divided (PSS): expensive, since the kernel walks every page.
 
-    None where the kernel does not tell it, or not to this user.
+    None if the kernel does not report it, or not to this user.
     """
     content = _read(f"{_PROC}/{pid}/smaps_rollup")
     return parse_smaps_rollup(content) if content else None
 
 
 def available_bytes() -> int | None:
-    """Return what the machine's memory has left for processes to come; None where the kernel does not tell."""
+    """Return how many bytes the machine has left for new processes; None if the kernel does not report it."""
     content = _read(f"{_PROC}/meminfo")
     return parse_meminfo(content) if content else None
 
 
 def _read(path: str) -> bytes | None:
-    # A process may vanish before the file is opened (ENOENT) or before it is read (ESRCH); one of another user says
-    # EACCES. Each time there is nothing to tell, and a scrape goes on.
+    # A process may end before the file is opened (ENOENT) or before it is read (ESRCH); one of another user gives
+    # EACCES. In each case there is no value, and the scrape continues.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

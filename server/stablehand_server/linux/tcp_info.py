@@ -1,4 +1,4 @@
-"""What the kernel tells of a TCP socket: struct tcp_info (include/uapi/linux/tcp.h), by getsockopt(TCP_INFO)."""
+"""What the kernel reports about a TCP socket: struct tcp_info (include/uapi/linux/tcp.h), by getsockopt(TCP_INFO)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def queue_and_limit(listening: socket.socket) -> tuple[int, int]:
     """Return how many connections wait in the kernel to be accepted, and how many may.
 
     Raises:
-        OSError, struct.error: where the kernel does not tell.
+        OSError, struct.error: when the kernel does not report it.
     """
     queue, limit = _QUEUE_AND_LIMIT.unpack(listening.getsockopt(*_LISTENING))
     return queue, limit
 
 
 def seconds_since_data(client: Any) -> float | None:
-    """Return how long ago a request's last bytes arrived at its socket, or None where the kernel does not tell.
+    """Return how long ago a request's last bytes arrived at its socket, or None if the kernel does not report it.
 
     That covers the listen backlog, the pool's queue and a busy hub alike; Linux counts it in ticks of 1 to 10 ms.
     """

@@ -1,4 +1,4 @@
-"""What the kernel tells of a Unix socket, which it does by sock_diag(7) only.
+"""What the kernel reports about a Unix socket, by sock_diag(7).
 
 The structures are those of include/uapi/linux/{netlink,sock_diag,unix_diag}.h.
 """
@@ -29,7 +29,7 @@ def queue_and_limit(inode: int) -> tuple[int, int]:
     """Return how many connections wait at the socket of an inode to be accepted, and how many may.
 
     Raises:
-        OSError, struct.error: where the kernel does not tell.
+        OSError, struct.error: when the kernel does not report it.
     """
     request = _REQUEST.pack(
         socket.AF_UNIX, 0, 0, _ALL_STATES, inode & 0xFFFFFFFF, _UDIAG_SHOW_RQLEN, _NO_COOKIE, _NO_COOKIE
@@ -41,7 +41,7 @@ def queue_and_limit(inode: int) -> tuple[int, int]:
         reply = kernel.recv(_LONGEST_REPLY_BYTES)
     length, kind, *_ = _HEADER.unpack_from(reply)
     if kind != _SOCK_DIAG_BY_FAMILY:
-        raise OSError("the kernel does not tell of this socket")
+        raise OSError("the kernel does not report on this socket")
     place = _HEADER.size + _REPLY_BYTES
     while place + _ATTRIBUTE.size <= length:
         size, name = _ATTRIBUTE.unpack_from(reply, place)
@@ -49,4 +49,4 @@ def queue_and_limit(inode: int) -> tuple[int, int]:
             queue, limit = _QUEUE_AND_LIMIT.unpack_from(reply, place + _ATTRIBUTE.size)
             return queue, limit
         place += max(_ATTRIBUTE.size, -(-size // _ALIGNMENT) * _ALIGNMENT)
-    raise OSError("the kernel does not tell of this socket's queue")
+    raise OSError("the kernel does not report this socket's queue")

@@ -1,7 +1,7 @@
-"""gunicorn's arbiter with live settings: what should run may change at any time, and what serves goes on serving.
+"""gunicorn's arbiter with live settings: what should run may change at any time, without interrupting service.
 
-Each pass of gunicorn's main loop reads the settings file, and takes a step towards what is wanted (`rollover`). There
-are no threads: this process forks.
+Each pass of gunicorn's main loop reads the settings file, and takes a step towards the wanted generation (`rollover`).
+There are no threads: this process forks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
 
 
 class LiveArbiter(Rollover):
-    """Knows what should run: by gunicorn's configuration, the settings file, and signals."""
+    """Determines what should run, from gunicorn's configuration, the settings file, and signals."""
 
     def __init__(self, app: Any) -> None:
         self._source = SettingsSource(())
@@ -75,7 +75,7 @@ class LiveArbiter(Rollover):
             started()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Wait for signals, but not so long that the settings file or a switch has to wait."""
+        """Wait for signals, but not so long that it delays the settings file or a switch."""
         moving = any(w.state is State.BOOTING or (w.state is State.RETIRING and not w.kept) for w in self.living())
         calm = not moving and (self._switching.settled or self.waits)
         return list(super().wait_for_signals(min(timeout, _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS)))
@@ -91,15 +91,15 @@ class LiveArbiter(Rollover):
         self._report()
 
     def handle_ttin(self) -> None:
-        """SIGTTIN: one worker more, up to as many as settings may ask for."""
+        """SIGTTIN: one worker more, up to the largest number that settings allow."""
         self._resize(+1, "SIGTTIN")
 
     def handle_ttou(self) -> None:
-        """SIGTTOU: one worker fewer, but never none."""
+        """SIGTTOU: one worker fewer, at least one."""
         self._resize(-1, "SIGTTOU")
 
     def handle_winch(self) -> None:
-        """SIGWINCH: where gunicorn is a daemon, all workers go, and the master stays."""
+        """SIGWINCH: if gunicorn is a daemon, all workers retire, and the master stays."""
         if self.cfg.daemon:
             self.log.info("All workers retire; SIGHUP or SIGTTIN brings new ones")
             self.paused = True
@@ -108,7 +108,7 @@ class LiveArbiter(Rollover):
             self.log.debug("SIGWINCH ignored. Not daemonized")
 
     def reload(self) -> None:
-        """SIGHUP: read the configuration anew, and roll over to it; one that cannot be read or run changes nothing."""
+        """SIGHUP: reload the configuration and roll over to it; one that cannot be read or run changes nothing."""
         self._stats["reloads"] += 1
         try:
             reloaded = reload.read_anew(self.app, self.cfg)
@@ -144,10 +144,10 @@ class LiveArbiter(Rollover):
         self.switch_to(wanted, anew=True)
 
     def _follow(self, app: Any) -> None:
-        """Let what is beside the workers follow an application's configuration, and watch the files that it names.
+        """Apply an application's configuration to the sidecars, and watch the settings files that it names.
 
         Raises:
-            RuntimeError: when that cannot be; nothing has changed then.
+            RuntimeError: when that is impossible; nothing has changed then.
         """
         if self._sidecars is None:
             return
@@ -182,7 +182,7 @@ class LiveArbiter(Rollover):
     # Settings → target ------------------------------------------------------------------------------------------------
 
     def _wanted_by_file(self) -> Generation | None:
-        """Return what the settings file asks for, if that is new and can run."""
+        """Return what the settings file asks for, if it is new and can run."""
         reading = self._source.poll()
         if reading is None:
             return None
@@ -221,12 +221,12 @@ class LiveArbiter(Rollover):
             self.note_wanted(self._switching.target.workers)
 
     def switched(self) -> None:
-        """Note that the target is all there, and let go what only the former one stood on."""
+        """Note that the target is complete, and release what only the former generation used."""
         self._note_footing(self._footing, self._footing)
         super().switched()
 
     def rolled_back(self, failed: Generation, serving: Generation) -> None:
-        """Refuse the settings that have failed; of a reload, all that it has changed goes back too."""
+        """Refuse the settings that have failed; after a reload, everything that it changed is rolled back too."""
         if self._valid_reading is not None and self._valid_reading == self._newest_reading:
             self.slots.server[Server.REFUSED] = float(failed.settings != serving.settings)
         if self._footing is not self._serving_footing:
@@ -240,7 +240,7 @@ class LiveArbiter(Rollover):
     # The sockets ------------------------------------------------------------------------------------------------------
 
     def _note_footing(self, wanted: Footing, serving: Footing) -> None:
-        """Note what the target and what serves stand on, and close the listeners that neither needs any longer."""
+        """Note what the target and the serving generation use, and close the listeners that neither needs now."""
         excluded = class_options.excluded(wanted.config, class_of(wanted.config))
         self.slots.server[Server.EXCLUDED_CLASSES] = float(sum(1 << _CLASSES.index(each) for each in excluded))
         before = {*self._footing.listeners, *self._serving_footing.listeners}
@@ -255,5 +255,5 @@ class LiveArbiter(Rollover):
 
 
 def _name_of(app: Any) -> str:
-    """Return what the tuner knows an app by."""
+    """Return the name by which the tuner identifies an app."""
     return f"{app.cfg.chdir} {app.app_uri}"

@@ -1,7 +1,7 @@
-"""--daemon: the command returns when the server in the background listens, or with its failure.
+"""--daemon: the command returns when the server in the background listens, or with its error.
 
-gunicorn's command returns at once, whatever becomes of the daemon. Here the daemon reports to it by a pipe. A daemon
-that takes long to start, as when a large app is preloaded, is not waited for for ever.
+gunicorn's command returns at once, whether or not the daemon starts. Here the daemon reports to it through a pipe. The
+wait is limited, since a daemon may take long to start, for example when a large app is preloaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST_REPORT_BYTES = 64 * 1024
 
 
 class Report:
-    """The daemon's end of the pipe: one report, the first, reaches the command."""
+    """The daemon's end of the pipe: only the first report reaches the command."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -30,7 +30,7 @@ class Report:
         self._send(0, "")
 
     def failed(self, status: int, why: str) -> None:
-        """Report that the server does not start, the status that it ends with, and why, in words."""
+        """Report that the server does not start, with its exit status and the reason."""
         self._send(status or 1, why)
 
     def _send(self, status: int, why: str) -> None:
@@ -46,10 +46,10 @@ class Report:
 
 
 def fork() -> Report:
-    """Return in a child, which is to become the daemon; this process waits for its report, and ends as that says.
+    """Return in a child, which is to become the daemon; this process waits for its report, and exits accordingly.
 
     Raises:
-        OSError: when there is no other process to be had.
+        OSError: when no process can be forked.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -71,7 +71,7 @@ def _end_as_reported(descriptor: int, child: int) -> NoReturn:
     try:
         status, why = json.loads(text)
     except ValueError:
-        # It has said nothing: neither can be known, but that it is gone.
+        # There was no report: all that is known is that the process has ended.
         os.waitpid(child, 0)
         status, why = 1, "Error: the server ended before it listened; see its log"
     if why:
@@ -80,7 +80,7 @@ def _end_as_reported(descriptor: int, child: int) -> NoReturn:
 
 
 def _received(descriptor: int) -> bytes | None:
-    """Return the report, what there is of it if the daemon ends before, or None if it takes too long."""
+    """Return the report, a partial one if the daemon ends early, or None if it takes too long."""
     received = b""
     until = time.monotonic() + _LONGEST_WAIT_SECONDS
     while not received.endswith(b"\n"):

@@ -28,11 +28,11 @@ class GrowingPause:
         self._next = min(2 * self._next, self._longest)
 
     def succeeded(self) -> None:
-        """Let the next failure cost only the shortest pause again."""
+        """Reset the pause after the next failure to the shortest."""
         self.failures, self._next = 0, self._shortest
 
     def reset(self) -> None:
-        """Let the next attempt be at once."""
+        """Allow the next attempt at once."""
         self.succeeded()
         self._until = 0.0
 

@@ -1,9 +1,9 @@
 """How many connections each worker should have at most, so that kept ones spread over all of them.
 
-A client that keeps its connection stays with the worker that has accepted it: one more worker would serve nobody, and
-after a change of generation the one that booted first has nearly all. So a worker with more than its share announces
-the end of some connections (`Connection: close` on a response, which no client takes for a failure), and the clients
-connect anew to whoever is free.
+A client that keeps its connection stays with the worker that accepted it: an additional worker would get no clients,
+and after a change of generation the worker that booted first has nearly all. So a worker above its share announces
+the end of some connections (`Connection: close` on a response, which no client treats as a failure), and the clients
+reconnect to a worker that is free.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _UNEVEN = 1.1  # times the mean, and
 _UNEVEN_BEYOND = 1.0  # so many connections more
-_STANDS_SECONDS = 1.5  # longer than any class takes from one beat to the next
+_STANDS_SECONDS = 1.5  # longer than the interval between heartbeats of any class
 _SHORTEST_PAUSE_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 60.0
 NO_SHARE = 0.0
@@ -28,7 +28,7 @@ NO_SHARE = 0.0
 
 def share(connections: Sequence[float]) -> float:
     """Return how many connections a worker should have at most, or 0 where they are spread evenly enough."""
-    if len(connections) < 2:  # noqa: PLR2004 (one has nobody to share with)
+    if len(connections) < 2:  # noqa: PLR2004 (a single worker has no one to share with)
         return NO_SHARE
     mean = sum(connections) / len(connections)
     if max(connections) <= _UNEVEN * mean + _UNEVEN_BEYOND:
@@ -37,9 +37,10 @@ def share(connections: Sequence[float]) -> float:
 
 
 class Balance:
-    """Tells workers their share now and then: a sibling that cannot take what another gives up is not helped by more.
+    """Sets the workers' shares from time to time.
 
-    The pause between two times doubles while nothing has helped.
+    The pause in between doubles as long as it has not helped: if the others cannot take what one worker gives up,
+    giving up more does not help.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class Balance:
         self._told_at = self._next_at = -math.inf
 
     def look(self, records: Iterable[Record], now: float) -> None:
-        """Write their share into the records of workers that serve side by side; `now` is in seconds."""
+        """Write the share into the records of the workers that serve together; `now` is in seconds."""
         records = list(records)
         wanted = share([record.cells[Cell.CONNECTIONS] for record in records])
         if not wanted:

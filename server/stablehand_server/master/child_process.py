@@ -1,4 +1,4 @@
-"""A child process of the master beside its workers: the exporter, the tuner, a probe. Started again when it dies."""
+"""A child process of the master that is not a worker: the exporter, the tuner, a probe. Restarted when it dies."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _STEADY_SECONDS = 60.0  # after so long the next restart is quick again
 class ChildProcess:
     """Forks `main` and, when `supervised`, does so again whenever it ends, with growing pauses.
 
-    The child has the default signal handlers, runs `main`, and leaves by os._exit: nothing of the master's clean-up
-    runs in it. `main` itself ends when its parent has changed.
+    The child has the default signal handlers, runs `main`, and exits through os._exit, so none of the master's clean-up
+    runs in it. `main` itself returns when its parent has changed.
 
     Args:
-        name: what the log calls it.
-        main: what the child does.
+        name: its name in the log.
+        main: what the child runs.
         log: gunicorn's logger.
-        supervised: whether it is started again.
+        supervised: whether it is restarted.
         fork: forks, where os.fork is not enough.
-        end_signal: asks the child to end what it does; None kills it.
-        longest_end_seconds: how long it may take then, before it is killed.
+        end_signal: asks the child to exit; None kills it.
+        longest_end_seconds: how long it may then take before it is killed.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ChildProcess:
             return
         try:
             pid = (self._fork or os.fork)()
-        except OSError as error:  # no process or no memory for one: what serves goes on
+        except OSError as error:  # no process or no memory for one: keep serving
             self._pause.failed(now)
             self._log.error("The %s cannot be started (%s); trying again", self.name, error)
             return
@@ -100,12 +100,12 @@ class ChildProcess:
         return True
 
     def stop(self) -> None:
-        """End the child for good, and wait for it."""
+        """End the child permanently, and wait for it."""
         self._ended = True
         self._end()
 
     def restart(self) -> None:
-        """End the child, and wait for it; the next `ensure` starts it again."""
+        """End the child, and wait for it; the next `ensure` restarts it."""
         self._end()
         self._pause.reset()
 
@@ -134,7 +134,7 @@ class ChildProcess:
 def _become_ordinary() -> None:
     for name in ("TERM", "CHLD"):
         signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_DFL)
-    # A terminal or a service manager may signal the whole group: the master decides what that means for its children.
+    # A terminal or a service manager may signal the whole group: the master decides how its children react.
     for name in ("HUP", "INT", "QUIT", "TTIN", "TTOU", "USR1", "USR2", "WINCH"):
         signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_IGN)
     signal.set_wakeup_fd(-1)

@@ -1,6 +1,6 @@
-"""Which worker classes run here: found out by importing them, in a process that is thrown away.
+"""Determines which worker classes can run here by importing them in a temporary child process.
 
-The master must not do it: gevent, once imported, would be in every process that it forks.
+The master must not import them: gevent, once imported, would be in every process that it forks.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _IMPORTED_LATER = {WorkerClass.EVENTLET: ("eventlet",)}
 
 
 def probe(slots: Slots) -> None:
-    """Import each class, and publish those that came: the main of a throwaway child."""
+    """Import each class, and publish those that can be imported: the main function of a temporary child process."""
     bitmap = 0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that eventlet is deprecated, says eventlet
+        warnings.simplefilter("ignore")  # eventlet warns that it is deprecated
         for place, worker_class in enumerate(WorkerClass):
             if _imports(worker_class):
                 bitmap |= 1 << place

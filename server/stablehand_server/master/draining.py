@@ -1,8 +1,8 @@
-"""SIGTERM without a failed request: first nobody is sent here any more, and only then does the server stop.
+"""SIGTERM without a failed request: requests are first routed elsewhere, and only then does the server stop.
 
-Whoever sends requests learns with a delay that this server is about to end: a load balancer by /readyz, kube-proxy by
-the list of endpoints, a client by `Connection: close`. Until then a closed port is an error to somebody. So for
---drain-seconds everything goes on but readiness, and every response asks its client to connect anew.
+Senders of requests learn with a delay that this server is about to stop: a load balancer from /readyz, kube-proxy from
+the list of endpoints, a client from `Connection: close`. Until then a closed port would be an error for some of them.
+So for --drain-seconds everything but readiness continues, and every response asks its client to reconnect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SECONDS_BEFORE_REFUSING = 1.0
 
 
 class DrainingArbiter(LiveArbiter):
-    """Serves on for a while after SIGTERM; workers that end meanwhile are replaced, SIGINT and SIGQUIT end it."""
+    """Keeps serving for a while after SIGTERM; workers that exit meanwhile are replaced; SIGINT and SIGQUIT end it."""
 
     def __init__(self, app: Any) -> None:
         self._drained_at: float | None = None  # on time.monotonic()'s clock, from SIGTERM on
@@ -32,7 +32,7 @@ class DrainingArbiter(LiveArbiter):
         super().__init__(app)
 
     def handle_term(self) -> None:
-        """SIGTERM: not ready from now on; the stop itself comes with the pass of the main loop that finds it due."""
+        """SIGTERM: not ready from now on; the pass of the main loop that finds the stop due performs it."""
         if self._drained_at is not None:
             return
         now = time.monotonic()
@@ -58,7 +58,7 @@ class DrainingArbiter(LiveArbiter):
         """Keep the workers going, and tell those that are ready to close each connection after its response.
 
         Raises:
-            StopIteration: when the drain is over; gunicorn's main loop takes it for the order to stop gracefully.
+            StopIteration: when the drain is over; gunicorn's main loop then stops gracefully.
         """
         super().manage_workers()
         if self._drained_at is None:
@@ -72,8 +72,8 @@ class DrainingArbiter(LiveArbiter):
                 worker.assignment.record.cells[Cell.STATE] = State.RETIRING
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
-        """Stop, and refuse connections soon: as long as a worker has a listener open, they would wait in vain."""
-        # Where nobody else listens on the same sockets: no other master, and none who handed them over.
+        """Stop, and soon refuse connections: while a worker has a listener open, they would wait for nothing."""
+        # Only if no other process listens on the same sockets: no other master, and no process that passed them on.
         alone = self.reexec_pid == self.master_pid == 0
         own = [each for each in self.LISTENERS if each not in self.handed_over] if alone else []
         self._to_refuse = [each.sock.dup() for each in own]
@@ -84,8 +84,8 @@ class DrainingArbiter(LiveArbiter):
     def reap_workers(self) -> None:
         """Reap every child that has ended; while the server stops, end those that take too long.
 
-        gunicorn signals once when it stops, which a worker that boots has no handler for yet, and then waits for all of
-        --graceful-timeout.
+        gunicorn signals only once when it stops, when a booting worker may have no handler yet, and then waits for the
+        whole --graceful-timeout.
         """
         if self._stopping:
             self.murder_workers()

@@ -35,7 +35,7 @@ def reason(  # noqa: PLR0911 (one line a reason, in the order in which they coun
 
 
 def in_words(status: int) -> str:
-    """Return waitpid's status for a person."""
+    """Describe waitpid's status."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         known = {each.value for each in signal.Signals}
@@ -44,7 +44,7 @@ def in_words(status: int) -> str:
 
 
 def as_gunicorn_says(status: int, reason: str) -> str:
-    """Return a worker's end in the words of gunicorn's log, which alerts may be looking for."""
+    """Describe a worker's exit in the words of gunicorn's log, which alerts may match."""
     if not os.WIFSIGNALED(status):
         return f"{in_words(status)}."
     words = in_words(status).replace("was killed by", "was sent") + "!"
@@ -55,7 +55,7 @@ def as_gunicorn_says(status: int, reason: str) -> str:
 
 
 class OutOfMemoryKills:
-    """The kernel's count of processes of the cgroup that it killed for want of memory."""
+    """The kernel's count of processes of the cgroup that it killed for lack of memory."""
 
     def __init__(self, cgroup: Cgroup) -> None:
         self._cgroup = cgroup

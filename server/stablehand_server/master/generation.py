@@ -1,6 +1,6 @@
-"""Settings or a configuration → a generation that could run, tried out on a scratch configuration first.
+"""Settings or a configuration → a generation that could run, tried on a scratch configuration first.
 
-Nothing here touches what serves: a fault found here costs nobody anything.
+Nothing here affects the workers that serve: an error found here has no consequences.
 """
 
 from __future__ import annotations
@@ -31,16 +31,15 @@ _USED = {
 
 
 class Unusable(ValueError):  # noqa: N818 (a reader meets it in a sentence: "unusable: ...")
-    """A configuration that this server cannot run; its text is one sentence for a person."""
+    """A configuration that this server cannot run; its text is one sentence for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Generation:
     """What the workers of one configuration have in common.
 
-    `base` is the configuration before the settings were laid over it; `settings` is None where a worker class of the
-    user's own, or numbers outside of the contract (no workers, for one), run by gunicorn's flags; `origin` tells a
-    person where it is from.
+    `base` is the configuration before the settings were applied to it; `settings` is None if gunicorn's flags select a
+    custom worker class, or numbers outside the contract (such as no workers); `origin` says where it comes from.
     """
 
     number: int
@@ -52,7 +51,7 @@ class Generation:
     origin: str
 
     def __str__(self) -> str:
-        """Return what runs, as people say it."""
+        """Describe what runs, for the log."""
         return str(self.settings) if self.settings else f"{self.config.worker_class_str} {self.workers}"
 
     def with_workers(self, workers: int) -> Generation:
@@ -64,7 +63,7 @@ class Generation:
     def runs_in_place(self, settings: Settings) -> bool:
         """Return whether the processes of this generation could serve under the settings.
 
-        They can if only their number differs, or what grows, of that which the class makes use of.
+        They can if only their number differs, or a setting that the class uses grows.
         """
         if self.settings is None or self.settings.worker_class is not settings.worker_class:
             return False
@@ -98,7 +97,7 @@ def from_configuration(base: Config, number: int, log: Any) -> Generation:
 
 
 def from_settings(base: Config, settings: Settings, number: int, origin: str, log: Any) -> Generation:
-    """Return the generation of a settings file's content, laid over the configuration.
+    """Return the generation of a settings file's content, applied to the configuration.
 
     Raises:
         Unusable: when the worker class cannot run here, or would not honour what the configuration uses.
@@ -117,7 +116,7 @@ def from_settings(base: Config, settings: Settings, number: int, origin: str, lo
 
 
 def settings_of(config: Config) -> Settings | None:
-    """Return what a configuration asks for in the terms of the contract, or None where these do not suffice."""
+    """Return a configuration's settings in terms of the contract, or None if it cannot express them."""
     worker_class = class_of(config)
     if worker_class is None:
         return None
@@ -138,7 +137,7 @@ def copied(config: Config) -> Config:
 def fault_in_words(error: BaseException) -> str:
     """Return why a configuration could not be loaded."""
     if isinstance(error, SystemExit):
-        # gunicorn prints what it met and exits: the exit itself is only a number.
+        # gunicorn prints the error and exits: the exit itself is only a number.
         if error.__context__ is not None:
             return fault_in_words(error.__context__)
         return f"it ends the process by SystemExit({error.code!r})"

@@ -1,4 +1,4 @@
-"""A worker's life as the master sees it: it boots, is ready at its first heartbeat, retires, and must end in time."""
+"""A worker's lifecycle as seen by the master: it boots, is ready at its first heartbeat, retires, must exit in time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     from stablehand_server.workers.common.base import MeasuredWorker
 
-GRACE_MARGIN_SECONDS = 2.0  # beyond its grace a worker has so long for its exit: hooks, atexit, ASGI's lifespan
+GRACE_MARGIN_SECONDS = 2.0  # after its grace, for a worker's exit: hooks, atexit, ASGI's lifespan
 _SECONDS_BETWEEN_SIGNALS = 1.0
-# From the end of the workers' grace until none of them lives.
+# From the end of the workers' grace until all of them have exited.
 LAST_SECONDS = GRACE_MARGIN_SECONDS + _SECONDS_BETWEEN_SIGNALS
-LONG_REQUEST_SECONDS = 5.0  # such a request may as well take for hours
-_SECONDS_AFTER_LINGERING = 1.0  # by then idle connections are closed: what is left is requests, or websockets
-_ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to go before its first heartbeat
-_REMINDING_SECONDS = 10.0  # for a class of the user's own, which may not say that it has heard
+LONG_REQUEST_SECONDS = 5.0  # such a request may just as well take hours
+_SECONDS_AFTER_LINGERING = 1.0  # by then idle connections are closed: only requests or websockets are left
+_ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to exit before its first heartbeat
+_REMINDING_SECONDS = 10.0  # for a custom class, which may not report that it received the signal
 
 
 class TimeLimits(NamedTuple):
-    """For how many seconds a worker may boot, and be without a heartbeat; 0 is for ever.
+    """For how many seconds a worker may boot, and go without a heartbeat; 0 means no limit.
 
-    `ends`: the server itself ends, and signals are repeated until they work.
+    `ends`: the server itself is stopping, and signals are repeated until they take effect.
     """
 
     boot: float
@@ -37,7 +37,7 @@ class TimeLimits(NamedTuple):
 
 
 def state(worker: MeasuredWorker) -> State:
-    """Return where the worker stands."""
+    """Return the worker's state."""
     if worker.retiring_since is not None:
         return State.RETIRING
     return State.READY if worker.ready else State.BOOTING
@@ -62,9 +62,9 @@ def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
 
 
 def serves(worker: MeasuredWorker, now: float) -> bool:
-    """Return whether the worker has beaten, be that noted already or not: it may be answering requests."""
-    # The file's time is the wall clock's until the worker beats for the first time, in its own loop. One whose boot was
-    # aborted may come as far as that, if its app caught the SystemExit; it serves nothing.
+    """Return whether the worker has sent a heartbeat, noted or not: it may be answering requests."""
+    # The file's time is the wall clock's until the worker's first heartbeat, in its own loop. One whose boot was
+    # aborted may get that far, if its app caught the SystemExit; it serves nothing.
     return worker.ready or (not worker.aborted and worker.tmp.last_update() <= now)
 
 
@@ -82,7 +82,7 @@ def _is_kept(worker: MeasuredWorker, now: float) -> bool:
 
 
 def note_first_heartbeat(worker: MeasuredWorker) -> bool:
-    """Return whether the worker has beaten for the first time since the last call; if so, it is ready."""
+    """Return whether the worker has sent its first heartbeat since the last call; if so, it is ready."""
     if worker.ready or not serves(worker, time.monotonic()):
         return False
     worker.ready = True
@@ -92,10 +92,10 @@ def note_first_heartbeat(worker: MeasuredWorker) -> bool:
 
 
 def note_retirement(worker: MeasuredWorker, until: float) -> None:
-    """Note that the worker is told to finish what it has and go.
+    """Note that the worker is told to finish its requests and exit.
 
     Args:
-        worker: one that serves, or retires already: then an earlier end counts.
+        worker: one that serves, or that already retires: then the earlier deadline applies.
         until: when it must have finished, on time.monotonic()'s clock; infinity for no limit.
     """
     cells = worker.assignment.record.cells
@@ -107,20 +107,20 @@ def note_retirement(worker: MeasuredWorker, until: float) -> None:
 
 
 def retires_untold(worker: MeasuredWorker) -> bool:
-    """Return whether the worker accepts no more by itself: somebody else has signalled it, or the app has."""
+    """Return whether the worker stopped accepting without the master: another process or the app signalled it."""
     return worker.ready and worker.retiring_since is None and bool(worker.assignment.record.cells[Cell.RETIRES])
 
 
 def overstays(worker: MeasuredWorker, now: float) -> bool:
-    """Return whether the worker still lives though the time for its exit is over as well."""
+    """Return whether the worker still runs although the time for its exit is over."""
     return worker.retiring_since is not None and now > _retire_by(worker) + GRACE_MARGIN_SECONDS
 
 
 def signal_due(worker: MeasuredWorker, limits: TimeLimits, now: float) -> signal.Signals | None:
-    """Return the signal that a worker needs now that takes too long, or None.
+    """Return the signal to send to a worker that takes too long, or None.
 
-    SIGABRT and, a little later, SIGKILL end one that does not beat, hangs while it boots, or overstays its retirement;
-    SIGTERM reminds one that retires: a signal that comes before a worker has its handlers is lost.
+    SIGABRT and, a little later, SIGKILL end one that sends no heartbeat, hangs while it boots, or takes too long to
+    retire; SIGTERM reminds one that retires: a signal that arrives before a worker has its handlers is lost.
     """
     if _is_overdue(worker, limits, now):
         if not worker.aborted and not worker.overstays:
@@ -128,7 +128,7 @@ def signal_due(worker: MeasuredWorker, limits: TimeLimits, now: float) -> signal
         return signal.SIGKILL if now - worker.aborted_at > _SECONDS_BETWEEN_SIGNALS else None
     if worker.retiring_since is None:
         return None
-    # It has accepted nothing, and never will: once told to retire, no class accepts. So nobody loses a request.
+    # It has accepted nothing, and never will: once told to retire, no class accepts. So no request is lost.
     if not serves(worker, now) and now - worker.retiring_since > _ABANDONED_BOOT_SECONDS:
         return signal.SIGKILL
     if now - worker.told_to_retire_at <= _SECONDS_BETWEEN_SIGNALS:

@@ -1,8 +1,8 @@
-"""The sockets that the server listens on: which stay, come and go when a reload names other addresses.
+"""The sockets that the server listens on: which are kept, opened and closed when a reload names other addresses.
 
-A socket that somebody else has made (`--bind fd://N`, systemd, the master before this one) may be listened on by others
-too: it is closed here, but never shut down, and its file is never removed. A master that SIGUSR2 starts learns from
-the one before which of the sockets that one had made: when it is alone, they are its own.
+Other processes may also listen on a socket that this server did not create (`--bind fd://N`, systemd, the previous
+master): it is closed here, but never shut down, and its file is never removed. A master started by SIGUSR2 learns from
+the previous one which of the sockets that one created: once it is alone, it owns them.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config
 
 _ABSTRACT = "\0"  # begins the name of a Unix socket without a file
-MADE_VARIABLE = "STABLEHAND_MADE_FD"  # the descriptors among GUNICORN_FD that a former master had made
+MADE_VARIABLE = "STABLEHAND_MADE_FD"  # the descriptors among GUNICORN_FD that a former master created
 
 
 @dataclasses.dataclass(frozen=True)
 class Inheritance:
-    """The descriptors that a former master hands over by SIGUSR2, and those among them that it had made itself."""
+    """The descriptors that a former master hands over at SIGUSR2, and those among them that it created."""
 
     descriptors: tuple[int, ...] = ()
     made: frozenset[int] = frozenset()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Inheritance:
-        """Return what the environment says, before gunicorn takes it from there.
+        """Read them from the environment, before gunicorn removes them from it.
 
         Raises:
-            ValueError: where it is no list of numbers.
+            ValueError: when it is not a list of numbers.
         """
         descriptors, made = (environ.get(name, "").split(",") for name in ("GUNICORN_FD", MADE_VARIABLE))
         return cls(tuple(map(int, filter(None, descriptors))), frozenset(map(int, filter(None, made))))
 
     def handed_over(self, opened: Sequence[Any], config: Config, *, systemd: bool) -> list[Any]:
-        """Return those of the listeners that this server has not made.
+        """Return those of the listeners that this server did not create.
 
         Args:
             opened: the listeners as gunicorn has opened them: descriptors of the configuration first.
@@ -58,16 +58,16 @@ class Inheritance:
 def rebound(
     current: Sequence[Any], running: Config, wanted: Config, log: Any, *, others: Sequence[Any] = ()
 ) -> list[Any]:
-    """Return listeners for a configuration's addresses: those that are open already, and new ones.
+    """Return listeners for a configuration's addresses: those that are already open, and new ones.
 
     None is closed here: the workers that serve listen on the old ones until the new ones are ready.
 
     Args:
         current: the listeners of the configuration that the master runs.
         running: that configuration.
-        wanted: the configuration that is to come.
+        wanted: the new configuration.
         log: gunicorn's logger.
-        others: what the master has open besides, from a reload that is not completed.
+        others: other open listeners of the master, from a reload that is not completed.
 
     Raises:
         OSError: when an address cannot be bound; nothing has changed then, and nothing was waited for.
@@ -99,7 +99,7 @@ def close(listeners: Iterable[Any], *, unlink: bool = True) -> None:
         listener.close()
         address = listener.cfg_addr
         if unlink and isinstance(address, str) and not address.startswith(_ABSTRACT):
-            with contextlib.suppress(FileNotFoundError):  # somebody was quicker
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
                 Path(address).unlink()
 
 

@@ -1,4 +1,4 @@
-"""Is there memory for one process more? If not, a switch has to let an old worker go before its successor comes."""
+"""Is there memory for one more process? If not, a switch retires an old worker before its successor boots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from stablehand_server.linux.cgroup import Cgroup
 
-_MARGIN = 1.2  # a new worker may need a little more than those that serve: caches are filled anew, requests differ
+_MARGIN = 1.2  # a new worker may need a little more than those that serve: caches are refilled, requests differ
 _SECONDS_BETWEEN_READINGS = 1.0  # the kernel walks every page of a process for its PSS
 _MIB = 1 << 20
 
@@ -22,7 +22,7 @@ def surge(headroom: float | None, worker_bytes: float | None) -> Literal[0, 1]:
 
     Args:
         headroom: bytes that the cgroup still grants; None without a limit.
-        worker_bytes: what the largest worker takes; None where nobody knows.
+        worker_bytes: what the largest worker uses; None if unknown.
     """
     if headroom is None or worker_bytes is None:
         return 1
@@ -30,7 +30,7 @@ def surge(headroom: float | None, worker_bytes: float | None) -> Literal[0, 1]:
 
 
 class MemoryHeadroom:
-    """Reads what is left under the cgroup's limit, and remembers when a surge cost a process its life."""
+    """Reads what is left under the cgroup's limit, and remembers when a process was killed during a surge."""
 
     def __init__(self, cgroup: Cgroup, log: Any) -> None:
         self._cgroup = cgroup
@@ -38,7 +38,7 @@ class MemoryHeadroom:
         self._was_exceeded = False
         self._surge: Literal[0, 1] = 1
         self._next_reading = 0.0
-        self._measured: frozenset[int] = frozenset()  # one process more, and the last reading tells nothing
+        self._measured: frozenset[int] = frozenset()  # with one more process, the last reading is out of date
         self._said = False
 
     def surge(self, workers: Collection[int]) -> Literal[0, 1]:
@@ -54,9 +54,9 @@ class MemoryHeadroom:
         return self._surge
 
     def note_exceeded(self) -> bool:
-        """Note that the kernel killed a process for want of memory; return whether old ones did not go first already.
+        """Note that the kernel killed a process for lack of memory; return whether old ones did not yet retire first.
 
-        Until the switch is done, they do.
+        From now on they do, until the switch is complete.
         """
         surged = self._surge == 1
         if surged:
@@ -65,7 +65,7 @@ class MemoryHeadroom:
         return surged
 
     def forget(self) -> None:
-        """Judge the next switch by what is measured then."""
+        """Forget the kill: the next switch is judged by what is measured then."""
         self._was_exceeded, self._surge, self._next_reading, self._said = False, 1, 0.0, False
 
     def _decide(self, headroom: float, worker_bytes: float | None) -> None:
@@ -82,7 +82,7 @@ class MemoryHeadroom:
 
 
 def _largest(workers: Collection[int]) -> float | None:
-    """Return the memory of the largest worker: with shared pages divided where the kernel tells it."""
+    """Return the memory of the largest worker: with shared pages divided if the kernel reports that."""
     resident = {pid: size for pid in workers if (size := procfs.resident_bytes(pid)) is not None}
     if not resident:
         return None

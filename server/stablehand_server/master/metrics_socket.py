@@ -1,13 +1,13 @@
-"""The socket at which the metrics are served: the master opens it, and hands it to each exporter that it starts.
+"""The socket at which the metrics are served: the master opens it, and passes it to each exporter that it starts.
 
-So nobody can take the port while an exporter starts again, and a client that comes meanwhile waits. An address that
-nobody has asked for is only taken as long as nobody else wants it:
+So no other process can take the port while an exporter restarts, and a client that connects meanwhile waits. The
+default address, which the user has not asked for, gives way:
 
-- where its port is taken at the start, the next free one is used;
-- when code of the server's processes (the app, a hook) binds that port, the metrics move on before it does.
+- if its port is in use at the start, the next free one is used;
+- when code in the server's processes (the app, a hook) binds that port, the metrics move away first.
 
-The latter is seen by an audit hook of Python's, which a worker's process inherits. The worker asks by a cell of the
-shared memory, and waits for the master to let go.
+The latter is detected by a Python audit hook, which a worker's process inherits. The worker asks through a cell of the
+shared memory, and waits for the master to release the port.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
 VARIABLE = "STABLEHAND_METRICS_FD"  # by which a second master (SIGUSR2) gets the socket
 _QUEUE = 64
 _MOST_TRIES = 20  # at ports after the default one
-_LONGEST_WAIT_SECONDS = 5.0  # of a worker, for the master to let go
+_LONGEST_WAIT_SECONDS = 5.0  # of a worker, for the master to release it
 _LOOK_SECONDS = 0.01
 _NAMES_OF_EVERY_HOST = frozenset({"", EVERY_HOST, EVERY_HOST_IPV6})
 
 
 class MetricsSocket:
-    """The listening socket, its address, and who has it.
+    """The listening socket, its address, and which process has it.
 
     Attributes:
         address: where it listens, or should; None without metrics.
-        bound: where it really listens, which may be another port.
+        bound: where it actually listens, which may be another port.
         socket: the socket, or None while there is none. No child but the exporter keeps it.
     """
 
     def __init__(self, shared: Slots, log: Any, hand_over: Callable[[], None]) -> None:
-        """Make one that is not open.
+        """Create one that is not open.
 
         Args:
             shared: the memory in which a worker asks for the port.
             log: gunicorn's logger.
-            hand_over: ends the exporter, so that it holds the socket no longer; a new one is started later.
+            hand_over: ends the exporter, so that it no longer holds the socket; a new one is started later.
         """
         self.address: Address | None = None
         self.bound: Address | None = None
@@ -67,16 +67,16 @@ class MetricsSocket:
         os.register_at_fork(after_in_child=lambda: _after_fork(own))
 
     def open(self, address: Address) -> None:
-        """Listen at an address, or at a port after it if nobody has asked for this one.
+        """Listen at an address, or at a later port if the address is the default.
 
         Raises:
-            OSError: when that cannot be.
+            OSError: when that is impossible.
         """
         opened = listening(address)
         self._take(opened, address)
 
     def adopt(self, descriptor: int, address: Address) -> bool:
-        """Take the socket of a former master, if it listens where it should; return whether it does."""
+        """Adopt the socket of a former master, if it listens at the right address; return whether it does."""
         inherited = socket.socket(fileno=descriptor)
         inherited.set_inheritable(False)
         if not isinstance(address, DefaultAddress) and not _listens_at(inherited, address):
@@ -86,7 +86,7 @@ class MetricsSocket:
         return True
 
     def move(self, address: Address | None) -> None:
-        """Listen somewhere else, or nowhere: first the new address is bound, and then the old one is given up.
+        """Listen at another address, or none: the new address is bound before the old one is closed.
 
         Raises:
             OSError: when it cannot be bound; nothing has changed then.
@@ -98,7 +98,7 @@ class MetricsSocket:
             self.close()
         elif old is None:
             self.open(address)
-        elif address == self.bound:  # what was the default is asked for now, or the other way round
+        elif address == self.bound:  # the user now asks for what was the default, or the other way round
             self._take(old, address)
         else:
             try:
@@ -112,7 +112,7 @@ class MetricsSocket:
             self._take(opened, address)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._shared.server[Server.YIELDING_PORT] = 0.0
         self.address = self.bound = None
         if self.socket is not None:
@@ -121,14 +121,14 @@ class MetricsSocket:
             self.socket = None
 
     def give_way_if_asked(self) -> None:
-        """Move on if a worker asks for the port."""
+        """Move to another port if a worker asks for this one."""
         if self._shared.server[Server.PORT_WANTED]:
             self._give_way()
             self._shared.server[Server.PORT_WANTED] = 0.0
 
     @contextlib.contextmanager
     def kept(self, *, over_exec: bool = False) -> Iterator[None]:
-        """Let whoever is forked meanwhile keep the socket, also over exec."""
+        """Let a process that is forked meanwhile keep the socket, even across exec."""
         self._keeping = True
         if self.socket is not None:
             self.socket.set_inheritable(over_exec)
@@ -150,7 +150,7 @@ class MetricsSocket:
         self._log.info("Metrics at: http://%s/metrics", bound)
 
     def _instead_of(self, old: socket.socket, address: Address) -> socket.socket:
-        """Listen at an address that only the old socket itself may be in the way of."""
+        """Listen at an address that only the old socket itself may occupy."""
         before = self.bound
         if before is None or address.port != before.port:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
@@ -163,7 +163,7 @@ class MetricsSocket:
             raise
 
     def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Give way to a socket that is about to be bound to the port: the audit hook."""
+        """Release the port to a socket that is about to be bound to it: the audit hook."""
         if event != "socket.bind":
             return
         port = int(self._shared.server[Server.YIELDING_PORT])
@@ -191,7 +191,7 @@ class MetricsSocket:
         if old is None or address is None or bound is None:
             return
         self._log.warning(
-            "The app, or a hook, wants port %s for itself: the metrics move (--metrics-bind names a port that is kept)",
+            "The app, or a hook, binds port %s: the metrics move to another one (--metrics-bind names one to keep)",
             bound.port,
         )
         self._hand_over()
@@ -206,10 +206,10 @@ class MetricsSocket:
 
 
 def listening(address: Address) -> socket.socket:
-    """Return a socket that listens at an address; at a later port, if nobody has asked for this one and it is taken.
+    """Return a socket that listens at an address; at a later port, if the address is the default and in use.
 
     Raises:
-        OSError: when that cannot be.
+        OSError: when that is impossible.
     """
     last = address.port + (_MOST_TRIES if isinstance(address, DefaultAddress) else 0)
     for port in range(address.port, last):
@@ -222,7 +222,7 @@ def listening(address: Address) -> socket.socket:
 
 
 def in_words(address: Address, error: OSError) -> str:
-    """Return why there can be no metrics at an address, in a sentence that tells what to do."""
+    """Return why there can be no metrics at an address, in a sentence that says what to do."""
     return (
         f"the metrics cannot be served at {address} ({error.strerror or error}): "
         "choose another address with --metrics-bind, or none"
@@ -237,7 +237,7 @@ def to_connect_to(bound: Address) -> Address:
 
 def _listening(host: str, port: int) -> socket.socket:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    found.sort(key=lambda each: each[0] != socket.AF_INET)  # localhost is 127.0.0.1 where both are there
+    found.sort(key=lambda each: each[0] != socket.AF_INET)  # localhost is 127.0.0.1 if it has both
     for place, (family, kind, protocol, _, address) in enumerate(found, 1):
         listener = socket.socket(family, kind, protocol)
         try:

@@ -1,9 +1,9 @@
-"""Be a container's first process.
+"""Run as a container's first process.
 
-The kernel drops every signal for process 1 that it has no handler for. gunicorn's handlers come with the arbiter's
-start, after the configuration and a preloaded app have been imported: a SIGTERM before that would be lost, and the
-container would stay until its grace period is over. Orphans, which the kernel gives to process 1, are the arbiter's to
-reap: it waits for any child.
+The kernel drops every signal for process 1 that it has no handler for. gunicorn's handlers are set when the arbiter
+starts, after the configuration and a preloaded app have been imported: a SIGTERM before that would be lost, and the
+container would run until its grace period is over. Orphans, which the kernel assigns to process 1, are reaped by the
+arbiter, which waits for any child.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIRST = 1
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end process 1, as it ends any other process, until somebody else handles it."""
+    """Let SIGTERM end process 1, as it ends any other process, until another handler is set."""
     if os.getpid() == _FIRST:
         signal.signal(signal.SIGTERM, _end)
 

@@ -1,7 +1,7 @@
-"""A folder of this server's own, for the settings that --autotune writes: gone when the server is.
+"""A private folder of this server, for the settings that --autotune writes: removed when the server ends.
 
-A lock tells whether its server lives: the kernel takes it from whoever was killed. So the next server finds what was
-left behind, also where processes do not see each other, as in two containers with one volume.
+A lock shows whether its server still runs: the kernel releases the lock of a killed process. So the next server finds
+what was left behind, even if the processes cannot see each other, as in two containers that share a volume.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (mkdtemp makes it; the 
 
 
 class NoPlaceError(RuntimeError):
-    """Nowhere such a folder can be made; the text is a sentence that tells what to do."""
+    """There is no place for such a folder; the text is a sentence that says what to do."""
 
 
 def made(uid: int, gid: int) -> Path:
-    """Make a folder for a user, and remove what ended servers have left; it goes when this process ends.
+    """Create a folder for a user, which is removed when this process ends, and remove what ended servers have left.
 
     Raises:
-        NoPlaceError: where no place for temporary files can be written.
+        NoPlaceError: when no place for temporary files is writable.
     """
     for place in _places():
         try:
@@ -53,18 +53,18 @@ def _places() -> list[str]:
 def _hold(folder: Path) -> None:
     held = os.open(folder / f"{_LOCK}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(held, fcntl.LOCK_EX)
-    (folder / f"{_LOCK}.new").rename(folder / _LOCK)  # whoever sees it finds it locked
+    (folder / f"{_LOCK}.new").rename(folder / _LOCK)  # any process that sees it finds it locked
     atexit.register(_remove, folder, os.getpid())
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # workers, too, leave by way of atexit
+    if os.getpid() == owner:  # workers, too, run atexit handlers
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_abandoned(place: str, users: set[int]) -> None:
     for folder in Path(place).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # somebody else's, or gone, or its server lives
+        with contextlib.suppress(OSError):  # owned by another user, or removed, or its server runs
             if folder.is_symlink() or folder.stat().st_uid not in users:
                 continue
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,15 +1,13 @@
-"""The pure plan of a rolling switch: which workers to start and which to retire, given those that live.
+"""The pure plan of a rolling switch: which workers to start and which to retire, given those that run.
 
-A generation is what the workers of one configuration have in common. Beside the old generation the new one boots with
-a surge of one process; only when a new worker is ready does an old one retire. Where memory does not suffice for that
-the surge is zero: an old worker goes first. The same plan starts the first generation, replaces a worker that died or
-has served its number of requests, follows a changed number of workers, and undoes a switch: a rollback is a switch
-back.
+A generation is what the workers of one configuration have in common. The new generation boots beside the old one with
+a surge of one process; an old worker retires only when a new one is ready. Where memory does not suffice for that, the
+surge is zero: an old worker retires first. The same plan starts the first generation, replaces a worker that died or
+has served its number of requests, follows a changed number of workers, and rolls back: a rollback is a switch back.
 
-A worker that retires goes on for as long as its longest request takes, which nobody knows. One that has idle
-connections only is gone within seconds, and so long the next step waits for it. One that is kept beyond that counts
-against the surge no more, or a switch would never end; there is a limit on how many are kept, beyond which switches
-wait. Nobody's request is cut for it.
+A worker that retires runs for as long as its longest request takes, which is unknown. One with only idle connections
+exits within seconds, and the next step waits for it. One that is kept longer no longer counts against the surge, or a
+switch would never end; there is a limit on how many are kept, beyond which switches wait. No request is cut for it.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
 class LivingWorker:
     """What the plan needs to know of a worker process; `age` grows with every spawn.
 
-    `spent`: it has served its max_requests, or has a request that takes too long, and goes on serving until its
-    successor is ready. `long`: one of its requests has taken long already.
+    `spent`: it has served its max_requests, or has a request that takes too long, and keeps serving until its successor
+    is ready. `long`: one of its requests has already taken long.
     `kept`: it retires, and its requests take long.
     """
 
@@ -48,8 +46,8 @@ class LivingWorker:
 class Plan:
     """What to do now.
 
-    `complete`: the wanted generation is all there and ready, and every other worker retires. `waits`: it is not, and
-    nothing goes on before a request has come to its end, for there are as many processes as may be.
+    `complete`: the wanted generation is complete and ready, and every other worker retires. `waits`: it is not, and no
+    step is possible before a request has finished, because the number of processes is at its limit.
     """
 
     spawn: tuple[int, ...] = ()  # worker indexes
@@ -70,15 +68,15 @@ def plan(
     """Return the next step towards `workers` workers of a generation, at the indexes 0 to workers - 1.
 
     Args:
-        living: all worker processes, retiring ones too.
-        generation: the number of the generation that is wanted.
-        workers: how many workers it should have; with none, all that live retire.
-        replaced: how many workers of other generations served when the switch began. Of them so many stay as the share
-            of new ones that are not ready yet: none of the old capacity goes before the new has come.
-        surge: by how many processes all together, those too that end soon, may exceed the larger generation: memory is
-            the limit that kills. With 0 one old worker, and only one at a time, goes before its successor comes; one
-            that has a long request does not, and those that are kept count too.
-        retire_limit: how many processes may retire at once, at least one; then nobody else is told to.
+        living: all worker processes, including retiring ones.
+        generation: the number of the wanted generation.
+        workers: how many workers it should have; with 0, all workers retire.
+        replaced: how many workers of other generations served when the switch began. The share of them that stays is
+            the share of new ones that are not ready yet: no old capacity is removed before the new is there.
+        surge: by how many the number of all processes, including those that exit soon, may exceed the larger
+            generation: exceeding the memory limit kills. With 0, one old worker at a time retires before its successor
+            boots; one with a long request does not, and those that are kept count too.
+        retire_limit: how many processes may retire at once, at least one; at the limit no other is told to.
     """
     staying = [worker for worker in living if worker.state is not State.RETIRING]
     retiring = len(living) - len(staying)
@@ -91,19 +89,19 @@ def plan(
     serving = ready.union(worker.index for worker in waiting)
     unhurried = all(worker.state is not State.BOOTING for worker in new.values())
 
-    # A float may come out one too many.
+    # Rounding a float could give one too many.
     keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers)) if workers else 0
-    # First those that serve nothing, then those that end soon, those whose successor is ready, and the oldest.
+    # First those that serve nothing, then those that exit soon, those whose successor is ready, and the oldest.
     old.sort(key=lambda w: (w.state is not State.BOOTING, w.long, w.index not in ready, w.age))
     retire = _within([*surplus, *relieved, *old[: max(0, len(old) - keep)]], retire_limit - retiring)
     going = {worker.pid for worker in retire}
 
     missing = [index for index in range(workers) if index not in new]
     gaps = [index for index in missing if index not in serving]
-    if not old and gaps:  # nobody serves there: all at once
+    if not old and gaps:  # no worker serves at these indexes: start all at once
         spawn = gaps if surge else gaps[: max(0, workers - len(living))]
         if not staying and retiring == kept and not spawn:
-            spawn = gaps[:1]  # nobody serves at all, nor will memory be free soon: that is the greater harm
+            spawn = gaps[:1]  # no worker serves and no memory will be free soon: exceeding it is the lesser harm
     else:
         most = max(replaced, workers) + surge
         room = most - (len(living) - kept if surge else len(living))
@@ -121,7 +119,7 @@ def plan(
 
 
 def _within(going: Collection[LivingWorker], room: int) -> list[LivingWorker]:
-    """Return those that may be told to go: all that serve nothing yet, and of the others so many, long ones last."""
+    """Return those that may be told to retire: all that serve nothing yet, and so many others, long ones last."""
     unserving = [worker for worker in going if worker.state is State.BOOTING]
     others = sorted((worker for worker in going if worker.state is not State.BOOTING), key=lambda w: w.long)
     return [*unserving, *others[: max(0, room)]]
@@ -130,7 +128,7 @@ def _within(going: Collection[LivingWorker], room: int) -> list[LivingWorker]:
 def _sorted_out(
     wanted: Collection[LivingWorker], workers: int
 ) -> tuple[dict[int, LivingWorker], list[LivingWorker], list[LivingWorker]]:
-    """Split the wanted generation's workers: by index the one that is to stay, the spent ones, and those too many."""
+    """Split the wanted generation's workers: the one to keep for each index, the spent ones, and the surplus."""
     new: dict[int, LivingWorker] = {}
     spent: dict[int, LivingWorker] = {}
     surplus: list[LivingWorker] = []

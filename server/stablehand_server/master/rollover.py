@@ -1,6 +1,6 @@
-"""The workers that live → those of the wanted generation, step by step, and back where they do not boot.
+"""Moves from the running workers to those of the wanted generation, step by step, and back if they do not boot.
 
-Each pass of gunicorn's main loop asks the plan (`rolling_plan`) for the next step towards the generation that is wanted
+Each pass of gunicorn's main loop asks the plan (`rolling_plan`) for the next step towards the wanted generation
 (`switching`), and takes it.
 """
 
@@ -29,18 +29,18 @@ class Rollover(Supervisor):
     """Runs the workers of one generation, and rolls over to another without a failed request; a subclass names it."""
 
     def __init__(self, app: Any) -> None:
-        self.paused = False  # no workers are wanted for the time being
-        self.waits = False  # the change goes on when requests that take long have come to their end
+        self.paused = False  # no workers are wanted at present
+        self.waits = False  # the change continues when long requests have finished
         super().__init__(app)
 
     # Generations ------------------------------------------------------------------------------------------------------
 
     def switch_to(self, wanted: Generation, *, anew: bool = False) -> None:
-        """Want another generation; with `anew` also where it asks for nothing else than the target."""
+        """Set the wanted generation; with `anew` even if it is no different from the target."""
         self.write_settings(Server.DESIRED, wanted)
         if not anew and self._switching.is_wanted_already(wanted):
             return
-        # A worker may serve since the last pass: it is what a change that fails goes back to.
+        # A worker may have become ready since the last pass: a failed change goes back to it.
         self.note_first_heartbeats()
         if not self._switching.settled and self._plan().complete:
             self.switched()
@@ -50,14 +50,14 @@ class Rollover(Supervisor):
         self._switching.begin(wanted, replaced=replaced)
         self.note_wanted(wanted.workers)
         for worker in workers:
-            if worker.assignment.generation == wanted.number:  # takes up at its next beat what has grown
+            if worker.assignment.generation == wanted.number:  # adopts what has grown at its next heartbeat
                 cells, config = worker.assignment.record.cells, wanted.config
                 cells[Cell.THREADS], cells[Cell.WORKER_CONNECTIONS] = config.threads, config.worker_connections
         self._respawning.reset()
         self._memory.forget()
 
     def switched(self) -> None:
-        """Note that the target is all there."""
+        """Note that the target is complete."""
         first, target = self._switching.serving is None, self._switching.target
         self._switching.complete()
         self._respawning.succeeded()
@@ -70,7 +70,7 @@ class Rollover(Supervisor):
         self.log.info("Serving with %s", target)
 
     def rolled_back(self, failed: Generation, serving: Generation) -> None:
-        """Undo what a failed change has changed beside the workers."""
+        """Undo what a failed change has changed apart from the workers."""
 
     def _roll_back(self, why: str) -> None:
         failed, serving = self._switching.target, self._switching.undo()
@@ -86,13 +86,13 @@ class Rollover(Supervisor):
     # Workers ----------------------------------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Take one step from the workers that live towards those that are wanted."""
+        """Take one step from the running workers towards those that are wanted."""
         self.note_first_heartbeats()
         self.note_untold_retirements()
         self._carry_out(self._plan())
 
     def note_first_heartbeats(self) -> None:
-        """Note which workers have begun to serve since the last look."""
+        """Note which workers have become ready since the last call."""
         for pid, worker in self.WORKERS.items():
             if lifecycle.note_first_heartbeat(worker):
                 self._respawning.succeeded()
@@ -118,7 +118,7 @@ class Rollover(Supervisor):
         )
 
     def living(self) -> list[LivingWorker]:
-        """Return the workers as the plan knows them."""
+        """Return the workers as the plan represents them."""
         return lifecycle.living(self.WORKERS)
 
     def retire_limit(self, workers: Collection[LivingWorker]) -> int:
@@ -149,7 +149,7 @@ class Rollover(Supervisor):
         self.waits = waits
 
     def worker_ended(self, worker: MeasuredWorker, ending: Ending) -> None:
-        """Undo a switch whose worker did not boot, or try it again with more room, or boot another worker later."""
+        """Roll back a switch whose worker did not boot, or retry it with more memory, or boot another worker later."""
         switching = self._switching
         again = ending.reason == "oom" and not switching.settled and self._memory.note_exceeded()
         if worker.ready or worker.retiring_since is not None or self._stopping:

@@ -1,6 +1,6 @@
-"""What runs beside the workers: the exporter, the tuner of --autotune, and a probe of the worker classes.
+"""The processes beside the workers: the exporter, the tuner of --autotune, and a probe of the worker classes.
 
-Each of them does its work as the user and group of the workers. A reload may change what they do, and where.
+Each of them runs as the user and group of the workers. A reload may change what they do, and where.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from stablehand_server.shared_memory import Slots
     from stablehand_tuner.policy import Policy
 
-_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between two tries to get the metrics' port
-_SECONDS_TO_EXIT = 0.5  # of the exporter, once it has answered everybody
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between two attempts to get the metrics' port
+_SECONDS_TO_EXIT = 0.5  # of the exporter, once it has answered all connections
 
 
 class Sidecars:
-    """The processes beside the workers, and the socket of the metrics.
+    """The processes beside the workers, and the metrics socket.
 
     Args:
         log: gunicorn's logger.
         slots: the shared memory.
-        close_listeners: closes what a fork has left open in the child of the server's listeners: a child that kept
-            them would hold the port after the master's end.
+        close_listeners: closes the server's listeners that a forked child has inherited: a child that kept them would
+            hold the port after the master's end.
     """
 
     def __init__(self, log: Any, slots: Slots, close_listeners: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class Sidecars:
         self._files: tuple[str, ...] = ()
         self._folder: Path | None = None
         self._policy: Policy
-        self._wanted: Address | None = None  # an address that is not listened at yet
+        self._wanted: Address | None = None  # an address that is not bound yet
         self._pause = GrowingPause(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._probe = self._child("probe", self._look_for_classes, supervised=False)
         self._exporter = self._child(
@@ -68,7 +68,7 @@ class Sidecars:
         """Return the settings files to watch: --autotune needs one, and gets a private one if none is named.
 
         Raises:
-            RuntimeError: where there is no place for it.
+            RuntimeError: when there is no place for it.
         """
         files = tuple(config.settings_file)
         if config.autotune and not files:
@@ -78,15 +78,15 @@ class Sidecars:
         return files
 
     def begin(self, config: Config, files: tuple[str, ...], app: str) -> None:
-        """Prepare for the start, before anything listens: an address that was asked for is bound now.
+        """Prepare for the start, before anything listens: an address that the user has named is bound now.
 
         Args:
             config: the configuration.
             files: the settings files, of which the tuner writes the last.
-            app: what the tuner knows the app by.
+            app: the name by which the tuner identifies the app.
 
         Raises:
-            RuntimeError: when the metrics' port is taken, or --autotune cannot work; with a sentence.
+            RuntimeError: when the metrics' port is in use, or --autotune cannot work; with the reason.
         """
         self._follow(config, files, app)
         self._wanted = address = config.metrics_bind
@@ -100,10 +100,10 @@ class Sidecars:
                 raise RuntimeError(metrics_socket.in_words(address, error)) from error
 
     def begin_by_default(self) -> None:
-        """Bind the address that nobody has asked for, now that all others have what they want.
+        """Bind the default address, now that all other addresses are bound.
 
         Raises:
-            RuntimeError: when there is none, and --autotune needs the metrics.
+            RuntimeError: when none is free, and --autotune needs the metrics.
         """
         address = self._wanted
         if address is None or not isinstance(address, DefaultAddress) or "GUNICORN_PID" in os.environ:
@@ -121,10 +121,10 @@ class Sidecars:
             self._log.warning("Port %s is taken: the metrics are at port %s", address.port, bound.port)
 
     def reload(self, config: Config, files: tuple[str, ...], app: str) -> None:
-        """Follow another configuration: the metrics move, and the tuner begins or ends as it says.
+        """Apply another configuration: move the metrics, and start or end the tuner.
 
         Raises:
-            RuntimeError: when that cannot be; nothing has changed then.
+            RuntimeError: when that is impossible; nothing has changed then.
         """
         _refuse_tuner_without_metrics(config)
         try:
@@ -138,7 +138,7 @@ class Sidecars:
             self._tuner.restart()
 
     def ensure(self) -> None:
-        """Start what should run and doesn't, and let the metrics' port go if the app wants it."""
+        """Start what should run and doesn't, and release the metrics' port if the app wants it."""
         self.metrics.give_way_if_asked()
         self._listen_at_last()
         self._probe.ensure()
@@ -153,7 +153,7 @@ class Sidecars:
 
     @contextlib.contextmanager
     def handed_over(self, environment: dict[str, str]) -> Iterator[None]:
-        """Let the second master that is forked meanwhile have the metrics' socket; its environment says so."""
+        """Pass the metrics' socket to the second master that is forked meanwhile, through its environment."""
         if self.metrics.socket is not None:
             environment[metrics_socket.VARIABLE] = str(self.metrics.socket.fileno())
         try:
@@ -163,7 +163,7 @@ class Sidecars:
             environment.pop(metrics_socket.VARIABLE, None)
 
     def stop(self) -> None:
-        """End all of them for good."""
+        """End all of them permanently."""
         for child in (self._probe, self._tuner, self._exporter):
             child.stop()
         self.metrics.close()
@@ -181,7 +181,7 @@ class Sidecars:
         return bool(config.autotune), self._files[-1:], config.autotune_state, self._app, self.metrics.bound
 
     def _inherited(self, address: Address) -> bool:
-        """Take the socket of the master before this one (SIGUSR2), and tell whether it does."""
+        """Adopt the previous master's socket (SIGUSR2), and return whether that succeeded."""
         descriptor = os.environ.pop(metrics_socket.VARIABLE, "")
         if not descriptor.isdecimal() or "GUNICORN_PID" not in os.environ:
             return False
@@ -191,7 +191,7 @@ class Sidecars:
         return True
 
     def _listen_at_last(self) -> None:
-        """Take the port that the master before this one had, which handed no socket over."""
+        """Bind the port of the previous master, which handed over no socket."""
         now, address = time.monotonic(), self._wanted
         if address is None or not self._pause.over(now):
             return
@@ -206,7 +206,7 @@ class Sidecars:
     def _child(self, name: str, main: Callable[[], None], **options: Any) -> ChildProcess:
         def run() -> None:
             self._close_listeners()
-            # Not the master's title, which the child has inherited: who looks for masters would find two.
+            # Not the master's title, which the child inherits: a search for masters would find two.
             set_process_title(f"{name} [{self._config.proc_name}]")
             main()
 

@@ -39,9 +39,9 @@ _CLASSES = list(WorkerClass)
 
 
 class Ending(NamedTuple):
-    """How a worker ended: a reason of the metrics' contract, why in words, and what its boot fails with.
+    """How a worker ended: a reason of the metrics' contract, a description, and the error of its boot.
 
-    `boot_error` is gunicorn's exit status for it, or None where the boot itself does not say that it failed.
+    `boot_error` is gunicorn's exit status for it, or None unless the boot itself reported that it failed.
     """
 
     reason: str
@@ -50,7 +50,7 @@ class Ending(NamedTuple):
 
 
 class Supervisor(Arbiter):
-    """gunicorn's arbiter as far as it forks, monitors and reaps; a subclass says what should run."""
+    """The part of gunicorn's arbiter that forks, monitors and reaps; a subclass determines what should run."""
 
     # gunicorn's own attributes, which have no types there
     LISTENERS: list[Any]
@@ -68,7 +68,9 @@ class Supervisor(Arbiter):
         cgroup = Cgroup.of_this_process()
         self._out_of_memory = exits.OutOfMemoryKills(cgroup)
         self._sidecars: Sidecars | None = None  # before the start
-        self.handed_over: list[Any] = []  # listeners that this server has not made: others may listen on them too
+        self.handed_over: list[
+            Any
+        ] = []  # listeners that this server did not create: other processes may listen on them too
         self._dirty_pause = GrowingPause(_SHORTEST_RESPAWN_SECONDS, _LONGEST_RESPAWN_SECONDS)
         self._stopping = False
         self._reminder = signal.SIGTERM
@@ -93,7 +95,7 @@ class Supervisor(Arbiter):
     num_workers = property(Arbiter._get_num_workers, _set_number_of_workers)  # noqa: SLF001 (gunicorn's own pair)
 
     def note_wanted(self, workers: int) -> None:
-        """Note how many workers are wanted: at each assignment, gunicorn calls the hook nworkers_changed."""
+        """Set how many workers are wanted; like gunicorn, call the hook nworkers_changed at each assignment."""
         if workers != self.num_workers:
             self.num_workers = workers
 
@@ -102,7 +104,7 @@ class Supervisor(Arbiter):
         return []
 
     def worker_ended(self, worker: MeasuredWorker, ending: Ending) -> None:
-        """Draw the consequences of a worker's end."""
+        """React to a worker's exit."""
         raise NotImplementedError
 
     def spawn_worker(self, index: int | None = None) -> int | None:
@@ -125,7 +127,7 @@ class Supervisor(Arbiter):
         try:
             pid = int(super().spawn_worker())
             record.cells[Cell.PID] = pid
-        except Exception as error:  # no process, no file for its heartbeat, a hook that fails: what serves goes on
+        except Exception as error:  # no process, no file for its heartbeat, a hook that fails: keep serving
             self.slots.release(record)
             self._respawning.failed(time.monotonic())
             if self._switching.serving is None and not isinstance(error, OSError):
@@ -138,7 +140,7 @@ class Supervisor(Arbiter):
             self.worker_class = target.worker_class
 
     def murder_workers(self) -> None:
-        """End workers that do not beat, hang while they boot, or do not come to an end."""
+        """End workers that send no heartbeat, hang while they boot, or do not exit in time."""
         now = time.monotonic()
         # As with gunicorn, --timeout ends nobody while the server itself ends: --graceful-timeout does.
         timeout = 0.0 if self._stopping else float(self.timeout)
@@ -149,7 +151,7 @@ class Supervisor(Arbiter):
                 worker.aborted_at = now
                 if lifecycle.overstays(worker, now):
                     worker.overstays = True
-                    self.log.warning("Worker (pid:%s) has not come to an end in its time: it is ended", pid)
+                    self.log.warning("Worker (pid:%s) did not exit in time: it is killed", pid)
                 else:
                     worker.aborted = True
                     self.log.critical("WORKER TIMEOUT (pid:%s)%s", pid, "" if worker.ready else " while it booted")
@@ -160,12 +162,12 @@ class Supervisor(Arbiter):
                 self.kill_worker(pid, due)
 
     def retire_worker(self, pid: int) -> None:
-        """Tell a worker to finish what it has, and go, in as much time as --retire-timeout allows."""
+        """Tell a worker to finish its requests and exit, within --retire-timeout."""
         lifecycle.note_retirement(self.WORKERS[pid], self._end_of_retirement())
         self.kill_worker(pid, signal.SIGTERM)
 
     def note_untold_retirements(self) -> None:
-        """Note which workers accept no more by themselves: they have as much time as those that were told."""
+        """Note which workers stopped accepting on their own: they get as much time as those that were told to."""
         for worker in self.WORKERS.values():
             if lifecycle.retires_untold(worker):
                 lifecycle.note_retirement(worker, self._end_of_retirement())
@@ -200,12 +202,12 @@ class Supervisor(Arbiter):
                 self.log.debug("Reaped unknown child process (pid:%s, status:%s)", pid, status)
 
     def reexec(self) -> None:
-        """SIGUSR2: start a second master; where that fails, this one goes on, and the failed child ends alone.
+        """SIGUSR2: start a second master; if that fails, this one continues, and only the failed child exits.
 
         gunicorn's own would leave the main loop in either of them; in the child that ends the workers of this master.
         """
         made = [str(each.fileno()) for each in self.LISTENERS if each not in self.handed_over]
-        environment = self.cfg.env_orig  # what the second master gets
+        environment = self.cfg.env_orig  # what is passed to the second master
         environment[listeners.MADE_VARIABLE] = ",".join(made)
         metrics = contextlib.nullcontext() if self._sidecars is None else self._sidecars.handed_over(environment)
         try:
@@ -220,7 +222,7 @@ class Supervisor(Arbiter):
             del environment[listeners.MADE_VARIABLE]
 
     def manage_dirty_arbiter(self) -> None:
-        """Keep gunicorn's dirty arbiter going."""
+        """Keep gunicorn's dirty arbiter running."""
         if self._dirty_pause.over(time.monotonic()):
             super().manage_dirty_arbiter()
 
@@ -235,10 +237,10 @@ class Supervisor(Arbiter):
             self.log.error("The dirty arbiter cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
 
     def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
-        """Stop: readiness falls first, then the workers finish what they have, within --graceful-timeout.
+        """Stop: readiness fails first, then the workers finish their requests within --graceful-timeout.
 
-        gunicorn kills at the very moment at which that ends, and so before a worker's exit: atexit, worker_exit, ASGI's
-        lifespan. Here that has a time of its own.
+        gunicorn kills at the moment that this ends, before a worker's exit is complete: atexit, worker_exit, ASGI's
+        lifespan. Here the exit has additional time.
         """
         self._stopping = True
         self._reminder = signal.SIGTERM if graceful else signal.SIGQUIT
@@ -259,13 +261,13 @@ class Supervisor(Arbiter):
             self._sidecars.stop()
 
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """Stop and exit; Kubernetes is told why."""
+        """Stop and exit, and report the reason to Kubernetes."""
         if reason is not None and exit_status:
             write_termination_message(reason)
         super().halt(reason, exit_status)
 
     def ensure_children(self) -> None:
-        """Start what should run beside the workers and doesn't; after SIGUSR2 only when the former master has gone."""
+        """Start the sidecars that should run and don't; after SIGUSR2 only when the former master has exited."""
         if self.master_pid == 0 and self._sidecars is not None:
             self._sidecars.ensure()
 
@@ -276,7 +278,7 @@ class Supervisor(Arbiter):
         self.slots.write_server(start, numbers)
 
     def _await_the_killed(self) -> None:
-        """Reap those that have just been killed: the hook child_exit is called for every worker."""
+        """Reap workers that have just been killed, since the hook child_exit is called for every worker."""
         until = time.monotonic() + _KILLED_SECONDS
         while self.WORKERS and time.monotonic() < until:
             self.reap_workers()
@@ -298,11 +300,11 @@ class Supervisor(Arbiter):
         self.worker_ended(worker, ending)
 
     def _why(self, worker: MeasuredWorker, status: int, reason: str) -> tuple[str, int | None]:
-        """Return in words why the worker ended, and the status of a boot that says itself that it failed."""
+        """Describe why the worker ended, and return the status of a boot that itself reported its failure."""
         if worker.aborted and not worker.ready:
             return f"it had not booted after {self.cfg.boot_timeout} seconds (--boot-timeout)", None
         if reason == "oom":
-            return "it was killed for want of memory", None
+            return "it was killed for lack of memory", None
         failure = worker.assignment.record.failure
         code = os.waitstatus_to_exitcode(status)
         if code not in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR}:
@@ -311,6 +313,6 @@ class Supervisor(Arbiter):
 
 
 def _class_number(generation: Generation) -> int:
-    """Return the place of a generation's class in the contract, or -1 for a class of the user's own."""
+    """Return the index of a generation's class in the contract, or -1 for a custom class."""
     worker_class = class_of(generation.config)
     return -1 if worker_class is None else _CLASSES.index(worker_class)

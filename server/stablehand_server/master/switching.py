@@ -1,4 +1,4 @@
-"""Which generation is wanted and which serves: what a change of settings begins, completes or undoes. No effects."""
+"""Which generation is wanted and which serves: the state that a change starts, completes or rolls back. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Switching:
     """The state of a switch.
 
     Attributes:
-        target: the generation that is wanted.
-        serving: the last one that was all there: the target, or, while a switch goes on, the one to go back to. None
-            until the first has come.
+        target: the wanted generation.
+        serving: the last one that was complete: the target, or, during a switch, the one to roll back to. None until
+            the first is complete.
         replaced: how many workers of other generations served when the switch began.
     """
 
@@ -27,42 +27,42 @@ class Switching:
 
     @property
     def settled(self) -> bool:
-        """Whether no switch goes on."""
+        """Whether no switch is in progress."""
         return self.serving is self.target
 
     @property
     def next_number(self) -> int:
-        """The number of a generation that needs processes of its own."""
+        """The number for a generation that needs new processes."""
         return self._highest_number + 1
 
     def number_for(self, settings: Settings) -> int:
-        """Return the number of a generation for the settings: that of one at hand whose processes would do for it."""
+        """Return the generation number for the settings: that of a current one that can run them, or a new one."""
         at_hand = [self.target]
-        # Of two versions of one generation the newer one tells what its processes have grown to.
+        # Of two versions of one generation, the newer one has what its processes have grown to.
         if self.serving is not None and self.serving.number != self.target.number:
             at_hand.append(self.serving)
         return next((each.number for each in at_hand if each.runs_in_place(settings)), self.next_number)
 
     def is_wanted_already(self, wanted: Generation) -> bool:
-        """Return whether a generation asks for nothing but what the target is."""
+        """Return whether a generation is no different from the target."""
         target = self.target
         return (wanted.number, wanted.workers, wanted.settings) == (target.number, target.workers, target.settings)
 
     def begin(self, wanted: Generation, *, replaced: int) -> None:
-        """Want another generation from now on."""
+        """Make another generation the target."""
         self.target = wanted
         self.replaced = replaced
         self._highest_number = max(self._highest_number, wanted.number)
 
     def complete(self) -> None:
-        """Note that the target is all there."""
+        """Note that the target is complete."""
         self.serving = self.target
         self.replaced = 0
 
     def undo(self) -> Generation | None:
-        """Want again what served before, and return it; None where there is nothing to go back to.
+        """Make the generation that served before the target again, and return it; None if there is none.
 
-        Where the processes are the same ones, what they have grown to in place stays: only their number goes back.
+        If the processes are the same ones, they keep what they have grown to in place: only their number is restored.
         """
         if self.serving is None or self.settled:
             return None

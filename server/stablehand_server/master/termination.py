@@ -1,4 +1,4 @@
-"""Tell Kubernetes why the container ends: what stands in this file becomes the container's termination message."""
+"""Tell Kubernetes why the container ends: the content of this file becomes the container's termination message."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LONGEST_MESSAGE_BYTES = 4096  # what the kubelet keeps
 
 
 def write_termination_message(message: str) -> None:
-    """Write the message where the container's termination log is, if there is one."""
+    """Write the message to the container's termination log, if there is one."""
     path = Path(os.environ.get("STABLEHAND_TERMINATION_LOG", _DEFAULT_PATH))
     if str(path) == _DEFAULT_PATH and not path.exists():
-        return  # no container of Kubernetes
+        return  # not a container of Kubernetes
     try:
         path.write_bytes(message.encode(errors="replace")[:_LONGEST_MESSAGE_BYTES])
     except OSError:
-        return  # the same message is in the log; a read-only file system is no second fault
+        return  # the same message is in the log; a read-only file system is not another error

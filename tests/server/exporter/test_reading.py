@@ -43,7 +43,7 @@ def test_a_master_that_stops_in_the_middle_of_a_fold_is_an_error_and_no_wrong_nu
     monkeypatch.setattr(reading, "_LONGEST_WAIT_SECONDS", 0.01)
     slots.server[Server.SEQUENCE] = 1
 
-    with pytest.raises(reading.MappingBusy, match="does not go on"):
+    with pytest.raises(reading.MappingBusy, match="does not respond"):
         reading.read(slots)
 
 
