@@ -14,7 +14,7 @@ app = Flask(__name__)
 
 
 def compute(seconds: float) -> None:
-    """Burn so much CPU time of this thread; on a busy machine that takes longer by the clock, but is no more work."""
+    """Use so much CPU time of this thread; on a busy machine that takes longer by the clock, but is the same work."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         sum(range(500))

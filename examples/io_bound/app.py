@@ -1,4 +1,4 @@
-"""An app that mostly waits: a little work, then a backend that takes its time. The typical web page.
+"""An app that mostly waits: a little work, then a slow backend. The typical web page.
 
 CPU_MS   milliseconds of CPU per request (default 1)
 WAIT_MS  milliseconds of waiting per request (default 100)
@@ -16,7 +16,7 @@ app = Flask(__name__)
 
 
 def compute(seconds: float) -> None:
-    """Burn so much CPU time of this thread; on a busy machine that takes longer by the clock, but is no more work."""
+    """Use so much CPU time of this thread; on a busy machine that takes longer by the clock, but is the same work."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         sum(range(500))

@@ -1,4 +1,4 @@
-{{/* The name of everything that this release makes, at most 63 characters long. */}}
+{{/* The name of everything that this release creates, at most 63 characters long. */}}
 {{- define "stablehand.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
@@ -12,7 +12,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects the operator's pod: never changes in the life of a release. */}}
+{{/* The selector of the operator's pod: it never changes during the lifetime of a release. */}}
 {{- define "stablehand.selectorLabels" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -62,7 +62,7 @@ someone else than Helm
 {{- end -}}
 {{- end -}}
 
-{{/* The rights that the operator needs: docs/operator.md has the same table, and a test compares the two. */}}
+{{/* The permissions that the operator needs: docs/operator.md has the same table, and a test compares the two. */}}
 {{- define "stablehand.rules" -}}
 - apiGroups: [stablehand.dev]
   resources: [wsgiapps]
@@ -87,7 +87,7 @@ someone else than Helm
   verbs: [create, patch]
 {{- end -}}
 
-{{/* The name of the roles: two releases of one name in two namespaces must not meet where both have rights. */}}
+{{/* The name of the roles: releases of the same name in two namespaces must not collide in a shared namespace. */}}
 {{- define "stablehand.clusterName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "stablehand.fullname" .) -}}
 {{- end -}}
