@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 APP = r'''
-import io, sys
+import errno, io, ssl, sys
 from urllib.parse import parse_qs
 
 closed = []
@@ -46,6 +46,14 @@ def body_of(stream, operations):
         except Exception as error:
             done.append(type(error).__name__)
     return repr(done)
+
+FAULTS = {
+    "its-own-tls": ssl.SSLError(ssl.SSL_ERROR_SSL, "certificate verify failed"),
+    "its-own-tls-ends": ssl.SSLError(ssl.SSL_ERROR_EOF, "EOF occurred"),
+    "its-own-disk": OSError(errno.ENOSPC, "No space left on device"),
+    "its-own-peer": BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    "its-own-wait": TimeoutError("timed out"),
+}
 
 class Parts:
     """An iterable whose close is noted."""
@@ -135,6 +143,8 @@ def respond(kind, environ, start_response):
         return ["text instead of bytes"]
     if kind == "raise":
         raise LookupError("as asked for")
+    if kind in FAULTS:
+        raise FAULTS[kind]
     if kind == "raise-late":
         start_response("200 OK", plain)
         return Parts(b"some", raises=LookupError("as asked for"))
@@ -200,6 +210,7 @@ KINDS = [
     "write", "replaced", "too-late", "twice", "long", "short", "empty", "parts", "nothing", "not-modified", "reason",
     "headers", "file", "part-of-a-file", "no-file", "hints", "bad-header", "bad-status", "text", "raise", "raise-late",
     "silent", "big", "at-once", "ok", "closed",
+    "its-own-tls", "its-own-tls-ends", "its-own-disk", "its-own-peer", "its-own-wait",
 ]  # fmt: skip
 NEXT = b"GET /response/ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -386,6 +397,22 @@ def test_a_client_that_has_said_all_it_says_gets_its_answers(streams):
         while part := client.recv(1000):
             answer += part
     assert answer.count(b"waited") == 2
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 10\r\n\r\n12345", b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345"])
+@pytest.mark.parametrize("path", [b"/", b"/wait", b"/slow"])
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_connection_whose_client_has_cut_its_body_short_closes_at_once(streams, path, head, is_early):
+    with contextlib.closing(streams.connect()) as client:
+        client.settimeout(4)  # less than the rest of a body is waited for
+        client.sendall(b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + head)
+        if is_early:
+            client.shutdown(socket.SHUT_WR)
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        if not is_early:
+            client.shutdown(socket.SHUT_WR)
+        while client.recv(1000):
+            pass
 
 
 def test_a_large_body_of_which_the_app_reads_nothing_ends_in_no_reset_and_the_connection_goes_on(streams):

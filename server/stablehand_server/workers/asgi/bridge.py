@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -173,6 +174,11 @@ class Bridge:
             log.debug("Ignored premature client disconnection. %s", error)
         except StopIteration as error:
             log.debug("Closing connection. %s", error)
+        except ssl.SSLError as error:  # the app's own: the loop speaks TLS with the client
+            if error.args[0] == ssl.SSL_ERROR_EOF:
+                log.debug("ssl connection closed")
+            else:
+                self._worker.handle_error(call.request, call.outlet, call.client, error)
         except OSError as error:
             if error.errno in _CLIENT_HAS_GONE:
                 log.debug("The client has gone: %s", error)

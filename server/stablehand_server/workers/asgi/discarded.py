@@ -14,8 +14,9 @@ class Discarded:
     buffered = 0
     expect_continue = False
 
-    def __init__(self, on_complete: Callable[[], None]) -> None:
+    def __init__(self, on_complete: Callable[[], None], on_disconnect: Callable[[], None]) -> None:
         self._on_complete = on_complete
+        self._on_disconnect = on_disconnect
         self._complete = False
 
     def feed(self, chunk: bytes) -> None:
@@ -27,4 +28,5 @@ class Discarded:
         self._on_complete()
 
     def signal_disconnect(self) -> None:
-        """Take note of nothing: nobody waits."""
+        """Wait no longer for a rest that cannot come."""
+        self._on_disconnect()

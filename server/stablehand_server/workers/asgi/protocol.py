@@ -226,7 +226,7 @@ class Connection(Reading, Scopes):
 
     def _discard_rest(self) -> None:
         """Read what the app has left of the request's body: whatever follows it is the next request."""
-        self._body_receiver = Discarded(self._rest_discarded)
+        self._body_receiver = Discarded(self._rest_discarded, self._close_transport)
         self._resume_reading()
         self.worker.loop.call_later(_DISCARD_SECONDS, self._give_up_discarding, self._body_receiver)
 
