@@ -55,7 +55,7 @@ test-integration: tools ## Runs the tests with real servers under load and a rea
 test-e2e: tools ## Runs the tests on a real cluster of their own, or on an empty one that you name
 	$(PYTEST) -m "e2e and not soak"
 
-test-pythons: venv ## Runs the fast tests and live switches on every supported Python that is found; not part of make test
+test-pythons: venv ## Runs the fast tests and live switches on every supported Python found; not part of make test
 	scripts/test-pythons $(ARGS)
 
 gunicorn-suite: venv ## Runs gunicorn's own tests on our arbiter, applications and workers (part of make test)
