@@ -1,4 +1,4 @@
-"""gunicorn's worker classes, measured, and made to retire without failing a request; one file a class."""
+"""gunicorn's worker classes, measured, and able to retire without failing a request; one module per class."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _OURS = {
     WorkerClass.TORNADO: "stablehand_server.workers.tornado.worker.TornadoWorker",
     WorkerClass.ASGI: "stablehand_server.workers.asgi.worker.ASGIWorker",
 }
-# gunicorn's flag and configuration files may name the one class that gunicorn itself has no more.
+# gunicorn's flag and configuration files may name the one class that gunicorn itself has removed.
 SUPPORTED_WORKERS.setdefault(WorkerClass.EVENTLET.value, _OURS[WorkerClass.EVENTLET])
-# What a configuration may say → the contract's class. Others run, but only by gunicorn's own flags.
+# What a configuration may name → the contract's class. Other classes run only if gunicorn's own flags select them.
 _KNOWN = {
     **{each.value: each for each in _OURS},
     **{SUPPORTED_WORKERS[each.value]: each for each in _OURS},
@@ -31,9 +31,9 @@ _KNOWN = {
 
 
 def implementation(config: Config) -> type[Any]:
-    """Return the class that runs what the configuration's worker_class says.
+    """Return the class that runs the configuration's worker_class.
 
-    A class of the user's own is measured as far as it goes without touching the app, and retires as gunicorn lets it.
+    A custom class is measured as far as possible without wrapping the app, and retires as it does under gunicorn.
 
     Raises:
         Exception: whatever the import of the class raises, mostly RuntimeError.
@@ -51,7 +51,7 @@ def implementation(config: Config) -> type[Any]:
 
 
 def class_of(config: Config) -> WorkerClass | None:
-    """Return which of the contract's classes the configuration runs, or None for another."""
+    """Return which of the contract's classes the configuration runs, or None for a custom one."""
     return _KNOWN.get(config.worker_class_str)
 
 

@@ -28,9 +28,9 @@ class EventletWorker(GreenWorker):
     """A green thread for each connection."""
 
     def init_process(self) -> None:
-        """Make the process cooperative, and then boot as any other class does."""
+        """Patch the standard library, and then boot as any other class does."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that eventlet is deprecated: whoever chooses it knows
+            warnings.simplefilter("ignore")  # that eventlet is deprecated: users who choose it know
             import eventlet  # noqa: PLC0415 (never in the master)
             import eventlet.hubs  # noqa: PLC0415
             import eventlet.semaphore  # noqa: PLC0415
@@ -60,7 +60,7 @@ class EventletWorker(GreenWorker):
         return self._accepted
 
     def abandon_connections(self) -> None:
-        """Leave them to the end of the process, which is next."""
+        """Do nothing: the process exits next, which ends them."""
 
     def grow(self, threads: int, worker_connections: int) -> None:
         """Take more connections."""
@@ -74,7 +74,7 @@ class EventletWorker(GreenWorker):
         self._eventlet.sleep(seconds)
 
     def let_others_run(self) -> None:
-        """Come back when the hub has looked at every socket."""
+        """Return when the hub has polled every socket."""
         self._eventlet.sleep(0)
 
     def wait_until_readable(self, fileno: int, seconds: float) -> None:
@@ -82,7 +82,7 @@ class EventletWorker(GreenWorker):
         self._eventlet.hubs.trampoline(fileno, read=True, timeout=seconds, timeout_exc=TimeoutError)
 
     def spawn(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Spawn a green thread that nobody waits for."""
+        """Spawn a green thread that is not waited for."""
         self._eventlet.spawn_n(function, *arguments)
 
     def secured(self, client: Any) -> Any:
@@ -90,18 +90,18 @@ class EventletWorker(GreenWorker):
         return ssl_wrap_socket(client, self.cfg)
 
     def timeout_ctx(self) -> Any:
-        """Return what gunicorn limits the wait for a request by, where it speaks HTTP/2."""
+        """Return the timer by which gunicorn limits the wait for a request under HTTP/2."""
         return self._eventlet.Timeout(self.cfg.keepalive, False)
 
     def notify(self) -> None:
-        """Beat, and end with the master."""
+        """Send a heartbeat, and exit if the master has ended."""
         super().notify()
         if self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """Quit from a green thread: gunicorn sleeps on the way, which the hub itself cannot."""
+        """Quit from a green thread: gunicorn sleeps on the way, which is impossible in the hub itself."""
         self._eventlet.spawn(super().handle_quit, sig, frame)
 
     def handle_usr1(self, sig: int, frame: Any) -> None:
@@ -109,7 +109,7 @@ class EventletWorker(GreenWorker):
         self._eventlet.spawn(super().handle_usr1, sig, frame)
 
     def is_already_handled(self, respiter: Any) -> bool:
-        """Tell whether the app has taken over the connection, as eventlet's websockets do."""
+        """Return whether the app has taken over the connection, as eventlet's websockets do."""
         wsgi = sys.modules.get("eventlet.wsgi")
         if wsgi is not None and getattr(wsgi.WSGI_LOCAL, "already_handled", False):
             return True

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker: retires at once, keeps its promises to idle connections, and knows how late its hub is."""
+"""gunicorn's gevent worker: retires at once, keeps its promises to idle connections, and measures its hub's lag."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class GeventWorker(GreenWorker, GunicornGeventWorker):
     _tls: Any = None
 
     def start_accepting(self) -> None:
-        """Start a server of gevent's for each listener."""
+        """Start a gevent server for each listener."""
         self._tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         for listener in self.sockets:
-            listener.setblocking(True)  # gevent's own notion: the descriptor itself stays non-blocking
+            listener.setblocking(True)  # only gevent's own flag: the descriptor itself stays non-blocking
             # Asked for now: when the worker retires, the listener is closed before the last requests are served.
             handle = partial(self.serve, listener, listener.getsockname())
             server = StreamServer(listener, handle=handle, spawn=Pool(self.worker_connections))
             if self.cfg.workers > 1:
-                server.max_accept = 1  # leave something to the siblings
+                server.max_accept = 1  # leave some connections to the other workers
             server.start()
             self._servers = (*self._servers, server)
 

@@ -1,7 +1,7 @@
-"""Worker classes of others: each gets the app as it is, and serves it as under gunicorn.
+"""Custom and third-party worker classes: each gets the app itself, and serves it as under gunicorn.
 
-What can be measured without touching the app is: memory, CPU time, and, where gunicorn's own code serves the requests,
-these too. Where it does not, nothing tells how many requests there are.
+What can be measured without wrapping the app is measured: memory, CPU time, and, where gunicorn's own code serves the
+requests, the requests too. Where it does not, the number of requests is unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OthersWorker(MeasuredWorker):
-    """A mixin that goes before a class that serves its requests by code of its own."""
+    """A mixin for a class that serves its requests with its own code."""
 
     announces_max_requests: ClassVar[bool] = False
 
@@ -28,7 +28,7 @@ class OthersWorker(MeasuredWorker):
 
 
 class OthersWSGIWorker(WSGIWorker):
-    """A mixin that goes before a class that leaves its requests to the code of gunicorn's sync or gevent."""
+    """A mixin for a class that leaves its requests to the code of gunicorn's sync or gevent."""
 
     is_gunicorns: ClassVar[bool] = False
     _connections = 0
@@ -45,7 +45,7 @@ class OthersWSGIWorker(WSGIWorker):
 
 
 class OthersThreadWorker(WSGIWorker):
-    """A mixin that goes before a class that leaves its requests to the code of gthread."""
+    """A mixin for a class that leaves its requests to the code of gthread."""
 
     is_gunicorns: ClassVar[bool] = False
     request_position: ClassVar[int] = 0
@@ -57,20 +57,20 @@ class OthersThreadWorker(WSGIWorker):
         return int(config.threads)
 
     def notify(self) -> None:
-        """Beat, and publish how many connections gunicorn has counted."""
+        """Send a heartbeat, and publish how many connections gunicorn has counted."""
         super().notify()
         self.note_connections(self.nr_conns)
 
 
 class PyWSGIWorker(MeasuredWorker):
-    """A mixin that goes before gunicorn's own `gevent_pywsgi`, whose requests gevent's server serves."""
+    """A mixin for gunicorn's own `gevent_pywsgi`, whose requests gevent's server serves."""
 
     announces_max_requests: ClassVar[bool] = False
     server_class: Any
     threaded: ClassVar[bool] = False
 
     def run(self) -> None:
-        """Serve as gunicorn does, with a callable around the app that measures."""
+        """Serve as gunicorn does, with a wrapper around the app that measures."""
         server_class = self.server_class
 
         def serve(listener: Any, application: Any, **options: Any) -> Any:
@@ -82,14 +82,14 @@ class PyWSGIWorker(MeasuredWorker):
 
 
 def measured_class(chosen: type[Any]) -> type[Any]:
-    """Return a worker class of others with what this server must know of its workers."""
+    """Return a custom worker class with what this server must know about its workers."""
     return type(chosen.__name__, (_mixin(chosen), chosen), {"__module__": chosen.__module__})
 
 
 def _mixin(chosen: type[Any]) -> type[MeasuredWorker]:
     if is_pywsgi(chosen):
         return PyWSGIWorker
-    if getattr(chosen, "server_class", None) is not None:  # gevent's server serves in gunicorn's stead
+    if getattr(chosen, "server_class", None) is not None:  # gevent's server serves instead of gunicorn
         return OthersWorker
     if issubclass(chosen, ThreadWorker):
         return OthersThreadWorker

@@ -1,4 +1,4 @@
-"""gunicorn's sync worker: one request at a time, but neither silent nor slowly closing clients hold it up."""
+"""gunicorn's sync worker: one request at a time, not held up by silent or slowly closing clients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
 class _Silent(NamedTuple):
-    """An accepted connection whose client has not spoken yet."""
+    """An accepted connection whose client has not sent anything yet."""
 
     listener: Any
     address: Any
@@ -46,18 +46,18 @@ class _Silent(NamedTuple):
 class SyncWorker(WSGIWorker, GunicornSyncWorker):
     """Waits on a selector for whichever connection has a request, serves it, and closes the connection.
 
-    gunicorn's loop reads from a connection as soon as it is accepted, and stands still until the client speaks, and
-    once more until the client has closed its side.
+    gunicorn's loop reads from a connection as soon as it is accepted, and blocks until the client sends something, and
+    again until the client has closed its side.
     """
 
     threaded: ClassVar[bool] = False
 
     def first_request_seconds(self) -> float:
-        """Return as long as gunicorn, which waits in place until --timeout ends the worker."""
+        """Return the same time as gunicorn, which blocks until --timeout ends the worker."""
         return max(super().first_request_seconds(), float(self.cfg.timeout or LONGEST_SILENCE_SECONDS))
 
     def run(self) -> None:
-        """Serve until told to retire; then serve the connections that were accepted already, and go."""
+        """Serve until told to retire; then serve the connections that were already accepted, and exit."""
         remembered.remember(self.cfg)
         self._selector = selectors.DefaultSelector()
         self._lingering = LingeringCloses(self._selector)
@@ -112,14 +112,14 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
         return len(self._silent) + len(self._answered) + len(self._lingering)
 
     def _drain_wakeups(self, pipe: int) -> None:
-        # Signals write here, so that none is slept over.
+        # Signals write here, so that none is missed while it sleeps.
         os.read(pipe, 4096)
 
     def _accept(self, listener: Any) -> None:
-        # Several in a row, as gunicorn has it: under load the selector has nothing new to say after each request.
+        # Several in a row, as in gunicorn: under load the selector has nothing new to report after each request.
         for _ in range(_MOST_IN_A_ROW):
             if not self.alive:
-                return  # told to retire within this pass: the connection stays in the queue, for another worker
+                return  # told to retire during this pass: the connection stays in the queue, for another worker
             try:
                 client, address = listener.accept()
             except OSError as error:
@@ -145,7 +145,7 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
             if silent.deadline > now:
                 return
             if _has_spoken(client):
-                continue  # while another request was served: its turn comes with the next look at the selector
+                continue  # while another request was served: it is handled at the next poll of the selector
             del self._silent[client]
             self._selector.unregister(client)
             client.close()
@@ -172,14 +172,14 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
                 self.handle_error(request, client, address, error)
             elif error.errno not in _GONE and not isinstance(error, ssl.SSLError):
                 self.log.exception("Socket error processing request.")
-        except BaseException as error:  # noqa: BLE001 (a SystemExit is the end of this worker: the client is told first)
+        except BaseException as error:  # noqa: BLE001 (a SystemExit ends this worker: the client gets an answer first)
             self.handle_error(request, client, address, error)
         if isinstance(client, ssl.SSLSocket):
             self._lingering.add(client)
             return
         try:
             client.shutdown(SHUT_WR)
-        except OSError:  # the client has gone already
+        except OSError:  # the client has already disconnected
             client.close()
         else:
             self._answered.append(client)
@@ -187,7 +187,7 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
     def _close_answered(self, *, but: int) -> None:
         """Close the connections whose client has closed too, which most have done by the next request.
 
-        So most of them never come to the selector. `but` is how many of the latest are left for later.
+        So most of them never reach the selector. `but` is how many of the latest are left for later.
         """
         while len(self._answered) > but:
             client = self._answered.popleft()
@@ -217,5 +217,5 @@ def _has_spoken(client: socket.socket) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        pass  # whoever reads the request will see the same
+        pass  # reading the request will raise the same error
     return True

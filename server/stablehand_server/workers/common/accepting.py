@@ -1,4 +1,4 @@
-"""What follows from an accept that fails: a pause in which the open connections go on, and a line in the log."""
+"""Handling of a failed accept: a pause during which the open connections are served, and a line in the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class AcceptErrors:
-    """Of one worker. Without descriptors or memory the listener stays readable: to try at once would be a busy loop."""
+    """For one worker. Without descriptors or memory the listener stays readable: retrying at once would busy-loop."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
@@ -21,7 +21,7 @@ class AcceptErrors:
         self._untold = 0
 
     def note(self, error: OSError) -> None:
-        """Pause, unless there was just nobody to accept; what repeats itself is logged every ten seconds."""
+        """Pause, unless there was just no connection to accept; a repeated error is logged every ten seconds."""
         if error.errno in _NOBODY_THERE:
             return
         now = time.monotonic()
@@ -35,7 +35,7 @@ class AcceptErrors:
         self._log.error("Cannot accept a connection, trying again: %s%s", error, repeated)
 
     def pause(self) -> float:
-        """Return for how many seconds more nothing is to be accepted; 0 nearly always."""
+        """Return for how many more seconds nothing is to be accepted; nearly always 0."""
         if not self._again_at:
             return 0.0
         left = self._again_at - time.monotonic()

@@ -1,8 +1,8 @@
-"""What has come on a connection, asked of the kernel by its descriptor: whatever library's object has it open."""
+"""What has arrived on a connection, as the kernel reports by its descriptor, whichever library's object has it open."""
 
 from __future__ import annotations
 
-import _socket  # the plain socket: gevent and eventlet put their own in the place of the other one
+import _socket  # the plain socket: gevent and eventlet replace socket.socket
 import fcntl
 import struct
 import termios
@@ -11,7 +11,7 @@ _INT = struct.Struct("i")
 
 
 def bytes_waiting(fileno: int) -> int:
-    """Return how many bytes have come that nobody has read yet; 0 also where the descriptor is closed."""
+    """Return how many unread bytes have arrived; 0 also if the descriptor is closed."""
     try:
         answer: bytes = fcntl.ioctl(fileno, termios.FIONREAD, bytes(_INT.size))
     except (OSError, ValueError):
@@ -20,14 +20,14 @@ def bytes_waiting(fileno: int) -> int:
 
 
 def end_reading(fileno: int) -> None:
-    """Let whoever reads from the connection see the end of the stream; what has come already is still read first."""
+    """Let readers of the connection see the end of the stream; what has already arrived is still read first."""
     try:
         plain = _socket.socket(fileno=fileno)
     except (OSError, ValueError):
-        return  # it is closed already, which is as good
+        return  # it is already closed, which has the same effect
     try:
         plain.shutdown(_socket.SHUT_RD)
     except OSError:
-        return  # the client has gone meanwhile
+        return  # the client has disconnected meanwhile
     finally:
-        plain.detach()  # the descriptor is somebody else's
+        plain.detach()  # the descriptor belongs to another object

@@ -36,21 +36,21 @@ RETIRE_LINGER_SECONDS = 5.0
 FIRST_REQUEST_SECONDS = 5.0
 LONGEST_SILENCE_SECONDS = 3600.0
 HEADER_SECONDS = 30.0  # from a request's first byte to its last header
-_SECONDS_BETWEEN_LOOKS = 0.25  # at what the master wants; beats are far more frequent under load
+_SECONDS_BETWEEN_LOOKS = 0.25  # between looks at what the master wants; heartbeats are far more frequent under load
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
 _LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second
 LAG_TICK_SECONDS = 0.1
 _CLASSES = list(WorkerClass)
-# What may grow while a worker serves, and the cell in which the master says how far.
+# What may grow while a worker serves, and the cell in which the master writes how far.
 _GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
 
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """What the master gives a worker to take with it: its place.
+    """What the master passes to a worker: its place.
 
     `foreign_listeners` are sockets of another generation, open in the master during a reload: a worker that kept them
-    would hold an address at which nobody answers.
+    would hold an address at which no process answers.
     """
 
     index: int
@@ -60,14 +60,14 @@ class Assignment:
 
 
 class MeasuredWorker(Worker):
-    """A mixin that goes before one of gunicorn's worker classes."""
+    """A mixin for gunicorn's worker classes."""
 
     # gunicorn's own attributes, which have no types there
     max_requests: int
     wsgi: Any
     alive: bool
     aborted: bool
-    # Which of threads and worker_connections this class takes up while it serves, when they have become more.
+    # Which of threads and worker_connections this class adopts while it serves, when they have grown.
     grows_in_place: ClassVar[frozenset[str]] = frozenset()
     # Whether the class counts its requests in `nr`, so that the master learns of max_requests before the worker ends.
     announces_max_requests: ClassVar[bool] = True
@@ -81,15 +81,15 @@ class MeasuredWorker(Worker):
         self._cells = assignment.record.cells
         self._drops_privileges = False
         self._draining = False
-        # gunicorn's loops end at max_requests, and leave a gap until the master has noticed and a successor has booted.
-        # Here the worker says that it has served enough, and goes on until the master tells it to retire.
+        # gunicorn's loops end at max_requests, leaving a gap until the master has noticed and a successor has booted.
+        # Here the worker reports that it has served enough, and continues until the master tells it to retire.
         self._requests_to_serve = self.max_requests
         if self.announces_max_requests:
             self.max_requests = sys.maxsize
         self._orphaned_at: float | None = None
         self._next_look = 0.0
         self._next_module_check = 0.0
-        # What the master notes of its worker.
+        # What the master notes about the worker.
         self.spawned_at = time.monotonic()
         self.ready = False
         self.retiring_since: float | None = None
@@ -103,8 +103,8 @@ class MeasuredWorker(Worker):
         return 1
 
     def init_process(self) -> None:
-        """Boot and serve; leave in the record why a boot failed, or that the end came of max_requests."""
-        # A collection writes into every object that it looks at. Those of the master stay shared with it if none does.
+        """Boot and serve; record why a boot failed, or that the exit is due to max_requests."""
+        # A garbage collection writes to every object that it visits. Without it, the master's objects stay shared.
         gc.freeze()
         self._drops_privileges = privileges.drops(self.cfg)
         for listener in self.assignment.foreign_listeners:
@@ -120,11 +120,11 @@ class MeasuredWorker(Worker):
             self._note_requests_served()
 
     def init_signals(self) -> None:
-        """Set gunicorn's handlers; what is meant for the master does not end a worker.
+        """Set gunicorn's handlers; signals meant for the master do not end a worker.
 
-        gunicorn leaves HUP and USR2 at their default, which is death: a signal to the whole group, as a terminal that
-        closes sends it, would kill every worker. A handler that does nothing, instead of SIG_IGN: programs that the app
-        starts do not inherit it.
+        gunicorn leaves HUP and USR2 at their default, which terminates: a signal to the whole group, as sent by a
+        closing terminal, would kill every worker. A handler that does nothing is used instead of SIG_IGN, because
+        programs that the app starts do not inherit it.
         """
         super().init_signals()
         if self._drops_privileges and self.cfg.metrics_bind is not None:  # done since init_process began
@@ -136,7 +136,7 @@ class MeasuredWorker(Worker):
             signal.siginterrupt(number, False)
 
     def handle_abort(self, sig: int, frame: Any) -> None:
-        """SIGABRT: end; remember it, for an app that catches the SystemExit while it is imported."""
+        """SIGABRT: exit; remember it, in case an app catches the SystemExit while it is imported."""
         self.aborted = True
         super().handle_abort(sig, frame)
 
@@ -151,7 +151,7 @@ class MeasuredWorker(Worker):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: retire; the master learns that the signal has come."""
+        """SIGTERM: retire; the master learns that the signal has arrived."""
         self._cells[Cell.RETIRES] = 1.0
         super().handle_exit(sig, frame)
 
@@ -167,12 +167,12 @@ class MeasuredWorker(Worker):
             )
 
     def measured_wsgi(self) -> Callable[..., Any]:
-        """Return a callable for servers that are not gunicorn's: it calls what `wsgi` is at that time, and measures."""
+        """Return a callable for servers other than gunicorn: it calls the current `wsgi`, and measures."""
         called = access_log.identified(self.call_app) if self.cfg.access_log_json else self.call_app
         return InstrumentedApp(called, self.recorder())
 
     def call_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        """Call what `wsgi` is now."""
+        """Call the current `wsgi`."""
         return self.wsgi(environ, start_response)
 
     def recorder(self) -> UnlockedRecorder:
@@ -180,7 +180,7 @@ class MeasuredWorker(Worker):
         return (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
 
     def notify(self) -> None:
-        """Beat, grow or drain if the master says so, and look now and then which modules the app has loaded."""
+        """Send a heartbeat, grow or drain if the master asks, and at times check which modules the app has loaded."""
         super().notify()
         now = time.monotonic()
         if now < self._next_look:
@@ -203,24 +203,24 @@ class MeasuredWorker(Worker):
     def _retire_if_told(self) -> None:
         """Make sure that SIGTERM retires this worker, whatever handler the app has set."""
         if self._cells[Cell.WORKER_CLASS] < 0:
-            return  # a class of the user's own has ways of its own
+            return  # a custom class may do this in its own way
         termination_handler.retire_first(self.handle_exit, self.log)
         if self._cells[Cell.TOLD_TO_RETIRE] and self.alive:
             self.alive = False
 
     def grow(self, threads: int, worker_connections: int) -> None:
-        """Take up more threads or connections while serving, of those that `grows_in_place` names."""
+        """Adopt more threads or connections while serving, of those that `grows_in_place` names."""
 
     def drain(self) -> None:
         """Make every response from now on its connection's last, while new connections are still accepted.
 
-        A class whose responses are not gunicorn's of WSGI has a way of its own.
+        Overridden by classes whose responses are not gunicorn's WSGI responses.
         """
         if self.meter is not None:
             self.meter.to_close = math.inf
 
     def give_up(self, connections: int) -> None:
-        """Make as many of the next responses their connection's last; 0 where none should go, as nearly always."""
+        """Make so many of the next responses their connection's last; nearly always 0."""
         if self.meter is not None:
             self.meter.to_close = float(connections)
 
@@ -240,7 +240,7 @@ class MeasuredWorker(Worker):
         return _CLASSES[place].value if place >= 0 else "custom"
 
     def _note_requests_served(self) -> None:
-        # A hook of the user's may have set a limit of its own later, by which gunicorn's loop ends itself.
+        # A user's hook may have set its own limit later, at which gunicorn's loop ends.
         if self.nr < min(self._requests_to_serve, self.max_requests) or self._cells[Cell.REACHED_MAX_REQUESTS]:
             return
         self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0
@@ -255,21 +255,22 @@ class MeasuredWorker(Worker):
         self._cells[Cell.LAG_SECONDS] += (max(0.0, seconds) - self._cells[Cell.LAG_SECONDS]) * _LAG_WEIGHT
 
     def first_request_seconds(self) -> float:
-        """Return how long a new connection may stay silent before its first request: a load balancer connects ahead.
+        """Return how long a new connection may stay silent before its first request: load balancers connect ahead.
 
-        At least as long as under the same class of gunicorn's, and as long as a connection that is kept.
+        At least as long as under the same class of gunicorn, and as long as a kept connection.
         """
         return max(FIRST_REQUEST_SECONDS, float(self.cfg.keepalive))
 
     def retire_until(self) -> float:
-        """Return until when (time.monotonic()) this worker, which retires, may finish what it has.
+        """Return until when (time.monotonic()) this worker, which retires, may finish its requests.
 
-        Infinity, the usual case, is for as long as its longest request takes: it makes room for another worker. The
-        end of the server itself comes after --graceful-timeout. Ask anew each time: the server may begin to end while
-        a worker retires.
+        Infinity, the usual case, means as long as its longest request takes: another worker replaces this one. When the
+        server itself stops, --graceful-timeout applies. Ask each time: that may happen while a worker retires.
         """
         self._cells[Cell.RETIRES] = 1.0
-        told = self._cells[Cell.RETIRE_BY] or math.inf  # who retires by itself is told as soon as the master sees it
+        told = (
+            self._cells[Cell.RETIRE_BY] or math.inf
+        )  # one that retires on its own gets a deadline as soon as the master notices
         if self.ppid == os.getppid():
             return told
         if self._orphaned_at is None:
@@ -277,11 +278,11 @@ class MeasuredWorker(Worker):
         return min(told, self._orphaned_at + float(self.cfg.graceful_timeout))
 
     def may_finish(self) -> bool:
-        """Tell whether this worker, which retires, may go on with what it has: see `retire_until`."""
+        """Return whether this worker, which retires, may continue its requests: see `retire_until`."""
         return time.monotonic() < self.retire_until()
 
     def linger_seconds(self) -> float:
-        """Return how long this worker, when it retires, waits for requests that are on their way."""
+        """Return how long this worker, when it retires, waits for requests that are in transit."""
         return min(RETIRE_LINGER_SECONDS, float(self.cfg.graceful_timeout) / 2.0)
 
 

@@ -1,4 +1,4 @@
-"""What gevent and eventlet have in common: a green thread for each connection, and a tick that looks after them all."""
+"""What gevent and eventlet have in common: a green thread for each connection, and a tick that checks them all."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config
 
 _SECONDS_BETWEEN_BEATS = 1.0
-# So long a client whose next request is always there already may go on before the others have their turn.
+# How long a client whose next request has always already arrived may continue before the others have their turn.
 _TURN_SECONDS = 0.001
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
 class GreenWorker(WSGIWorker, AsyncWorker):
-    """Serves each connection in a green thread; a subclass knows how its library makes, switches and ends them."""
+    """Serves each connection in a green thread; a subclass knows how its library creates, switches and ends them."""
 
     threaded: ClassVar[bool] = False
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"worker_connections"})
@@ -56,11 +56,11 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         self._served_last: WatchedClient | None = None
         self._turn_ends = 0.0
         self._http2 = "h2" in self.cfg.http_protocols or self.cfg.http2_cleartext != "off"
-        # gunicorn lets a client take that long for its request, and for ever without keep-alive.
+        # gunicorn lets a client take that long for its request, and without limit if there is no keep-alive.
         patience = float(self.cfg.keepalive) or math.inf
         self._first_request_seconds = max(FIRST_REQUEST_SECONDS, patience)
         self._header_seconds = max(HEADER_SECONDS, patience)
-        # Before anything is accepted: whatever blocks the hub from then on is found out as at any later time.
+        # Before anything is accepted: whatever blocks the hub from then on is detected as at any later time.
         self.notify()
         self._beat_at = time.monotonic() + _SECONDS_BETWEEN_BEATS
         self.start_accepting()
@@ -72,39 +72,39 @@ class GreenWorker(WSGIWorker, AsyncWorker):
     # What the library does --------------------------------------------------------------------------------------------
 
     def start_accepting(self) -> None:
-        """Begin to call `serve` for each new connection, in a green thread of its own."""
+        """Start to call `serve` for each new connection, in a separate green thread."""
         raise NotImplementedError
 
     def stop_accepting(self) -> None:
-        """Accept nothing more."""
+        """Stop accepting."""
         raise NotImplementedError
 
     def count_accepted(self) -> int:
-        """Return for how many connections `serve` has not returned, or not even begun."""
+        """Return for how many connections `serve` has not returned, or not even started."""
         raise NotImplementedError
 
     def abandon_connections(self) -> None:
-        """End what is left when the time to finish it is over."""
+        """End what is left when the time to finish is over."""
         raise NotImplementedError
 
     def pause(self, seconds: float) -> None:
-        """Let others run for so long."""
+        """Let other green threads run for so many seconds."""
         raise NotImplementedError
 
     def let_others_run(self) -> None:
-        """Return after the hub has looked at every socket once."""
+        """Return after the hub has polled every socket once."""
         raise NotImplementedError
 
     def wait_until_readable(self, fileno: int, seconds: float) -> None:
-        """Let others run until a descriptor has something to read, the end of its stream included.
+        """Let others run until a descriptor is readable, including the end of its stream.
 
         Raises:
-            TimeoutError: when it has not, for so many seconds.
+            TimeoutError: when it is not within so many seconds.
         """
         raise NotImplementedError
 
     def spawn(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call a function in a green thread of its own."""
+        """Call a function in a new green thread."""
         raise NotImplementedError
 
     def secured(self, client: Any) -> Any:
@@ -153,7 +153,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         self._clients.add(watched)
         answered_error = False
         try:
-            client.setblocking(True)  # for its own green thread, whatever the app has made the default
+            client.setblocking(True)  # for its own green thread, whatever default the app has set
             if self.cfg.is_ssl:
                 client = self._shake_hands(watched, client)
             if self._http2 and (self.cfg.http2_cleartext != "off" or is_http2_negotiated(client)):
@@ -201,7 +201,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
             if unread_body.is_left(request):
                 unread_body.promise_only_what_holds(request)
             if self.handle_request(name, request, client, address) is False:
-                return  # the app has taken the connection over
+                return  # the app has taken over the connection
             if unread_body.is_left(request) and not unread_body.discard(
                 request, parser.unreader, watched, self.let_others_run
             ):
@@ -210,7 +210,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
             watched.await_request(self.cfg.keepalive)
 
     def _answer(self, error: BaseException, request: Any, client: Any, address: Any) -> bool:
-        """Tell the client or the log why a connection has ended; return whether the client has an answer of it."""
+        """Report to the client or the log why a connection has ended; return whether the client got an answer."""
         if isinstance(error, NoMoreData | StopIteration | GreenletExit):
             self.log.debug("End of connection: %s", error)
         elif isinstance(error, OSError) and not isinstance(error, ssl.SSLError):

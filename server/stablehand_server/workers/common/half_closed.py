@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _socket  # the plain socket: gevent and eventlet put their own in the place of the other one
+import _socket  # the plain socket: gevent and eventlet replace socket.socket
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST = 1000
-_SILENCE_SECONDS = 5.0  # such a connection takes nothing from others: it counts against a limit of its own
+_SILENCE_SECONDS = 5.0  # such a connection does not affect others: it counts against a separate limit
 
 
 class HalfClosed:
@@ -32,33 +32,33 @@ class HalfClosed:
         return len(self._connections)
 
     def is_full(self) -> bool:
-        """Tell whether there are so many that no more should be taken."""
+        """Return whether there are so many that no more should be taken."""
         return len(self._connections) >= _MOST
 
     def take(self, client: Any) -> _socket.socket | None:
-        """Close the write side of a library's socket now, and take the connection over; None where that is all.
+        """Close the write side of a library's socket now, and take over the connection; None if nothing is left to do.
 
-        What it returns is given to `close_when_done`.
+        Pass what it returns to `close_when_done`.
         """
         plain = _socket.socket(fileno=client.detach())
         try:
             plain.setblocking(False)
             plain.shutdown(_socket.SHUT_WR)
         except OSError:
-            plain.close()  # the client has gone
+            plain.close()  # the client has disconnected
             return None
         self._connections.add(plain)
         return plain
 
     def close_when_done(self, plain: _socket.socket) -> None:
-        """Discard what comes, and return with the connection closed when the client is done, or takes too long."""
-        with contextlib.suppress(OSError):  # it has gone, or is silent, which is as good
+        """Discard what arrives; return with the connection closed when the client is done, or takes too long."""
+        with contextlib.suppress(OSError):  # it has disconnected, or is silent, which has the same effect
             self._discard_what_comes(plain)
         self._connections.discard(plain)
         plain.close()
 
     def give_up(self) -> None:
-        """Wait for none of them any longer."""
+        """Stop waiting for any of them."""
         for plain in self._connections:
             arrived.end_reading(plain.fileno())
 

@@ -1,7 +1,7 @@
-"""Close connections politely without waiting for their clients.
+"""Close connections without a reset and without blocking on their clients.
 
-See `closing_limits`. gunicorn waits in place, up to two seconds for each client that keeps its socket open; here the
-worker's own selector does it on the side.
+See `closing_limits`. gunicorn blocks for up to two seconds on each client that keeps its socket open; here the worker's
+own selector does it concurrently.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class _Lingering:
 
 
 class LingeringCloses:
-    """The connections whose write side is closed, on a selector that somebody else runs.
+    """The connections whose write side is closed, on a selector that the worker runs.
 
-    The selector's keys carry a callback that takes the file object, as gunicorn's gthread has it. Several threads may
-    use this at once: who takes a connection out of the dictionary closes it.
+    The selector's keys carry a callback that takes the file object, as in gunicorn's gthread. Several threads may use
+    this at once: the one that removes a connection from the dictionary closes it.
     """
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
@@ -47,11 +47,11 @@ class LingeringCloses:
         return len(self._lingering)
 
     def add(self, client: socket.socket) -> None:
-        """Close the connection's write side now, and the rest when the client is done."""
+        """Close the connection's write side now, and the socket when the client is done."""
         try:
             client.setblocking(False)
             client.shutdown(SHUT_WR)
-        except OSError:  # the client has gone already
+        except OSError:  # the client has already disconnected
             client.close()
             return
         self._lingering[client] = _Lingering()
@@ -67,7 +67,7 @@ class LingeringCloses:
             if lingering.deadline > now:
                 return
             if arrived.bytes_waiting(client.fileno()):
-                self._wait_on(client, lingering)  # nobody has had the time to read it
+                self._wait_on(client, lingering)  # no thread has had time to read it
             else:
                 self._close(client)
 
@@ -96,6 +96,6 @@ class LingeringCloses:
     def _close(self, client: socket.socket) -> None:
         if self._lingering.pop(client, None) is None:
             return
-        with contextlib.suppress(OSError, KeyError, ValueError):  # it never came to be registered
+        with contextlib.suppress(OSError, KeyError, ValueError):  # it was never registered
             self._selector.unregister(client)
         client.close()

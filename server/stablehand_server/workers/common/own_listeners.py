@@ -1,7 +1,7 @@
 """--reuse-port: a worker's listeners are its own, with queues that no other worker accepts from.
 
-When such a listener closes the kernel resets what waits there. So a worker that retires accepts that first. What comes
-between the last look and the end of listening is lost all the same: some microseconds.
+When such a listener closes, the kernel resets what waits there. So a worker that retires accepts that first. What
+arrives between the last accept and the end of listening, a few microseconds, is still lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 def left_behind(config: Config, listeners: Iterable[Any]) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield a listener, the client and its address for each connection that waits, and end the listening then.
+    """Yield a listener, the client and its address for each connection that waits, and then stop listening.
 
     Nothing without --reuse-port: others accept from the same queue. The listeners stay open, since a request's environ
     has their names.
@@ -28,12 +28,12 @@ def left_behind(config: Config, listeners: Iterable[Any]) -> Iterator[tuple[Any,
         return
     for listener in listeners:
         if listener.family not in _INTERNET:
-            continue  # the file of a Unix socket belongs to whoever has made it last
+            continue  # the file of a Unix socket belongs to the process that created it last
         listener.setblocking(False)
         for _ in itertools.repeat(None, config.backlog):
             try:
                 client, address = listener.accept()
-            except OSError:  # nobody is left, or there is no descriptor for them
+            except OSError:  # no connection is left, or there is no descriptor for it
                 break
             yield listener, client, address
         listener.shutdown(socket.SHUT_RD)

@@ -1,8 +1,8 @@
-"""How long a client may let its worker wait, without a timer for each wait.
+"""How long a client may keep its worker waiting, without a timer for each wait.
 
-A timer costs several microseconds, and after the loop was blocked it fires together with a request that is there. Here
-a connection only notes for whom it waits; the worker's tick looks at all connections ten times a second, and ends those
-whose client took too long.
+A timer costs several microseconds, and after the loop was blocked it fires together with a request that has arrived.
+Here a connection only notes what it waits for; the worker's tick checks all connections ten times a second, and ends
+those whose client took too long.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from stablehand_server.workers.common.base import HEADER_SECONDS
 
 
 class Patience:
-    """A connection, as far as it waits for its client; `idle` while no byte of its next request has come."""
+    """A connection that may wait for its client; `idle` while no byte of its next request has arrived."""
 
     __slots__ = ("_deadline", "_seconds", "idle")
 
@@ -21,13 +21,13 @@ class Patience:
         self.idle = False
 
     def await_request(self, seconds: float) -> None:
-        """Note that the next request should begin within so many seconds."""
+        """Note that the next request should start within so many seconds."""
         self._seconds = seconds
         self._deadline = None
         self.idle = True
 
     def await_headers(self) -> None:
-        """Note that the first byte of a request has come: the rest of its headers should follow."""
+        """Note that the first byte of a request has arrived: the rest of its headers should follow."""
         self._seconds = HEADER_SECONDS
         self._deadline = None
         self.idle = False
@@ -38,7 +38,7 @@ class Patience:
         self.idle = False
 
     def look(self, now: float) -> None:
-        """Give up the client if it took too long; what has come meanwhile always counts."""
+        """Stop waiting for the client if it took too long; data that has arrived meanwhile always counts."""
         if self._seconds is None:
             return
         if self._deadline is None:
@@ -50,9 +50,9 @@ class Patience:
                 self.give_up()
 
     def data_waits(self) -> bool:
-        """Tell whether the client has sent what nobody has read yet."""
+        """Return whether the client has sent data that has not been read yet."""
         raise NotImplementedError
 
     def give_up(self) -> None:
-        """Wait for the client no longer."""
+        """Stop waiting for the client."""
         raise NotImplementedError

@@ -1,8 +1,8 @@
 """SIGTERM in a worker whose app has set a handler of its own.
 
-gunicorn leaves the signal to the app's handler. One that calls sys.exit drops the requests in flight under most
-classes, and one that only takes a note leaves the worker serving until it is killed. Here the worker retires first; the
-app's handler is called too, once, and what it raises does not end the worker before its time.
+gunicorn leaves the signal to the app's handler. One that calls sys.exit drops in-flight requests under most classes,
+and one that only sets a flag leaves the worker serving until it is killed. Here the worker retires first; the app's
+handler is called too, once, and what it raises does not end the worker early.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[int, Any], Any]
 
-_OF_ASYNCIO = "_sighandler_noop"  # there the signal comes by the loop's own handler
+_OF_ASYNCIO = "_sighandler_noop"  # there the signal arrives through the loop's own handler
 
 
 class _RetireFirst:
@@ -40,7 +40,7 @@ class _RetireFirst:
 
 
 def retire_first(retire: Handler, log: Any) -> None:
-    """Put the worker's own handler before one that the app has set since the last call; only the main thread may."""
+    """Install the worker's handler before one that the app has set since the last call; main thread only."""
     handler = signal.getsignal(signal.SIGTERM)
     if not callable(handler) or handler == retire or isinstance(handler, _RetireFirst):
         return

@@ -1,8 +1,8 @@
 """What the app has left unread of a request's body, when the connection is to serve another request.
 
-A client that sends a body which nobody reads has been told whether its connection stays open, mostly before all of the
-body has come. So the rest is discarded as long as it comes; where that might be too much, the response says that the
-connection closes.
+A client that sends a body that the app does not read is told whether its connection stays open, usually before all of
+the body has arrived. So the rest is discarded as it arrives; where that might be too much, the response announces that
+the connection closes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from stablehand_server.workers.common.watched_client import WatchedClient
 
-# More than so much is not discarded for the sake of a kept connection: a new one costs the client less.
+# More than this is not discarded to keep a connection: a new one costs the client less.
 _LONGEST_KEPT_BYTES = 128 << 20
 _LONGEST_CHUNKED_SECONDS = 60.0  # a chunked body may have no end
 _READ_BYTES = 64 * 1024
 
 
 class _Promise:
-    """A request's `should_close`, which gunicorn's response asks as it sends its headers, and once more at its end.
+    """A request's `should_close`, which gunicorn's response calls when it sends its headers, and again at its end.
 
-    It stands by its first word, since the client has it too.
+    It repeats its first answer, since the client has already received that.
     """
 
     __slots__ = ("_body", "_given", "_should_close")
@@ -44,7 +44,7 @@ class _Promise:
 
 
 def is_left(request: Any) -> bool:
-    """Tell whether something of the request's body may be unread; most requests have none."""
+    """Return whether some of the request's body may be unread; most requests have none."""
     reader = request.body.reader
     if isinstance(reader, LengthReader):
         return bool(reader.length)
@@ -58,12 +58,12 @@ def promise_only_what_holds(request: Any) -> None:
 
 
 def discard(request: Any, unreader: Any, client: WatchedClient, let_others_run: Callable[[], None]) -> bool:
-    """Read what is left of the body, and tell whether that was all of it.
+    """Read what is left of the body, and return whether that was all of it.
 
-    A client that falls silent has as long as it has for a request's headers.
+    A client that stops sending has as long as it has for a request's headers.
 
     Raises:
-        NoMoreData: when the client falls silent, or has gone.
+        NoMoreData: when the client stops sending, or has disconnected.
         Exception: whatever reading a malformed body raises.
     """
     reader = request.body.reader
@@ -84,7 +84,7 @@ def discard(request: Any, unreader: Any, client: WatchedClient, let_others_run: 
 
 
 def _discard_length(reader: Any, unreader: Any, client: WatchedClient, let_others_run: Callable[[], None]) -> None:
-    """Read the socket itself: gunicorn's reader copies what it has buffered each time that a piece of it is taken."""
+    """Read the socket itself: gunicorn's reader copies its buffer each time that a piece is taken from it."""
     buffered = unreader.take_buffered()
     unreader.unread(buffered[reader.length :])
     reader.length -= min(reader.length, len(buffered))

@@ -12,7 +12,7 @@ from stablehand_server.workers.common.patience import Patience
 class WatchedClient(Patience):
     """A connection, from the worker's side; `header_seconds` is how long a request's headers may take.
 
-    `request` is the one that is served, or None while the next one is awaited and read.
+    `request` is the one being served, or None while the next one is awaited and read.
 
     It has neither gettimeout nor settimeout: gunicorn's parser would call them at every request.
     """
@@ -38,14 +38,14 @@ class WatchedClient(Patience):
         return received
 
     def await_headers(self) -> None:
-        """Note that the first byte of a request has come: the rest of its headers should follow."""
+        """Note that the first byte of a request has arrived: the rest of its headers should follow."""
         self.await_request(self._header_seconds)
         self.idle = False
 
     def data_waits(self) -> bool:
-        """Tell whether something can be read at once."""
+        """Return whether something can be read at once."""
         return arrived.bytes_waiting(self._fileno) > 0
 
     def give_up(self) -> None:
-        """Let whoever reads see the end of the stream; what has come already is still read first."""
+        """Let readers see the end of the stream; what has already arrived is still read first."""
         arrived.end_reading(self._fileno)

@@ -1,4 +1,4 @@
-"""What gunicorn's own WSGI workers, and classes of others that build on them, have in common here."""
+"""What gunicorn's own WSGI workers, and third-party classes based on them, have in common here."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from stablehand_server.workers.common.base import MeasuredWorker
 
 
 class WSGIWorker(MeasuredWorker):
-    """A mixin that goes before a class in which gunicorn's `handle_request` calls the app."""
+    """A mixin for a class in which gunicorn's `handle_request` calls the app."""
 
     # Where the request is among what gunicorn passes to `handle_request`: gthread has it first.
     request_position: ClassVar[int] = 1
-    # Whether the class is gunicorn's: what apps one of the user's own can serve is its own affair.
+    # Whether the class is gunicorn's: which apps a custom class can serve is unknown.
     is_gunicorns: ClassVar[bool] = True
 
     def load_wsgi(self) -> None:
-        """Load the app, and get ready to measure its requests."""
+        """Load the app, and prepare to measure its requests."""
         super().load_wsgi()
         if self.is_gunicorns:
             self.refuse_asgi()
