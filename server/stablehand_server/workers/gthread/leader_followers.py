@@ -1,16 +1,16 @@
 """Threads that take turns, so that short requests never wait for the GIL and long ones never hold up others.
 
 The Leader/Followers pattern (Schmidt, Stal, Rohnert, Buschmann: Pattern-Oriented Software Architecture 2, 2000): one
-thread, the leader, waits for whatever is ready and serves it itself; the others sleep. No request is handed from one
+thread, the leader, waits for whatever is ready and serves it itself; the others sleep. No request is passed from one
 thread to another.
 
-In the pattern a leader promotes a follower before it serves. With a GIL that is a convoy: the two wake each other at
-every system call, and only one of them may run. So here a leader goes on leading while it serves, as long as its
-requests are short, and one thread does the work of a sync worker. If a request takes longer than `PATIENCE_SECONDS`,
-the monitor promotes a follower in its stead. It does not while it finds itself late: then somebody computes under the
-GIL, and a second thread could only make both slower; this exception too has its end, or a short request would wait for
-a long one. After a promotion leaders promote before they serve, as in the pattern, for a while that grows while
-requests prove to be long: requests that wait for a database pay the patience only now and then.
+In the pattern a leader promotes a follower before it serves. With a GIL that causes a convoy: the two wake each other
+at every system call, and only one of them may run. So here a leader keeps the leadership while it serves, as long as
+its requests are short, and one thread works like a sync worker. If a request takes longer than `PATIENCE_SECONDS`, the
+monitor promotes a follower in its place. It does not while the monitor itself runs late: then a thread computes under
+the GIL, and a second thread could only slow down both; this exception is limited in time, or a short request would wait
+for a long one. After a promotion, leaders promote before they serve, as in the pattern, for a time that grows while
+requests turn out to be long: requests that wait for a database incur the patience only occasionally.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 0.001
 _COMPUTING_PATIENCE_SECONDS = 0.02
-_LATE_SECONDS = 0.003  # beyond a scheduler's ordinary lateness, below the GIL's switch interval of 5 ms
+_LATE_SECONDS = 0.003  # more than a scheduler's usual delay, less than the GIL's switch interval of 5 ms
 _SHORTEST_WINDOW_SECONDS = 0.01  # for how long leaders promote before they serve
 _LONGEST_WINDOW_SECONDS = 0.1
 _WINDOW_DECAY = 0.9  # for each request that was served within the patience
@@ -45,7 +45,7 @@ class LeaderFollowers:
     """At most `threads` threads, started when they are needed.
 
     `wait` returns what is to be served next; only the leader calls it, and it may block. It returns None to be called
-    again. `serve` must not raise. `call_monitor` makes whoever calls `watch` do so soon.
+    again. `serve` must not raise. `call_monitor` causes `watch` to be called soon.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LeaderFollowers:
         self._started = 0
         self._idle = 0  # threads that sleep until they are promoted
         self._mutex = threading.Lock()  # over the counts and the term; held for microseconds
-        self._leadership = threading.Lock()  # held by the leader, and let go by it or by the monitor
+        self._leadership = threading.Lock()  # held by the leader, and released by it or by the monitor
         self._term: _Term | None = None
         self._window = _SHORTEST_WINDOW_SECONDS
         self._promote_first_until = 0.0
@@ -82,18 +82,18 @@ class LeaderFollowers:
         with self._mutex:
             self._threads = max(threads, self._threads)
             if self._idle == 0 and self._started < self._threads:
-                self._start_thread()  # if nobody leads now, nobody else would look whether there is one
+                self._start_thread()  # if there is no leader now, nothing else would check for one
 
     def stop(self) -> None:
-        """Let every thread end after what it is serving; a leader that waits must be woken by the caller."""
+        """Let every thread end after its current request; the caller must wake a leader that waits."""
         self._stopped = True
 
     # The monitor's side ----------------------------------------------------------------------------------------------
 
     def watch(self, now: float, late: float) -> float | None:
-        """Promote a follower if the leader is held up; return in how many seconds to look again, or None: when called.
+        """Promote a follower if the leader is held up; return in how many seconds to check again, or None: when called.
 
-        `late` says how much later than asked for this call comes, in seconds.
+        `late` is how much later than requested this call comes, in seconds.
         """
         if self._threads == 1:
             return None
@@ -115,7 +115,7 @@ class LeaderFollowers:
             self._looks_left -= 1
             return PATIENCE_SECONDS
         self._monitor_sleeps = True
-        # Who began to serve before it could see that has called nobody.
+        # A leader that started to serve before it could see that has not called the monitor.
         term = self._term
         if term is not None and term.serving_since:
             self._monitor_sleeps = False
@@ -127,11 +127,11 @@ class LeaderFollowers:
 
     def _start_thread(self) -> None:
         self._started += 1
-        # A daemon, so that a request without end cannot hold up the end of the process.
+        # A daemon, so that an endless request cannot hold up the end of the process.
         thread = threading.Thread(target=self._run, name=f"gthread-{self._started}", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # the limit on processes: those that are there go on
+        except RuntimeError as error:  # the limit on processes: the existing threads continue
             self._started -= 1
             self._log.warning("No further thread can be started (%s); %d serve", error, self._started)
 
@@ -147,14 +147,14 @@ class LeaderFollowers:
                 return
 
     def _lead(self, term: _Term) -> bool:
-        """Serve until the leadership is somebody else's; return False when all is to end."""
+        """Serve until another thread has the leadership; return False when all threads are to end."""
         while True:
             if self._stopped:
                 self._promote(term)
                 return False
             try:
                 task = self._wait()
-            except Exception:  # noqa: BLE001 (whatever it is: without a leader, nothing would be served ever again)
+            except Exception:  # noqa: BLE001 (whatever it is: without a leader, nothing would ever be served again)
                 self._log.exception("Cannot wait for requests")
                 time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
                 continue
@@ -177,7 +177,7 @@ class LeaderFollowers:
             self._window = max(_SHORTEST_WINDOW_SECONDS, self._window * _WINDOW_DECAY)
 
     def _promote(self, term: _Term) -> bool:
-        """Let go of the leadership, unless the term is over already; a sleeping thread takes it, or a new one."""
+        """Release the leadership, unless the term is already over; a sleeping thread takes it, or a new one."""
         with self._mutex:
             if self._term is not term:
                 return False

@@ -1,8 +1,8 @@
 """Requests that have been inside the app for longer than --request-timeout, which is off by default.
 
-gunicorn's --timeout ends a sync worker whose request takes too long. Of the workers with threads it ends only one whose
-main loop stands still, so a stuck request keeps its thread for ever; and a long poll, an event stream or a websocket
-may take as long as it likes. Only whoever runs the app knows which of the two a long request is.
+gunicorn's --timeout ends a sync worker whose request takes too long. It ends a worker with threads only if its main
+loop is blocked, so a stuck request keeps its thread forever; and a long poll, an event stream or a websocket may take
+any length of time. Only the app's operator knows which of the two a long request is.
 
 A thread cannot be ended, only its process can: so the worker is replaced first, and then ended with what is stuck.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-_SECONDS_AFTER_HANGING_UP = 1.0  # for a thread that waits for its client to notice that it has gone
+_SECONDS_AFTER_HANGING_UP = 1.0  # for a thread that waits for its client to notice that it has disconnected
 
 
 class _Request:
@@ -39,7 +39,7 @@ class OverdueRequests:
         self._inside: dict[Any, _Request] = {}
 
     def timed(self, handle: Callable[..., Any]) -> Callable[..., Any]:
-        """Return gunicorn's method that hands a connection's request to the app, with its time taken."""
+        """Return gunicorn's method that passes a connection's request to the app, with its start recorded."""
 
         @functools.wraps(handle)
         def handle_timed(request: Any, connection: Any, *more: Any) -> Any:
@@ -73,7 +73,7 @@ class OverdueRequests:
                 _end(connection.sock)
 
     def only_these_are_left(self, in_flight: Collection[Any], now: float) -> bool:
-        """Tell whether everything in flight takes too long, although its client has gone, and something does."""
+        """Return whether all in-flight requests, at least one, take too long though their clients are disconnected."""
         left = list(in_flight)
         return bool(left) and all(self._is_stuck(each, now) for each in left)
 
@@ -87,7 +87,7 @@ class OverdueRequests:
 
 def _end(client: socket.socket) -> None:
     try:
-        # Not ssl.SSLSocket's own, which forgets its TLS state under the feet of the thread that uses it.
+        # Not ssl.SSLSocket's own, which drops its TLS state while another thread uses it.
         socket.socket.shutdown(client, socket.SHUT_RDWR)
     except OSError:
-        return  # the client has gone already
+        return  # the client has already disconnected

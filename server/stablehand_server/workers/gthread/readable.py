@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 def has_data(client: socket.socket) -> bool:
-    """Tell whether a socket has something to read, the end of its stream included; under TLS, a record's beginning."""
+    """Return whether a socket is readable, including the end of its stream; under TLS, the start of a record counts."""
     try:
         # As a plain socket's, since that of TLS takes no flags.
         socket.socket.recv(client, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # whoever reads it finds out
+        return True  # reading from it will show the error
     return True
 
 
 def has_buffered_request(connection: TConn) -> bool:
-    """Tell whether the next request has been read from the socket already, so that no selector would tell."""
+    """Return whether the next request has already been read from the socket, so that no selector would report it."""
     if connection.parser.unreader.buf.getvalue():
         return True
     return isinstance(connection.sock, ssl.SSLSocket) and connection.sock.pending() > 0

@@ -1,4 +1,4 @@
-"""gunicorn's gthread: no thread waits for a new or a kept connection's request, and none for another thread."""
+"""gunicorn's gthread, in which no thread blocks on a new or kept connection's request, or on another thread."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config
 
 _LONGEST_WAIT_SECONDS = 1.0
-_HANDOVER_SECONDS = 0.002  # for a connection that is on its way from one place to the next, and counted in neither
+_HANDOVER_SECONDS = 0.002  # for a connection that is moving from one place to the next, and counted in neither
 
 
 class ThreadWorker(WSGIWorker, GunicornThreadWorker):
-    """Threads that serve requests and, one at a time, wait for them; the main thread keeps the time.
+    """Threads that serve requests and, one at a time, wait for them; the main thread handles timing.
 
-    gunicorn's loop accepts connections in the main thread, hands each request to a thread and gets the connection back:
-    two wake-ups a request, for which the GIL makes everybody wait. Here the thread that finds a request serves it. When
-    all threads serve, nobody accepts: what comes then is left to the siblings.
+    gunicorn's loop accepts connections in the main thread, passes each request to a thread and gets the connection
+    back: two wake-ups per request, for which every thread waits for the GIL. Here the thread that finds a request serves
+    it. When all threads serve, none accepts: new connections are left to the other workers.
 
-    A connection is in the hands of one thread, or in one of `pending_conns` and `keepalived_conns`, with the time until
-    which it may be silent. Whoever takes it out of there owns it: that is one operation, which no thread can interrupt.
+    A connection is owned by one thread, or is in one of `pending_conns` and `keepalived_conns`, with the time until
+    which it may be silent. The thread that removes it from there owns it: the removal is atomic.
     """
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
@@ -56,7 +56,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     _lingering: LingeringCloses
 
     def first_request_seconds(self) -> float:
-        """Return as long as gunicorn, which waits in a thread, then as for a kept one, and looks once a second."""
+        """Return gunicorn's time, which waits in a thread, then as for a kept one, and checks once a second."""
         return FIRST_REQUEST_SECONDS + float(self.cfg.keepalive) + _LONGEST_WAIT_SECONDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,10 +69,10 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         return int(config.threads)
 
     def run(self) -> None:
-        """Serve until told to retire; then answer what comes on the connections that are there, and go."""
+        """Serve until told to retire; then answer what arrives on the open connections, and exit."""
         self.pending_conns: dict[TConn, float] = {}
         self.keepalived_conns: dict[TConn, float] = {}
-        self._in_flight: dict[TConn, float] = {}  # since when it is in a thread's hands
+        self._in_flight: dict[TConn, float] = {}  # since when a thread owns it
         self._ready: deque[TConn] = deque()  # whose request waits for a thread
         self._lingering = LingeringCloses(self.poller)
         remembered.remember(self.cfg)
@@ -91,22 +91,22 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self._crew = LeaderFollowers(self.cfg.threads, self._next_ready, self._serve, self._wake_main_thread, self.log)
         self._alarms = select.poll()
         self._alarms.register(self.PIPE[0], select.POLLIN)
-        self.notify()  # before anything is accepted: a request that keeps the GIL from then on is found out
+        self.notify()  # before anything is accepted: a request that keeps the GIL from then on is detected
         self._crew.start()
         self._serves = True
         try:
             while self.alive and self.is_parent_alive():
                 self._keep_time()
-        except BaseException:  # a signal's handler of the app's own: what is in flight is answered all the same
+        except BaseException:  # the app's own signal handler: in-flight requests are answered nevertheless
             if not self._ends_at_once:
                 self._retire()
             raise
         self._retire()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """SIGQUIT and SIGINT: answer the requests that threads have, as gunicorn's pool does, and end.
+        """SIGQUIT and SIGINT: answer the requests that threads have, as gunicorn's pool does, and exit.
 
-        The master repeats its SIGQUIT. A second SIGINT is of a person at a terminal, who does not want to wait.
+        The master repeats its SIGQUIT. A second SIGINT comes from a user at a terminal, who does not want to wait.
         """
         if not self._serves:
             super().handle_quit(sig, frame)
@@ -120,7 +120,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             sys.exit(0)
 
     def handle_abort(self, sig: int, frame: Any) -> None:
-        """SIGABRT: end without finishing what is in flight, after the hook worker_abort."""
+        """SIGABRT: exit without finishing in-flight requests, after the hook worker_abort."""
         self._ends_at_once = True
         super().handle_abort(sig, frame)
 
@@ -129,7 +129,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self.worker_connections = worker_connections
         self.max_keepalived = worker_connections - threads
         self._crew.grow(threads + self._threads_given_up)
-        self._look_at_crew_at = time.monotonic()  # a request may hold the lead, and nobody has watched it so far
+        self._look_at_crew_at = time.monotonic()  # a request may hold the leadership, and has not been watched so far
 
     # The main thread --------------------------------------------------------------------------------------------------
 
@@ -158,13 +158,13 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def _end_silent_connections(self, now: float) -> None:
         for waiting in (self.pending_conns, self.keepalived_conns):
             for connection, until in list(waiting.items()):
-                # While all threads serve nobody selects: a request that has come meanwhile waits for one of them.
+                # While all threads serve, none selects: a request that has arrived meanwhile waits for one of them.
                 if until <= now and not has_data(connection.sock) and waiting.pop(connection, None) is not None:
                     self._unregister(connection.sock)
                     connection.close()
 
     def _replace_stuck_threads(self, now: float) -> None:
-        """Have this worker replaced once a request takes longer than it may, and go on meanwhile without its thread."""
+        """Have this worker replaced once a request exceeds its limit, and meanwhile continue without its thread."""
         stuck = self._overdue.look(now)
         if stuck and not self._cells[Cell.OVERDUE]:
             self._cells[Cell.OVERDUE] = float(Overdue.SOME)
@@ -174,7 +174,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._look_at_crew_at = now
 
     def _retire(self) -> None:
-        """Accept nothing more; answer what comes on the connections that are there, the last time with a close."""
+        """Stop accepting; answer what arrives on the open connections, the last time with a close."""
         self.alive = False
         started = time.monotonic()
         last_call = started + self.linger_seconds()
@@ -235,14 +235,14 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             if not self._ready:
                 return None
         connection = self._ready[0]
-        self._in_flight[connection] = time.monotonic()  # first, so that it is counted all the time
+        self._in_flight[connection] = time.monotonic()  # first, so that it is always counted
         self._ready.popleft()
         return connection
 
     def accept(self, listener: socket.socket) -> None:
-        """Accept a connection; its first request is awaited on the selector: gunicorn would wait in a thread."""
+        """Accept a connection; its first request is awaited on the selector, while gunicorn waits in a thread."""
         if not self.alive:
-            return  # told to retire meanwhile: the connection stays in the queue, for another worker
+            return  # told to retire in the meantime: the connection stays in the queue, for another worker
         try:
             client, address = listener.accept()
         except OSError as error:
@@ -266,7 +266,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         try:
             readable = functools.partial(self._on_readable, connection, waiting)
             self.poller.register(connection.sock, selectors.EVENT_READ, readable)
-        except (OSError, ValueError, KeyError):  # its time was over already
+        except (OSError, ValueError, KeyError):  # its time was already over
             if waiting.pop(connection, None) is not None:
                 connection.close()
 
@@ -279,7 +279,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         try:
             self.poller.unregister(client)
         except (OSError, KeyError, ValueError):
-            return  # it never came to be registered
+            return  # it was never registered
 
     # Any thread -------------------------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         except BaseException as error:  # noqa: BLE001 (a SystemExit of the app: the client gets an answer, the thread stays)
             self.handle_error(None, connection.sock, connection.client, error)
             keep = False
-        # Into the next place before out of this one, so that it is counted all the time; and out of this one before
+        # Into the next place before out of this one, so that it is always counted; and out of this one before
         # another thread may find the next request.
         if keep:
             self.keepalived_conns[connection] = self._deadline(self.cfg.keepalive)
@@ -303,7 +303,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
 
 
 def _remembering_the_client(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """Return gunicorn's method with the client that a proxy has named before the first request, for the later ones."""
+    """Wrap gunicorn's method so that later requests have the client that a proxy named before the first one."""
 
     @functools.wraps(handle)
     def handle_remembering(request: Any, connection: TConn) -> Any:

@@ -1,6 +1,6 @@
 """The WSGI environ of a request that Tornado has read, as gunicorn's other classes build it.
 
-Tornado's own knows neither SCRIPT_NAME nor a trusted proxy's scheme, and lets a header with an underscore stand for one
+Tornado's own supports neither SCRIPT_NAME nor a trusted proxy's scheme, and treats a header with an underscore as one
 with a dash.
 """
 
@@ -22,7 +22,7 @@ _NOWHERE = ("", 0)
 
 
 class _Request(HeaderPolicy):
-    """What gunicorn's code asks of a request."""
+    """The attributes of a request that gunicorn's code uses."""
 
     _policy_expect_continue = False  # Tornado has told the client to continue
     proxy_protocol_info = None
@@ -65,7 +65,7 @@ def environ_of(request: HTTPServerRequest, config: Config) -> dict[str, Any]:
         _NOWHERE if client is None else client.getsockname(),
         config,
     )
-    del environ["wsgi.early_hints"]  # they would go past Tornado to the socket
+    del environ["wsgi.early_hints"]  # they would bypass Tornado and use the socket
     if request.body:
-        environ["CONTENT_LENGTH"] = str(len(request.body))  # a chunked body has come without
+        environ["CONTENT_LENGTH"] = str(len(request.body))  # a chunked body has arrived without one
     return dict(environ)

@@ -1,4 +1,4 @@
-"""What happens to a request under Tornado: observed, measured, and, for a WSGI app, served within the loop."""
+"""Requests under Tornado: observed, measured, and, for a WSGI app, served within the loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BODYLESS = frozenset({204, 304})
 
 
 class ObservedDelegate(HTTPMessageDelegate):
-    """Says when a request's headers have come."""
+    """Reports when a request's headers have arrived."""
 
     def __init__(self, inner: HTTPMessageDelegate, begin: Callable[[], None]) -> None:
         self._inner = inner
@@ -49,11 +49,11 @@ class ObservedDelegate(HTTPMessageDelegate):
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """Pass the body on."""
+        """Forward the body."""
         return self._inner.data_received(chunk)
 
     def finish(self) -> None:
-        """Pass the end of the request on."""
+        """Forward the end of the request."""
         self._inner.finish()
 
     def on_connection_close(self) -> None:
@@ -62,7 +62,7 @@ class ObservedDelegate(HTTPMessageDelegate):
 
 
 class InlineContainer(WSGIContainer):
-    """Runs a WSGI app from call to close in one go: Tornado's own lets other requests in between.
+    """Runs a WSGI app from call to close without interruption: Tornado's own lets other requests run in between.
 
     The response is sent when it is complete: while the app runs, the loop cannot send.
     """
@@ -72,10 +72,10 @@ class InlineContainer(WSGIContainer):
         self._config = config
 
     async def handle_request(self, request: HTTPServerRequest) -> None:
-        """Answer one request; an app that fails is answered for, where Tornado's own would leave the client waiting."""
+        """Answer one request, with an error if the app fails, where Tornado's own would leave the client waiting."""
         try:
             start, headers, body = self._called(request)
-        except Exception as fault:  # noqa: BLE001 (the app's own code, or what its headers are refused for)
+        except Exception as fault:  # noqa: BLE001 (the app's own code, or its headers are refused)
             start, headers, body = _failed(request, fault)
         connection = request.connection
         if connection is None:
@@ -88,7 +88,7 @@ class InlineContainer(WSGIContainer):
         parts: list[bytes] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], Any]:
-            del exc_info  # nothing has been sent: the newest word counts
+            del exc_info  # nothing has been sent: the last call counts
             said.append((status, headers))
             return parts.append
 
@@ -121,7 +121,7 @@ class InlineContainer(WSGIContainer):
 
 
 def _failed(request: HTTPServerRequest, fault: Exception) -> tuple[ResponseStartLine, HTTPHeaders, bytes]:
-    """Return the answer to a request that failed: the client's fault, or the app's and its configuration's."""
+    """Return the answer to a failed request: an error of the client, or of the app or its configuration."""
     if isinstance(fault, ParseException) and not isinstance(fault, ConfigurationProblem):
         app_log.warning("Invalid request from ip=%s: %s", request.remote_ip, fault)
         code, reason = 400, "Bad Request"
@@ -134,7 +134,7 @@ def _failed(request: HTTPServerRequest, fault: Exception) -> tuple[ResponseStart
 
 
 class MeasuredApplication(HTTPServerConnectionDelegate):
-    """An application of Tornado's own, each of whose requests is counted and timed."""
+    """A Tornado application, each of whose requests is counted and timed."""
 
     def __init__(self, application: HTTPServerConnectionDelegate, recorder: UnlockedRecorder) -> None:
         self._application = application
@@ -142,14 +142,14 @@ class MeasuredApplication(HTTPServerConnectionDelegate):
         self._event_streams: set[_MeasuredDelegate] = set()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Measure the request that will come next on a connection."""
+        """Measure the next request on a connection."""
         inner = self._application.start_request(server_conn, request_conn)
         return _MeasuredDelegate(inner, request_conn, self._recorder, self._event_streams)
 
     def end_event_streams(self) -> None:
-        """End each with a last chunk, which tells its client to connect anew; for its handler the client has left.
+        """End each with a last chunk, after which its client reconnects; its handler sees the client as disconnected.
 
-        Of another response, a download for example, a last chunk would say that it is complete.
+        For another response, such as a download, a last chunk would mean that it is complete.
         """
         for each in tuple(self._event_streams):
             each.end_event_stream()
@@ -221,7 +221,7 @@ class _MeasuredDelegate(HTTPMessageDelegate):
         stream = self._connection.stream
         if stream is None or stream.closed():
             return
-        # Not by the connection's finish(), after which the handler would not hear of the end.
+        # Not by the connection's finish(), after which the handler would not be notified of the end.
         written = stream.write(_LAST_CHUNK)
         if stream.writing():
             written.add_done_callback(lambda _: stream.close())

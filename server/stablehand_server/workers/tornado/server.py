@@ -1,7 +1,7 @@
-"""Tornado's HTTP server, with a limit of connections, a fair share of new ones, and an eye on the idle ones.
+"""Tornado's HTTP server, with a connection limit, a fair share of new ones, and a keep-alive timeout.
 
-Tornado's own server accepts whatever waits, away from its siblings, and its timeout of idle connections wins over a
-request that came while the loop was blocked. Here a request that is there always counts.
+Tornado's own server accepts whatever waits, taking it from the other workers, and its keep-alive timeout takes
+precedence over a request that arrived while the loop was blocked. Here a request that has arrived always counts.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from stablehand_server.gunicorn_internals.settings import Config
 
-_ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
+_ACCEPTED_AT_ONCE = 16  # if there are no other workers that could take them
 
 
 class Server(HTTPServer):
-    """Knows since when each connection is idle: for ever in the future while it serves a request."""
+    """Knows since when each connection has been idle: infinitely far in the future while it serves a request."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Take what HTTPServer takes."""
+        """Accept the arguments of HTTPServer."""
         super().initialize(*args, **kwargs)
         self._idle_since: dict[Any, float] = {}
         self._has_asked: set[Any] = set()
@@ -44,7 +44,7 @@ class Server(HTTPServer):
     def begin(
         self, listeners: Iterable[Any], limit: int, request_begins: Callable[[], None], log: Any, *, alone: bool
     ) -> None:
-        """Accept up to so many connections; `alone` tells that no other worker accepts from the same listeners."""
+        """Accept up to so many connections; `alone` means that no other worker accepts from the same listeners."""
         self._accept_errors = AcceptErrors(log)
         self._listeners = list(listeners)
         self._limit = limit
@@ -55,7 +55,7 @@ class Server(HTTPServer):
         self._wait_for_connections()
 
     def retire(self, config: Config) -> None:
-        """Accept no more, and make each connection's next request its last."""
+        """Stop accepting, and make each connection's next request its last."""
         self._wait_no_more()
         for _, client, address in left_behind(config, self._listeners):
             self._take(client, address)
@@ -63,25 +63,25 @@ class Server(HTTPServer):
         self.announce_closes()
 
     def announce_closes(self) -> None:
-        """Make each response that begins from now on its connection's last."""
+        """Make each response that starts from now on its connection's last."""
         self.conn_params.no_keep_alive = True
 
     @property
     def connections(self) -> int:
-        """How many connections are open, websockets too."""
+        """How many connections are open, including websockets."""
         return len(self._connections) + len(self.websockets)
 
     def close_idle(self, keepalive: float, first_request: float) -> None:
         """Close what has been idle for so many seconds, after its last request or before its first.
 
-        Where websockets have come to their end, others may connect.
+        When websockets have ended, other clients may connect.
         """
         now = time.monotonic()
         self.websockets.forget_closed()
         self._wait_for_connections()
         for connection, since in tuple(self._idle_since.items()):
             patience = keepalive if connection in self._has_asked else first_request
-            # A stream that no longer reads has a request at hand, which its coroutine has yet to hear of.
+            # A stream that no longer reads has received a request, of which its coroutine has not been notified yet.
             awaits = connection.stream.reading() and not _data_waits(connection.stream.socket)
             if now - since >= patience and awaits:
                 connection.stream.close()

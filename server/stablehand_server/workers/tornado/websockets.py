@@ -1,4 +1,4 @@
-"""The websockets of an application of Tornado's own, which its HTTP server knows nothing of once they are open."""
+"""The websockets of a Tornado application, which its HTTP server no longer tracks once they are open."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from tornado.websocket import WebSocketHandler
 
-_SERVICE_RESTART = 1012  # of the registry of close codes (RFC 6455, section 11.7): clients connect anew
+_SERVICE_RESTART = 1012  # from the registry of close codes (RFC 6455, section 11.7): clients reconnect
 
 
 class WebSockets:
-    """Those that are open: connections like all others, but that end by a close frame."""
+    """The open ones: connections like all others, except that they end with a close frame."""
 
     def __init__(self) -> None:
         self._protocols: set[Any] = set()
 
     def watch(self) -> None:
-        """Note each websocket from now on; once in a process."""
+        """Track each websocket from now on; call this once per process."""
         protocol_of = WebSocketHandler.get_websocket_protocol
 
         def noting(handler: WebSocketHandler) -> Any:
@@ -32,14 +32,14 @@ class WebSockets:
         return len(self._protocols)
 
     def forget_closed(self) -> None:
-        """Forget those whose connection has come to its end."""
+        """Forget those whose connection has ended."""
         for protocol in tuple(self._protocols):
             stream = protocol.handler.request.connection.stream if protocol.stream is None else protocol.stream
             if stream is None or stream.closed():
                 self._protocols.discard(protocol)
 
     def close(self) -> None:
-        """Send every client a close frame that tells it to connect anew."""
+        """Send every client a close frame that tells it to reconnect."""
         for protocol in tuple(self._protocols):
             if protocol.stream is not None:
                 protocol.handler.close(_SERVICE_RESTART, "the server restarts")

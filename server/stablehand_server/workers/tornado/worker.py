@@ -1,7 +1,6 @@
-"""gunicorn's tornado worker, which runs no hooks and measures nothing: here its server and its apps are ours.
+"""gunicorn's tornado worker, which runs no hooks and measures nothing, with our own server and handling of requests.
 
-A WSGI app runs within the loop, one request at a time; an application of Tornado's own runs as many as there are
-connections.
+A WSGI app runs within the loop, one request at a time; a Tornado application runs as many as there are connections.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
 
     _beat_at = 0.0
     _server: Server | None = None
-    _own: MeasuredApplication | None = None  # an application of Tornado's own
+    _own: MeasuredApplication | None = None  # a Tornado application
 
     def first_request_seconds(self) -> float:
-        """Return as long as Tornado, unless so many connections are open that others may need them."""
+        """Return the same time as Tornado, unless so many connections are open that other clients may need them."""
         if self._server is not None and 2 * self._server.connections > self.cfg.worker_connections:
             return super().first_request_seconds()
         return LONGEST_SILENCE_SECONDS
 
     def load_wsgi(self) -> None:
-        """Load the app with the loop that will run it at hand, as Tornado's own applications expect."""
+        """Load the app with the loop that will run it set as current, as Tornado applications expect."""
         asyncio.set_event_loop(asyncio.new_event_loop())
         super().load_wsgi()
         if not isinstance(self.wsgi, Application | WSGIContainer):
@@ -63,7 +62,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
     def call_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         """Call a WSGI app, without the socket by which its request has been measured.
 
-        Tornado goes on reading from it: an app that took it over, for a websocket, would get only a part of what comes.
+        Tornado keeps reading from it: an app that took it over, for a websocket, would get only part of what arrives.
         """
         del environ["gunicorn.socket"]
         return super().call_app(environ, start_response)
@@ -104,7 +103,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             await self._take_leave(server)
 
     async def _take_leave(self, server: Server) -> None:
-        """End websockets and event streams as their protocols have it, and let their handlers hear of it."""
+        """End websockets and event streams as their protocols specify, and notify their handlers."""
         if self._own is not None:
             self._own.end_event_streams()
         server.websockets.close()
@@ -115,7 +114,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             server.websockets.forget_closed()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: retire, at the loop's next tick; what is answered before that says already that it is the last."""
+        """SIGTERM: retire, at the loop's next tick; responses before that already announce that they are the last."""
         super().handle_exit(sig, frame)
         if self._server is not None:
             self._server.announce_closes()
@@ -126,7 +125,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             self._server.announce_closes()
 
     def give_up(self, connections: int) -> None:
-        """Keep them: Tornado writes its headers itself, and its server says it of all connections or of none."""
+        """Do nothing: Tornado writes its headers itself, and its server closes all connections or none."""
 
     async def _tick(self, server: Server) -> None:
         now = time.monotonic()
