@@ -64,7 +64,9 @@ class DrainingArbiter(LiveArbiter):
         if self._drained_at is None:
             return
         overdue = time.monotonic() - self._drained_at
-        nobody_waits = not self.slots.server[Server.BACKLOG]  # whoever does when the last worker goes is lost
+        nobody_waits = not self.slots.server[
+            Server.BACKLOG
+        ]  # a connection that waits when the last worker exits is lost
         if overdue > _EMPTY_BACKLOG_SECONDS or (overdue >= 0 and nobody_waits):
             raise StopIteration
         for worker in self.WORKERS.values():

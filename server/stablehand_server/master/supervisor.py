@@ -142,7 +142,7 @@ class Supervisor(Arbiter):
     def murder_workers(self) -> None:
         """End workers that send no heartbeat, hang while they boot, or do not exit in time."""
         now = time.monotonic()
-        # As with gunicorn, --timeout ends nobody while the server itself ends: --graceful-timeout does.
+        # As with gunicorn, --timeout ends no worker while the server itself stops: --graceful-timeout does.
         timeout = 0.0 if self._stopping else float(self.timeout)
         limits = TimeLimits(float(self.cfg.boot_timeout), timeout, ends=self._stopping)
         for pid, worker in list(self.WORKERS.items()):

@@ -99,7 +99,7 @@ class RequestRecorder(UnlockedRecorder):
         self._leave_abandoned()
 
     def _leave_abandoned(self) -> None:
-        while self._abandoned and self._acquire(blocking=False):  # else whoever has it comes by here
+        while self._abandoned and self._acquire(blocking=False):  # else the thread that has it runs this too
             try:
                 if self._abandoned:  # still: another thread may have been quicker
                     UnlockedRecorder.leave(self, *self._abandoned.popleft())

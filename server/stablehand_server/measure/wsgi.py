@@ -123,7 +123,7 @@ class _MeasuredResponse:
 
     def __del__(self) -> None:
         # Servers close what an app returns; some middleware, and some servers, forget to. Then the request has ended at
-        # the latest when nobody has its response any more.
+        # the latest when its response is no longer referenced.
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.abandon(monotonic() - self._started, _CODE_OF_DIGIT.get(str(self._status)[:1], _ERROR))

@@ -1,7 +1,7 @@
 """Accepts connections into the event loop, up to a limit.
 
-asyncio's own server knows no limit, takes all that wait at once, away from the siblings, and shortens the shared
-listener's backlog.
+asyncio's own server has no limit, takes all waiting connections at once, before other workers can, and reduces the
+shared listener's backlog.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from stablehand_server.workers.asgi.worker import ASGIWorker
 
-_ACCEPTED_AT_ONCE = 16  # where there are no siblings that could take them
+_ACCEPTED_AT_ONCE = 16  # if there are no other workers that could take them
 
 
 class Acceptor:
-    """Of one worker, whose `connections` count against the limit as soon as they are accepted."""
+    """For one worker, whose `connections` count against the limit as soon as they are accepted."""
 
     def __init__(self, worker: ASGIWorker) -> None:
         self._worker = worker
@@ -35,15 +35,15 @@ class Acceptor:
 
     @property
     def shakes_hands(self) -> bool:
-        """Whether connections are on their way that are not counted anywhere else."""
+        """Whether there are connections in transit that are not counted anywhere else."""
         return bool(self._handshakes)
 
     def begin(self) -> None:
-        """Accept from now on."""
+        """Start to accept."""
         worker = self._worker
         self._tls = ssl_context(worker.cfg) if worker.cfg.is_ssl else None
         if self._tls is None:
-            # What asyncio's own server makes of a connection, without its task for each, which only a handshake needs.
+            # What asyncio's own server creates for a connection, without a task for each, which only a handshake needs.
             # It has no public name, and uvloop has none like it.
             self._make_transport = getattr(worker.loop, "_make_socket_transport", None)
         for listener in worker.sockets:
@@ -51,7 +51,7 @@ class Acceptor:
         self.go_on()
 
     def go_on(self) -> None:
-        """Accept again, if there is room."""
+        """Accept again, if the limit allows."""
         worker = self._worker
         if worker.retiring or self._is_full() or worker.loop.is_closed():
             return
@@ -61,13 +61,13 @@ class Acceptor:
                 worker.context.run(worker.loop.add_reader, listener.fileno(), self._accept, listener)
 
     def stop(self) -> None:
-        """Accept no more, for the time being."""
+        """Stop accepting for now."""
         for listener in self._listening:
             self._worker.loop.remove_reader(listener.fileno())
         self._listening.clear()
 
     def end(self) -> None:
-        """Accept no more but what waits where no other worker accepts."""
+        """Stop accepting, except for what waits in queues from which no other worker accepts."""
         self.stop()
         for listener, client, address in left_behind(self._worker.cfg, self._worker.sockets):
             self._take(listener, client, address)
@@ -75,7 +75,7 @@ class Acceptor:
     def _is_full(self) -> bool:
         worker = self._worker
         if worker.bridge is not None and worker.bridge.is_full and worker.cfg.workers > 1:
-            return True  # a sibling may have a thread free
+            return True  # another worker may have a free thread
         return len(worker.connections) + len(self._handshakes) >= worker.worker_connections
 
     def _accept(self, listener: Any) -> None:
@@ -109,7 +109,7 @@ class Acceptor:
         worker = self._worker
         try:
             await worker.loop.connect_accepted_socket(lambda: Connection(worker, accepted), client, ssl=self._tls)
-        except OSError as error:  # a handshake that failed, too
+        except OSError as error:  # also after a failed handshake
             worker.log.debug("A connection ended before its first request: %s", error)
             client.close()
         finally:

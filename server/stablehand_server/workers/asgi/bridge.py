@@ -1,7 +1,7 @@
-"""A WSGI app under the asgi class: it runs in a pool of threads, and is given what gunicorn's gthread gives it.
+"""A WSGI app under the asgi class: it runs in a pool of threads, and gets the same as under gunicorn's gthread.
 
-The environ, the body and the response are gunicorn's own. Over HTTP/1 the response goes to the client's connection as
-its bytes, by an `Outlet`; over HTTP/2 and uWSGI's protocol, which gunicorn offers to ASGI apps alone, as an ASGI app's.
+The environ, the body and the response are gunicorn's own. Over HTTP/1 an `Outlet` writes the response's bytes to the
+client's connection; over HTTP/2 and uWSGI's protocol, which gunicorn offers only to ASGI apps, it is sent like theirs.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _CLIENT_HAS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
 class Call:
-    """One request of a WSGI app: what its thread needs, and who is told in the loop that it has ended.
+    """One request of a WSGI app: what its thread needs, and the callback in the loop for its end.
 
-    `make_request` is called in the thread, and may raise what gunicorn's WSGI workers refuse; `ended` with whether the
-    connection can be kept; `hang_up` ends the connection.
+    `make_request` is called in the thread, and may raise gunicorn's errors for refused requests; `ended` is called with
+    whether the connection can be kept; `hang_up` ends the connection.
     """
 
     __slots__ = (
@@ -80,7 +80,7 @@ class Bridge:
         self._threads: int = worker.cfg.threads
         self._stuck = 0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="wsgi")
-        self.calls: dict[Call, None] = {}  # in the order in which they came; the loop's own
+        self.calls: dict[Call, None] = {}  # in the order in which they arrived; used by the loop only
 
     def serve(self, call: Call) -> None:
         """Serve a request in a thread, as soon as one is free."""
@@ -98,13 +98,13 @@ class Bridge:
         self._resize()
 
     def do_without(self, stuck: int) -> None:
-        """Let the pool start other threads in the place of those that are stuck."""
+        """Let the pool start other threads in place of those that are stuck."""
         self._stuck = max(stuck, self._stuck)
         self._resize()
 
     def _resize(self) -> None:
         self._pool._max_workers = self._threads + self._stuck  # noqa: SLF001 (a pool starts threads up to it; no public way)
-        self._pool.submit(_nothing)  # only then does it look whether it needs another one
+        self._pool.submit(_nothing)  # only then does it check whether it needs another one
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request as an ASGI app does, for HTTP/2 and uWSGI's protocol."""
@@ -157,7 +157,7 @@ class Bridge:
         try:
             keep = self._handle(call)
         finally:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: the worker did not wait any longer
+            with contextlib.suppress(RuntimeError):  # the loop has ended: the worker did not wait longer
                 self._worker.loop.call_soon_threadsafe(self._ended, call, keep)
 
     def _ended(self, call: Call, keep: bool) -> None:  # noqa: FBT001 (a callback)
@@ -218,7 +218,7 @@ class Bridge:
             raise
         except (Exception, SystemExit):
             if response is not None and response.headers_sent:
-                log.exception("Error handling request")  # an answer would be taken for the rest of this one
+                log.exception("Error handling request")  # an error response would be taken for the rest of this one
                 return False
             raise
         finally:

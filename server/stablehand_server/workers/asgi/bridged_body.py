@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FedBody:
-    """Stands where the connection has gunicorn's BodyReceiver, and where gunicorn's `Body` has a reader.
+    """Takes the place of gunicorn's BodyReceiver in the connection, and of the reader in gunicorn's `Body`.
 
     `on_taken` is called in the app's thread whenever it has taken something, with the number of bytes that are left.
     """
@@ -26,7 +26,7 @@ class FedBody:
         self._chunks: deque[bytes] = deque()
         self._discards = False
         self.buffered = 0  # bytes
-        # By the names that gunicorn's connection knows.
+        # With the names that gunicorn's connection uses.
         self._complete = False
         self._closed = False
         self.expect_continue = False
@@ -34,7 +34,7 @@ class FedBody:
     # In the loop ------------------------------------------------------------------------------------------------------
 
     def feed(self, chunk: bytes) -> None:
-        """Add what has come."""
+        """Add what has arrived."""
         with self._arrived:
             if chunk and not self._discards:
                 self._chunks.append(chunk)
@@ -48,13 +48,13 @@ class FedBody:
             self._arrived.notify()
 
     def signal_disconnect(self) -> None:
-        """Note that the client has gone."""
+        """Note that the client has disconnected."""
         with self._arrived:
             self._closed = True
             self._arrived.notify()
 
     def discard(self) -> None:
-        """Forget what the app has not read, and what is yet to come."""
+        """Discard what the app has not read, and what is yet to arrive."""
         with self._arrived:
             self._discards = True
             self._chunks.clear()
@@ -66,7 +66,7 @@ class FedBody:
         """Return at most so many bytes as soon as there is one, and none at the end.
 
         Raises:
-            NoMoreData: when the client left in the middle of a chunked body, as gunicorn's reader does.
+            NoMoreData: when the client disconnected in the middle of a chunked body, as gunicorn's reader does.
         """
         if size <= 0:
             return b""

@@ -1,4 +1,4 @@
-"""One request of HTTP/1 for a WSGI app, from the connection's side."""
+"""One HTTP/1 request for a WSGI app, from the connection's side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BridgedExchange:
-    """Hands a request to the bridge; its thread reads from `receiver` and writes to `outlet`."""
+    """Passes a request to the bridge; its thread reads from `receiver` and writes to `outlet`."""
 
     task: Any = None  # it runs in a thread
     task_is_finishing = False  # the next request is read when the app has returned
@@ -34,7 +34,7 @@ class BridgedExchange:
         self.receiver = FedBody(chunked=connection.request.chunked, on_taken=taken)
 
     def begin(self, came: Any, client: Any, server: Any, proxy: dict[str, Any] | None) -> None:
-        """Have the request served; `came` is what the connection's parser has made of it."""
+        """Have the request served; `came` is the request as parsed by the connection's parser."""
         connection = self._connection
         number = connection.req_count
 

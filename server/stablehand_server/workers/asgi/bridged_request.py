@@ -1,4 +1,4 @@
-"""A request that the asgi class has parsed, as gunicorn's WSGI workers know requests."""
+"""A request that the asgi class has parsed, in the form that gunicorn's WSGI workers use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.serving import Body
     from stablehand_server.gunicorn_internals.settings import Config
 
-_CODINGS_LEFT_ON = ("compress", "deflate", "gzip")  # nobody undoes them; what else there is, the parser has refused
+_CODINGS_LEFT_ON = ("compress", "deflate", "gzip")  # no code decodes them; the parser has refused all others
 
 
 class BridgedRequest(Request):
-    """What gunicorn's `create` and the hooks of users are given."""
+    """The request that gunicorn's `create` and users' hooks get."""
 
     def __init__(
         self,
@@ -32,10 +32,10 @@ class BridgedRequest(Request):
         number: int,
         proxy: dict[str, Any] | None = None,
     ) -> None:
-        """Take what a parser has found; `headers` with their names in upper case, `proxy` of the PROXY protocol.
+        """Take a parser's result; `headers` with their names in upper case, `proxy` from the PROXY protocol.
 
         Raises:
-            Exception: one of gunicorn's, for what its WSGI workers refuse.
+            Exception: one of gunicorn's, for requests that its WSGI workers refuse.
         """
         # Not super().__init__: that parses.
         self.cfg = cfg

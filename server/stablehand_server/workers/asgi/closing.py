@@ -1,4 +1,4 @@
-"""How a connection comes to its end: so that what has been said last arrives."""
+"""Closes a connection so that the last response arrives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LINGER_SECONDS = 2.0
 
 
 class Closing(Takeover):
-    """A connection, as far as it is closed."""
+    """The part of a connection that closes it."""
 
     status: int
     transport: Any
@@ -18,7 +18,7 @@ class Closing(Takeover):
     _closed: bool
     _current_request: Any
     _is_ssl: bool
-    _outlet: Any  # of the bridged request that is served, or None
+    _outlet: Any  # of the bridged request being served, or None
     _serves_http1: bool
 
     _hears_no_more = False  # the client has closed its side
@@ -28,8 +28,8 @@ class Closing(Takeover):
     def eof_received(self) -> bool:
         """Tell whether the connection stays open although the client has closed its side.
 
-        For an ASGI app the client has left then, as with gunicorn. A WSGI app is never told, and whoever sends a
-        request and closes its side, as `nc -N` does, gets an answer from every class.
+        To an ASGI app the client has then disconnected, as with gunicorn. A WSGI app is never notified, and a client
+        that sends a request and closes its side, as `nc -N` does, gets an answer from every class.
         """
         if self._bridge is None or self._is_ssl or self._lingers or self._current_request is None:
             return False
@@ -53,8 +53,7 @@ class Closing(Takeover):
     def _linger(self) -> None:
         """Close the connection once the client has closed its side, or after a while.
 
-        A socket that is closed with something unread in it makes the kernel send a reset, which may overtake the
-        response.
+        When a socket with unread data is closed, the kernel sends a reset, which may overtake the response.
         """
         self._closed = self._lingers = True
         if self.transport.can_write_eof():
@@ -64,7 +63,7 @@ class Closing(Takeover):
 
     def _send_error_response(self, status: int, message: str, extra_headers: Any = ()) -> None:
         has_begun = self.status or (self._outlet is not None and self._outlet.has_sent)
-        if not (self._parses and has_begun):  # it would be taken for a part of the response
+        if not (self._parses and has_begun):  # it would be taken for part of the response
             super()._send_error_response(status, message, extra_headers)
 
     def _feed_callback_parser(self, data: bytes) -> bool:

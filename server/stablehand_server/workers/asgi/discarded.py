@@ -1,4 +1,4 @@
-"""What takes the place of the receiver of a body that the app has left."""
+"""Replaces the receiver of a body that the app has left unread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Discarded:
-    """Receives a body that nobody reads."""
+    """Receives a body that is not read."""
 
     buffered = 0
     expect_continue = False

@@ -1,4 +1,4 @@
-"""One request of HTTP/1 and its response, measured from within: no wrapper around the app, none around its `send`."""
+"""One HTTP/1 request and its response, measured without a wrapper around the app or its `send`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """A request that is served.
+    """A request that is being served.
 
-    Stands where gunicorn has a future for the answer whether the connection is kept: `set_result` is called once, by
-    the app's last `send`. `recorder` is None where the app measures itself.
+    Replaces gunicorn's future for whether the connection is kept: `set_result` is called once, by the app's last
+    `send`. `recorder` is None if the app measures itself.
     """
 
     __slots__ = ("_connection", "_recorder", "_started", "receiver", "task", "task_is_finishing")
@@ -29,10 +29,10 @@ class Exchange:
         self._connection = connection
         self._recorder = recorder
         self.receiver = receiver
-        self.task_is_finishing = False  # the response is complete, and the next request is read meanwhile
+        self.task_is_finishing = False  # the response is complete, and the next request is already being read
 
     async def serve(self, request: Any, sockname: Any, peername: Any) -> None:
-        """Call the app; whatever it does, the exchange has an end, and is counted once."""
+        """Call the app; whatever it does, the exchange ends, and is counted once."""
         connection = self._connection
         keep_alive = False
         self._started = monotonic()
@@ -47,11 +47,11 @@ class Exchange:
             connection.exchange_ended(self, keep_alive)
 
     def done(self) -> bool:
-        """Say that the answer is still awaited."""
+        """Return that the result is still awaited."""
         return False
 
     def set_result(self, keep_alive: bool) -> None:  # noqa: FBT001 (as of a future)
-        """Record the end of the response, and go on with the connection if it is kept."""
+        """Record the end of the response, and continue with the connection if it is kept."""
         connection = self._connection
         self._record(connection.status)
         if connection.response_complete(self, keep_alive):

@@ -1,4 +1,4 @@
-"""gunicorn's response of a WSGI app, said in an ASGI server's messages: over HTTP/2 and uWSGI's protocol."""
+"""gunicorn's WSGI response, translated to ASGI messages: for HTTP/2 and uWSGI's protocol."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class MessageResponse(Response):
         self._say = _sender(send, loop)
 
     def is_chunked(self) -> bool:
-        """Leave it to the protocol below to say where the body ends."""
+        """Leave it to the protocol below to mark the end of the body."""
         return False
 
     def can_sendfile(self) -> bool:
-        """Send files as any other body."""
+        """Send files like any other body."""
         return False
 
     def send_headers(self) -> None:
@@ -45,31 +45,31 @@ class MessageResponse(Response):
         self._say({"type": "http.response.body", "body": data, "more_body": True})
 
     def close(self) -> None:
-        """Say that the response is complete."""
+        """Send the message that the response is complete."""
         self.send_headers()
         self._say({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class MessageOutlet:
-    """Stands for the socket, to which gunicorn writes what is no response of the app's: errors and early hints."""
+    """Replaces the socket, to which gunicorn writes what is not the app's response: errors and early hints."""
 
     def __init__(self, client: Any, send: Callable[[Any], Awaitable[None]], loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self._say = _sender(send, loop)
 
     def __getattr__(self, name: str) -> Any:
-        """Be the socket in all that is no input or output."""
+        """Delegate everything but input and output to the socket."""
         return getattr(self._client, name)
 
     def sendall(self, data: bytes) -> None:
-        """Say the same in messages; `data` is a whole response of gunicorn's."""
+        """Send the same as messages; `data` is a whole gunicorn response."""
         head, _, body = bytes(data).partition(b"\r\n\r\n")
         status_line, *lines = head.split(b"\r\n")
         status = int(status_line.split()[1])
         headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
         if status == _EARLY_HINTS:
             self._say({"type": "http.response.informational", "status": status, "headers": headers})
-        elif status >= 200:  # noqa: PLR2004 (a final status; the protocol below says 100 by itself)
+        elif status >= 200:  # noqa: PLR2004 (a final status; the protocol below sends 100 itself)
             headers = [(name, value) for name, value in headers if name != b"connection"]
             self._say({"type": "http.response.start", "status": status, "headers": headers})
             self._say({"type": "http.response.body", "body": body})
@@ -80,7 +80,7 @@ class MessageOutlet:
         return len(data)
 
     def gettimeout(self) -> float:
-        """Say that nothing is to be set for a moment."""
+        """Return a context that changes nothing."""
         return 0.0
 
 

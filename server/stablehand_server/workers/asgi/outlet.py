@@ -1,7 +1,7 @@
-"""The client's socket as a WSGI app's thread sees it: what is sent goes through the loop, and not ahead of the client.
+"""The client's socket as a WSGI app's thread sees it: data is sent through the loop, and not ahead of the client.
 
-The thread waits while the client has more to take than a few pieces: a response of any length is never in memory as a
-whole, and a client that has gone is noticed.
+The thread waits while more than a few pieces wait for the client: a long response is never in memory as a whole, and a
+disconnected client is noticed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from stablehand_server.workers.asgi.protocol import Connection
 
-_BYTES_AHEAD = 64 * 1024  # that a thread may be ahead of its client, beside what the transport takes
+_BYTES_AHEAD = 64 * 1024  # by which a thread may be ahead of its client, in addition to what the transport takes
 _PIECE_BYTES = 256 * 1024
 _AS_GOOD_AS_FOR_EVER = 10 * 365 * 86400.0  # seconds
 
 
 class Outlet:
-    """Sends in an app's thread; each of the loop's methods says so."""
+    """Sends in an app's thread; the methods for the loop are marked as such."""
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
@@ -36,10 +36,10 @@ class Outlet:
         self._is_scheduled = False
         self._is_gone = False
         self.has_sent = False  # anything
-        self._own: socket.socket | None = None  # of an app that has taken the connection over
+        self._own: socket.socket | None = None  # of an app that has taken over the connection
 
     def __getattr__(self, name: str) -> Any:
-        """Be the socket in all that is no input or output: its options, names and number."""
+        """Delegate everything but input and output to the socket: its options, names and number."""
         return getattr(self._connection.client, name)
 
     # In the app's thread ----------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ class Outlet:
         return len(data)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a part of a file, by its number, and return how much that was."""
+        """Send part of a file, given its descriptor, and return how much that was."""
         sent = 0
         while count is None or sent < count:
             wanted = _PIECE_BYTES if count is None else min(_PIECE_BYTES, count - sent)
@@ -76,7 +76,7 @@ class Outlet:
         return sent
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Receive, for an app that speaks another protocol from now on; see `dup`."""
+        """Receive, for an app that has switched to another protocol; see `dup`."""
         return self._taken_over().recv(size, flags)
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
@@ -84,21 +84,21 @@ class Outlet:
         return self._taken_over().recv_into(buffer, size, flags)
 
     def close(self) -> None:
-        """Close what has been taken over; the connection itself closes after the request."""
+        """Close the socket that was taken over; the connection itself closes after the request."""
         if self._own is not None:
             self._own.close()
 
     def gettimeout(self) -> None:
-        """Say that it blocks."""
+        """Return that it blocks."""
 
     def settimeout(self, seconds: float | None) -> None:
-        """Leave it as it is: who sends waits for the client."""
+        """Do nothing: sending always waits for the client."""
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 (a socket's)
-        """Leave it as it is, as above."""
+        """Do nothing, as above."""
 
     def dup(self) -> socket.socket:
-        """Return the socket for an app that speaks another protocol on it, a websocket's for example; see `hand_over`.
+        """Return the socket for an app that uses another protocol on it, such as a websocket; see `hand_over`.
 
         Raises:
             NotImplementedError: for TLS, as of a TLS socket.
@@ -162,19 +162,19 @@ class Outlet:
             self.written()
 
     def written(self) -> None:
-        """Let the thread go on: the transport has taken what it was given."""
+        """Let the thread continue: the transport has taken what it was given."""
         with self._room:
             self._unsent -= self._in_transport
             self._in_transport = 0
             self._room.notify_all()
 
     def hang_up(self) -> None:
-        """Let the thread know that the client has gone."""
+        """Notify the thread that the client has disconnected."""
         with self._room:
             self._is_gone = True
             self._room.notify_all()
         if self._own is not None:
-            with contextlib.suppress(OSError):  # it has gone already
+            with contextlib.suppress(OSError):  # it has already disconnected
                 self._own.shutdown(socket.SHUT_RDWR)
 
 

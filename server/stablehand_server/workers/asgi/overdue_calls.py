@@ -1,7 +1,7 @@
 """Calls of a WSGI app that have been inside it for longer than --request-timeout, which is off by default.
 
-As under gthread: a thread cannot be ended, only its process can. So the worker is replaced first; then the clients of
-what is stuck are told so, and the process is ended with it.
+As under gthread: a thread cannot be ended, only its process can. So the worker is replaced first; then the connections
+of the stuck calls are closed, and the process is ended with them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stablehand_server.workers.asgi.bridge import Bridge, Call
 
-_SECONDS_AFTER_HANGING_UP = 1.0  # for a thread that waits for its client to notice that it has gone
+_SECONDS_AFTER_HANGING_UP = 1.0  # for a thread that waits for its client to notice that it has disconnected
 
 
 class OverdueCalls:
@@ -25,9 +25,9 @@ class OverdueCalls:
         self._hung_up: dict[Call, float] = {}
 
     def look(self, now: float) -> int:
-        """Return how many calls take too long; each is logged once, and another thread takes its thread's place.
+        """Return how many calls take too long; each is logged once, and another thread replaces its thread.
 
-        `now` is here and elsewhere on time.monotonic()'s clock.
+        `now`, here and elsewhere, is on time.monotonic()'s clock.
         """
         overdue = self._overdue(now)
         fresh = [call for call in overdue if call not in self._noticed]
@@ -53,7 +53,7 @@ class OverdueCalls:
                 call.hang_up()
 
     def only_these_are_left(self, now: float) -> bool:
-        """Tell whether every call takes too long, although its client has gone, and there is one."""
+        """Return whether all calls, at least one, take too long although their clients are disconnected."""
         calls = self._bridge.calls
         return bool(calls) and all(now - self._hung_up.get(call, now) >= _SECONDS_AFTER_HANGING_UP for call in calls)
 

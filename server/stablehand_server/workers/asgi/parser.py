@@ -1,7 +1,7 @@
 """gunicorn's parser in Python, with its checks of names and values by regular expressions instead of byte by byte.
 
-The same bytes are accepted and refused. It is used where gunicorn would use its own: `gunicorn_h1c`, written in C, goes
-before both.
+It accepts and refuses the same bytes. It is used where gunicorn would use its own: `gunicorn_h1c`, written in C, takes
+precedence over both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 
 from stablehand_server.gunicorn_internals.asgi import PythonProtocol
 
-_DELIMITERS = rb'"(),/:;<=>?@\[\\\]{}'  # RFC 9110 section 5.6.2: all that is visible makes a token, but for these
+_DELIMITERS = (
+    rb'"(),/:;<=>?@\[\\\]{}'  # RFC 9110 section 5.6.2: a token consists of all visible characters except these
+)
 _token = re.compile(rb"[^\x00-\x20\x7f-\xff" + _DELIMITERS + rb"]+")
 _conventional_method = re.compile(rb"[^\x00-\x20\x7f-\xffa-z#" + _DELIMITERS + rb"]{3,20}")
 _control_character = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -30,6 +32,6 @@ class RequestParser(PythonProtocol):
 
     @classmethod
     def adopt(cls, parser: object) -> None:
-        """Make a parser of gunicorn's one of these, whatever it was made with; one of another kind stays what it is."""
+        """Turn a parser of gunicorn's into one of these, whatever its arguments; one of another kind is unchanged."""
         if type(parser) is PythonProtocol:
             parser.__class__ = cls

@@ -1,15 +1,15 @@
-"""gunicorn's ASGI connection: measured, without a task of its own, and never closed without having said so.
+"""gunicorn's ASGI connection: measured, without a task of its own, and never closed unannounced.
 
 gunicorn runs a task for each connection, which awaits an event for each request, starts another task for the app and
 awaits a future for its response. Here the parser's callback starts the app's task, and the end of the response reads
 the next request: that saves more time than measuring takes.
 
-gunicorn looks once more whether its worker still serves after a response is complete, and closes the connection if not,
-even where the response's headers had promised to keep it: the client's next request, perhaps on its way already, is
-lost. Here only what the headers announced counts. So `worker.alive` stays true for HTTP/1 until the worker's end, and
-`_will_close`, which writes the headers, asks whether it retires.
+gunicorn checks again whether its worker still serves after a response is complete, and closes the connection if not,
+even if the response's headers had promised to keep it: the client's next request, which may be in transit, is lost.
+Here only what the headers announced counts. So `worker.alive` stays true for HTTP/1 until the worker's end, and
+`_will_close`, which determines the headers, checks whether it retires.
 
-What takes a connection over, HTTP/2, uWSGI's protocol or a websocket, is nearly gunicorn's own again: see `Takeover`.
+What takes over a connection, HTTP/2, uWSGI's protocol or a websocket, is nearly gunicorn's own: see `Takeover`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stablehand_server.workers.asgi.worker import ASGIWorker
 
 
-_DISCARD_SECONDS = 5.0  # for what is left of a body; gunicorn's threads take so long too
+_DISCARD_SECONDS = 5.0  # for what is left of a body; gunicorn's threads allow as long
 
 
 class Connection(Reading, Scopes):
@@ -53,7 +53,7 @@ class Connection(Reading, Scopes):
     req_count: int
 
     def __init__(self, worker: ASGIWorker, accepted: tuple[Any, Any] | None = None) -> None:
-        """Take the worker, and the client's address and the listener's name as the listener tells them."""
+        """Take the worker, and the client's address and the listener's name as reported by the listener."""
         Reading.__init__(self)
         ASGIProtocol.__init__(self, worker)
         self._accepted = accepted
@@ -69,31 +69,31 @@ class Connection(Reading, Scopes):
     # The connection's life --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to serve; a client that stays silent is not waited for longer than any other class does."""
+        """Start to serve; a silent client is not waited for longer than under any other class."""
         self.worker.connections.add(self)
         self.client = transport.get_extra_info("socket")
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room for another connection."""
+        """Allow another connection in its place."""
         self.wait_no_more()
         if self._outlet is not None:
             self._outlet.hang_up()
         super().connection_lost(exc)
         if self._finishing_calls and (self._task is None or self._task.done()):
-            # gunicorn's task of the connection would be there still; with it those would be cancelled.
+            # gunicorn's task of the connection would still exist, and be cancelled together with those.
             self.worker.loop.call_later(self.cfg.asgi_disconnect_grace_period, self._cancel_task_if_pending)
         self.worker.connection_ended(self)
 
     def close_if_idle(self) -> None:
-        """Close the connection unless it serves a request, or has one to read."""
+        """Close the connection unless it is serving a request, or has one to read."""
         if self.idle and not self.data_waits():
             self._close_transport()
 
     def take_leave(self) -> None:
-        """Tell the app that its client has left, and a websocket's client that the server ends.
+        """Notify the app that its client has disconnected, and a websocket's client that the server shuts down.
 
-        A response that the app ends now still ends by the rules.
+        A response that the app then ends is still completed correctly.
         """
         if self._websocket is not None:
             self._leaving = self.worker.loop.create_task(self._websocket.take_leave())
@@ -107,7 +107,7 @@ class Connection(Reading, Scopes):
         self._close_transport()
 
     def data_waits(self) -> bool:
-        """Tell whether the socket has something that the loop has not read yet."""
+        """Return whether the socket has data that the loop has not read yet."""
         client = self.client
         try:
             with socket.fromfd(client.fileno(), client.family, client.type) as same:
@@ -162,7 +162,7 @@ class Connection(Reading, Scopes):
             return
         exchange = Exchange(self, self._body_receiver, self._recorder)
         served = exchange.serve(self._current_request, self._sockname, self._peername)
-        # In a context of the worker's, not in that of an app's call which has just ended, and made the parser go on.
+        # In a context of the worker, not in that of the app's call that has just ended and resumed the parser.
         exchange.task = self._task = self.worker.context.run(self.worker.loop.create_task, served)
 
     def _begin_bridged(self, bridge: Bridge) -> None:
@@ -176,10 +176,10 @@ class Connection(Reading, Scopes):
             self.hold_back()
 
     def response_complete(self, exchange: Exchange, keep_alive: bool) -> bool:  # noqa: FBT001 (gunicorn's answer)
-        """Read the next request, although the app may still be running; tell whether that could be done.
+        """Read the next request, although the app may still be running; return whether that was possible.
 
-        Not before the app is at its end if it has left a part of the request's body, which would then no longer count
-        against what may be buffered, or if a hook of the user's comes after it.
+        Not before the app has returned if it has left part of the request's body, which would then no longer count
+        against the limit of buffered data, or if a user's hook comes after it.
         """
         receiver = exchange.receiver
         if not keep_alive or self._post_request is not None or not receiver._complete or receiver.buffered:  # noqa: SLF001
@@ -189,7 +189,7 @@ class Connection(Reading, Scopes):
         return True
 
     def exchange_ended(self, exchange: Exchange | BridgedExchange, keep_alive: bool) -> None:  # noqa: FBT001 (gunicorn's answer)
-        """Go on after the app's call has returned."""
+        """Continue after the app's call has returned."""
         self._outlet = None
         self._holds_back = False
         keep_alive = keep_alive and not self._closed and not self._is_handed_over
@@ -220,12 +220,12 @@ class Connection(Reading, Scopes):
                 self.await_request(self._keepalive)
 
     def _rest_will_come(self) -> bool:
-        """Tell whether the client sends the body, which it may leave out when it expected to be asked for it."""
+        """Return whether the client sends the body, which it may omit if it expected to be asked for it."""
         # A WSGI app's client has always been asked.
         return self._bridge is not None or not self._current_request._expect_100_continue  # noqa: SLF001 (gunicorn's own)
 
     def _discard_rest(self) -> None:
-        """Read what the app has left of the request's body: whatever follows it is the next request."""
+        """Read what the app has left of the request's body: what follows it is the next request."""
         self._body_receiver = Discarded(self._rest_discarded, self._close_transport)
         self._resume_reading()
         self.worker.loop.call_later(_DISCARD_SECONDS, self._give_up_discarding, self._body_receiver)
@@ -253,7 +253,7 @@ class Connection(Reading, Scopes):
 
 
 class _Begin:
-    """What gunicorn's parser takes for the event that wakes a connection's task."""
+    """Replaces the event with which gunicorn's parser wakes a connection's task."""
 
     __slots__ = ("set",)
 

@@ -1,6 +1,6 @@
-"""What a client sends, in its order: requests one after the other, and what has come behind the one that is served.
+"""Reads what a client sends, in order: requests one after the other, and what arrives after the one being served.
 
-In any other order a part of a body would be taken for a request.
+In any other order, part of a body would be taken for a request.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from stablehand_server.workers.asgi.bridging import Bridging
 from stablehand_server.workers.asgi.parser import RequestParser
 from stablehand_server.workers.common.patience import Patience
 
-_BYTES_BEHIND_IN_C = 65536  # that gunicorn_h1c keeps behind the end of a request; it loses what is more
+_BYTES_BEHIND_IN_C = 65536  # that gunicorn_h1c keeps after the end of a request; it loses anything beyond
 
 
 class Reading(Patience, Bridging):
-    """A connection, as far as it reads."""
+    """The part of a connection that reads."""
 
-    _ending: bool  # it closes once no call of the app's is left
+    _ending: bool  # it closes once no call of the app is left
 
     def __init__(self) -> None:
         super().__init__()
-        self._behind = bytearray()  # what has come behind the request that is served
+        self._behind = bytearray()  # what has arrived after the request being served
         self._has_begun = False  # a request, whose headers are not complete
 
     def _set_up_parser(self, peername: Any) -> None:
@@ -33,14 +33,14 @@ class Reading(Patience, Bridging):
 
     @classmethod
     def _check_h1c_protocol_available(cls) -> bool:
-        """Look for the parser in C once, and keep what is found where gunicorn reads it: on its class, not on this."""
+        """Look for the C parser once, and store the result where gunicorn reads it: on its class, not on this one."""
         return bool(ASGIProtocol._check_h1c_protocol_available())  # noqa: SLF001 (gunicorn's own class method)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come; as soon as a request's headers are there, it is served.
+        """Parse what has arrived; a request is served as soon as its headers are complete.
 
-        What comes behind the end of a request waits until that is answered, and goes to the parser after all that came
-        before it: in any other order a part of a body would be taken for a request.
+        What arrives after the end of a request waits until that is answered, and is parsed after all that arrived
+        before it: in any other order, part of a body would be taken for a request.
         """
         if self._lingers:
             return
@@ -67,7 +67,7 @@ class Reading(Patience, Bridging):
                 self.await_headers()
 
     def _parse_in_pieces(self, data: bytes) -> None:
-        """Feed the parser in C no more at once than it keeps behind the end of a request."""
+        """Feed the C parser no more at once than it keeps after the end of a request."""
         parser = self._callback_parser
         for place in range(0, len(data), _BYTES_BEHIND_IN_C):
             if parser.is_complete:
@@ -88,7 +88,7 @@ class Reading(Patience, Bridging):
         receiver, parser = self._body_receiver, self._callback_parser
         held: int = receiver.buffered if receiver is not None else 0
         if parser.__class__ is RequestParser and parser.is_complete:
-            held += len(parser._buffer)  # noqa: SLF001 (pipelined requests; the parser in C has a cap of its own)
+            held += len(parser._buffer)  # noqa: SLF001 (pipelined requests; the C parser has its own limit)
         return held + len(self._behind)
 
     def _read_next(self) -> None:

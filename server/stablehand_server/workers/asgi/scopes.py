@@ -1,4 +1,4 @@
-"""The scopes of a connection's requests: gunicorn's, made faster, and right for Unix sockets."""
+"""The scopes of a connection's requests: gunicorn's, built faster, and correct for Unix sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSIONS = _Versions()
 
 
 class Scopes(ASGIProtocol):
-    """A connection, as far as it tells the app of a request."""
+    """The part of a connection that describes a request to the app."""
 
     client: Any  # the socket
     worker: Any
@@ -32,8 +32,8 @@ class Scopes(ASGIProtocol):
         if known is None or known[0] is not sockname or known[1] is not peername:
             scope: dict[str, Any] = super()._build_http_scope(
                 request, sockname, peername
-            )  # and it knows them from then on
-        else:  # the same (a test compares them), without what a connection's later requests need not ask again
+            )  # and they are known from then on
+        else:  # the same (a test compares them), without repeating work for a connection's later requests
             scope = {
                 "type": "http",
                 "asgi": {"version": "3.0", "spec_version": "2.4"},

@@ -1,4 +1,4 @@
-"""What takes a connection over from HTTP/1: a websocket, HTTP/2 and uWSGI's protocol, nearly as gunicorn has them."""
+"""What takes over a connection from HTTP/1: a websocket, HTTP/2 and uWSGI's protocol, nearly as in gunicorn."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WEBSOCKET_VERSION = "13"
 
 
 class Takeover(ASGIProtocol):
-    """A connection, as far as it may be taken over."""
+    """The part of a connection that handles takeovers."""
 
-    worker: Any  # the ASGIWorker, or what HTTP/2 sees of it
+    worker: Any  # the ASGIWorker, or HTTP/2's view of it
     client: Any  # the socket
     app: Any
     _body_receiver: Any
@@ -35,7 +35,7 @@ class Takeover(ASGIProtocol):
         self._task = self.worker.context.run(self.worker.loop.create_task, self._owned(serving))
 
     def _leave_http1(self) -> bytes:
-        """Parse nothing more; return what the client has sent beyond the request."""
+        """Stop parsing; return what the client has sent beyond the request."""
         raise NotImplementedError
 
     async def _owned(self, serving: Coroutine[Any, Any, None]) -> None:
@@ -54,7 +54,7 @@ class Takeover(ASGIProtocol):
         while (await self._body_receiver.receive()).get("more_body"):
             pass  # of a body, which no client of websockets sends: it is no frames
         behind = self._leave_http1()
-        headers = dict(request.headers)  # of each the last one, as gunicorn takes it
+        headers = dict(request.headers)  # the last value of each, as in gunicorn
         if headers.get("SEC-WEBSOCKET-VERSION", "").strip() != _WEBSOCKET_VERSION:
             wanted = (("Sec-WebSocket-Version", _WEBSOCKET_VERSION),)
             self._send_error_response(426, "Upgrade Required", wanted)

@@ -1,4 +1,4 @@
-"""gunicorn's websocket, which can also be closed by the server: because it ends, not because the app has failed."""
+"""gunicorn's websocket, which the server can also close because it shuts down, not because the app has failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stablehand_server.gunicorn_internals.asgi import WebSocketProtocol
 if TYPE_CHECKING:
     import asyncio
 
-SERVICE_RESTART = 1012  # https://www.iana.org/assignments/websocket: the client should connect anew
+SERVICE_RESTART = 1012  # https://www.iana.org/assignments/websocket: the client should reconnect
 
 
 class WebSocket(WebSocketProtocol):
@@ -22,9 +22,9 @@ class WebSocket(WebSocketProtocol):
     _receive_queue: asyncio.Queue[dict[str, Any]]
 
     async def take_leave(self) -> None:
-        """Tell the client that the server ends, and the app that its client has left.
+        """Notify the client that the server shuts down, and the app that its client has disconnected.
 
-        The app is told at once: a client that does not answer must not hold it up.
+        The app is notified at once: a client that does not answer must not hold it up.
         """
         if self.accepted and not self._close_sent:
             await self._send_close(SERVICE_RESTART, "Service Restart")

@@ -1,4 +1,4 @@
-"""gunicorn's asgi worker: with a limit of connections, for WSGI apps too, and retiring without a failed request."""
+"""gunicorn's asgi worker, with a connection limit and support for WSGI apps; retires without a failed request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stablehand_server.workers.asgi.protocol import Connection
 
 _SECONDS_BETWEEN_BEATS = 1.0
-_TAKING_LEAVE_SECONDS = 1.0  # less than the master waits beyond the grace
+_TAKING_LEAVE_SECONDS = 1.0  # less than the master waits after the grace period
 
 
 class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
@@ -51,33 +51,33 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._acceptor = Acceptor(self)
         self.bridge: Bridge | None = None
         self._overdue: OverdueCalls | None = None  # of the bridge
-        # What a connection of HTTP/1 calls and by what it measures that; a WSGI app is measured behind its bridge. What
+        # What an HTTP/1 connection calls, and how it measures that; a WSGI app is measured behind its bridge. What
         # takes a connection over calls an app that measures itself. `asgi` and `wsgi` are the user's app as it is.
         self.http1_app: Any = None
         self.measured_app: Any = None
         self.http1_recorder: UnlockedRecorder | None = None
-        self.context = contextvars.Context()  # of each request's task, and of whatever it begins with
+        self.context = contextvars.Context()  # of each request's task, and of whatever it starts with
         # gunicorn's connections close when they see it reached, announced or not: they must not.
         self.request_limit, self.max_requests = self.max_requests, sys.maxsize
 
     @classmethod
     def check_config(cls, cfg: Config, log: Any) -> None:
-        """Accept threads: a WSGI app makes use of them."""
+        """Accept threads: a WSGI app uses them."""
 
     def first_request_seconds(self) -> float:
-        """Return as good as for ever, as in gunicorn, unless so many connections are open that others may need them."""
+        """Return practically no limit, as in gunicorn, unless so many connections are open that others may need one."""
         if 2 * len(self.connections) > self.worker_connections:
             return super().first_request_seconds()
         return LONGEST_SILENCE_SECONDS
 
     @classmethod
     def slots(cls, config: Config) -> int:
-        """Return the number of connections; only an app that is loaded can say that it makes do with threads."""
+        """Return the number of connections; that an app uses threads is known only once it is loaded."""
         return int(config.worker_connections)
 
     @property
     def alive(self) -> bool:
-        """Whether connections go on: see `Connection`."""
+        """Whether connections continue: see `Connection`."""
         return not self._at_its_end
 
     @alive.setter
@@ -87,14 +87,14 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
             self._acceptor.stop()
 
     def handle_quit_signal(self) -> None:
-        """SIGQUIT and SIGINT: answer the requests that a WSGI app's threads have, as under gthread, and end."""
+        """SIGQUIT and SIGINT: answer the requests that a WSGI app's threads have, as under gthread, and exit."""
         retires, self._quick_shutdown = self.retiring, True
         if not retires:
             self.alive = False
             self.cfg.worker_int(self)
 
     def is_last_response(self) -> bool:
-        """Tell whether the response that begins now is its connection's last; begin to retire after max_requests."""
+        """Return whether the response that starts now is its connection's last; start to retire after max_requests."""
         if self._to_give_up:
             self._to_give_up -= 1
             return True
@@ -115,7 +115,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     # Loading ----------------------------------------------------------------------------------------------------------
 
     def load_wsgi(self) -> None:
-        """Load the app, and put the bridge before a WSGI app, which hooks find where the other classes have it."""
+        """Load the app, and put the bridge before a WSGI app; hooks find the app where the other classes have it."""
         super().load_wsgi()
         if interface_of(self.asgi) is Interface.WSGI:
             self.wsgi = self.asgi
@@ -124,7 +124,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
             self._publish_slots()
 
     def _take_up_app(self) -> None:
-        """Serve the app from now on: `asgi` as the hooks of the boot have left it."""
+        """Set up the app to serve: `asgi` as the boot's hooks have left it."""
         if self.bridge is not None:
             self.http1_app = self.measured_app = self.bridge
             return
@@ -140,11 +140,11 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._acceptor.go_on()
 
     def give_up(self, connections: int) -> None:
-        """Make as many of the next responses their connection's last."""
+        """Make so many of the next responses their connection's last."""
         self._to_give_up = connections
 
     def notify(self) -> None:
-        """Beat; what may have grown is published."""
+        """Send a heartbeat, and publish what may have grown."""
         super().notify()
         self._publish_slots()
 
@@ -186,7 +186,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         except Exception as error:  # the app's own code
             if self.cfg.asgi_lifespan == "on" or isinstance(error, LifespanStartupFailed):
                 self.assignment.record.failure = str(error)
-                self.log.error("ASGI lifespan startup failed: %s", error)  # noqa: TRY400 (the sentence is what helps)
+                self.log.error("ASGI lifespan startup failed: %s", error)  # noqa: TRY400 (the message is what helps)
                 raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
             self.log.debug("ASGI lifespan not supported by app: %s", error)
             return
@@ -235,7 +235,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._at_its_end = True
 
     async def _take_leave(self) -> None:
-        """Close what is left as its protocol has it, and give the app a little time to end it."""
+        """Close what is left as its protocol specifies, and give the app a short time to finish."""
         for connection in tuple(self.connections):
             connection.take_leave()
         until = self.loop.time() + _TAKING_LEAVE_SECONDS

@@ -39,8 +39,8 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     """Threads that serve requests and, one at a time, wait for them; the main thread handles timing.
 
     gunicorn's loop accepts connections in the main thread, passes each request to a thread and gets the connection
-    back: two wake-ups per request, for which every thread waits for the GIL. Here the thread that finds a request serves
-    it. When all threads serve, none accepts: new connections are left to the other workers.
+    back: two wake-ups per request, for which threads wait for the GIL. Here the thread that finds a request serves it.
+    When all threads serve, none accepts: new connections are left to the other workers.
 
     A connection is owned by one thread, or is in one of `pending_conns` and `keepalived_conns`, with the time until
     which it may be silent. The thread that removes it from there owns it: the removal is atomic.
