@@ -1,1 +1,1 @@
-"""Benchmarks: servers side by side on the same cores, in interleaved rounds, told as ratios."""
+"""Benchmarks: servers side by side on the same cores, in interleaved rounds, reported as ratios."""

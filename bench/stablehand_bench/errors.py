@@ -1,4 +1,4 @@
-"""What a benchmark says when it cannot go on."""
+"""The error that a benchmark raises when it cannot continue."""
 
 
 class BenchError(Exception):

@@ -1,4 +1,4 @@
-"""Server processes of a benchmark: pinned to a core, awaited until they answer, measured, ended for certain."""
+"""Server processes of a benchmark: pinned to a core, awaited until they answer, measured, and always ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPEN_STATES = frozenset({"01", "08"})  # include/net/tcp_states.h: established;
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody listens on."""
+    """Return free ports on loopback."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -96,7 +96,7 @@ class Server:
         return {pid: memory for pid, memory in told.items() if memory is not None}  # a child of a moment has ended
 
     def cpu_seconds(self) -> dict[int, float]:
-        """Return the CPU seconds of the master and of each living child, user and system."""
+        """Return the CPU seconds of the master and of each running child, user and system."""
         return {pid: _cpu_seconds(pid) for pid in (self.process.pid, *self.children())}
 
 

@@ -75,7 +75,7 @@ def _await_workers(running: contestants.Running, count: int) -> list[int]:
 
 
 def _await_quiet(server: processes.Server) -> dict[int, int]:
-    """Return each process's memory once nobody loads modules or collects garbage any more."""
+    """Return each process's memory once no process loads modules or collects garbage any more."""
     before: dict[int, int] = {}
     deadline = time.monotonic() + _LONGEST_BOOT_SECONDS
     while time.monotonic() < deadline:
@@ -84,7 +84,7 @@ def _await_quiet(server: processes.Server) -> dict[int, int]:
             return now
         before = now
         time.sleep(1.0)
-    raise BenchError(f"memory does not come to rest within {_LONGEST_BOOT_SECONDS:g} s")
+    raise BenchError(f"memory does not become stable within {_LONGEST_BOOT_SECONDS:g} s")
 
 
 def run(*, count: int, only: str | None, progress: Callable[[str], None]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""What a scrape takes with many workers, and whether that grows with those that lived before.
+"""What a scrape takes with many workers, and whether that grows with the number of workers that ran before.
 
-Both contestants are the real thing but for the app: Stablehand's mapping, exporter and /metrics; prometheus-client's
+Both contestants are real except for the app: Stablehand's mapping, exporter and /metrics; prometheus-client's
 multiprocess directory, collector and HTTP server, as its documentation has them. Workers are forks that count one
 request each.
 """

@@ -25,7 +25,7 @@ SUBCOMMANDS = {
 
 
 class _LazyGroup(TyperGroup):
-    """A group whose commands are loaded by name, so that one command's imports burden no other."""
+    """A group whose commands are loaded by name, so that one command's imports do not slow down the others."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name for name in SUBCOMMANDS if self.get_command(ctx, name) is not None]
@@ -40,7 +40,7 @@ class _LazyGroup(TyperGroup):
 
 
 def _is_there(module: str) -> bool:
-    """Return whether a module exists, without importing it: its errors are not to be taken for its absence."""
+    """Return whether a module exists, without importing it, so that errors in it are not mistaken for its absence."""
     return (Path(__file__).parents[1] / module.replace(".", "/")).with_suffix(".py").exists()
 
 

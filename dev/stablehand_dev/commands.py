@@ -1,4 +1,4 @@
-"""Runs other programs and turns their failures into errors that carry what they said."""
+"""Runs other programs and turns their failures into errors that contain their output."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def run(
 
     Raises:
         MissingPrerequisiteError: the program is not there.
-        CommandFailedError: it ended with another status than 0 or did not end in time; the text has its last lines.
+        CommandFailedError: it exited with a status other than 0 or not in time; the text has its last lines.
     """
     arguments = [str(part) for part in command]
     try:
@@ -62,11 +62,11 @@ def run_logged(
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> None:
-    """Run a long, talkative program with all its output in a log file, which an error then names and quotes.
+    """Run a long program with all its output in a log file, which an error then names and quotes.
 
     Raises:
         MissingPrerequisiteError: the program is not there.
-        CommandFailedError: it ended with another status than 0.
+        CommandFailedError: it exited with a status other than 0.
     """
     arguments = [str(part) for part in command]
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""What the development tools raise when they cannot go on."""
+"""The errors that the development tools raise."""
 
 
 class DevelopmentError(Exception):
-    """A tool cannot go on. The message says what happened and what to do; `exit_code` is the command's."""
+    """A tool cannot continue. The message says what happened and what to do; `exit_code` is the command's."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""Says on standard error what is being done and how long it took: a spinner on a terminal, plain lines elsewhere."""
+"""Reports progress and durations on standard error: with a spinner on a terminal, as plain lines elsewhere."""
 
 import threading
 import time
@@ -21,8 +21,7 @@ def say(text: str) -> None:
 def step(text: str) -> Iterator[None]:
     """Show that something is under way, and its duration when it is done.
 
-    On a terminal a spinner turns; in a log a line is added every half minute, so that nobody takes a long build for
-    a stuck one.
+    On a terminal a spinner turns; in a log a line is added every half minute, so that a long build does not look stuck.
     """
     begun = time.monotonic()
     if console.is_terminal:

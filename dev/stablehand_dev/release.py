@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Prepares a release: versions and changelog.")
 
-# Where the version stands: the file, and a pattern whose one group is the version.
+# Where the version is written: the file, and a pattern whose only group is the version.
 _DISTRIBUTIONS = (".", "tuner", "simulator", "server", "operator", "dev")
 PLACES = (
     *((f"{folder}/pyproject.toml", r'(?m)^version = "(.+)"$') for folder in _DISTRIBUTIONS),
@@ -34,9 +34,9 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?")  # what Sema
 def release(
     version: Annotated[str, typer.Argument(help="As Semantic Versioning writes it, such as 0.2.0.")],
 ) -> None:
-    """Write the version everywhere, and gather the fragments in changes/ into CHANGELOG.md; commits nothing."""
+    """Update the version everywhere, and collect the fragments in changes/ into CHANGELOG.md; commits nothing."""
     if not _VERSION.fullmatch(version):
-        raise DevelopmentError(f"{version} is no version: give one like 0.2.0 or 0.2.0-rc.1")
+        raise DevelopmentError(f"{version} is not a version: give one like 0.2.0 or 0.2.0-rc.1")
     if run(["git", "status", "--porcelain"], cwd=REPOSITORY):
         raise DevelopmentError("there are uncommitted changes: commit them first, so that a release can be undone")
     if f"\n## {version} " in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8"):
@@ -46,7 +46,7 @@ def release(
     set_version(REPOSITORY, version)
     run([sys.executable, "-m", "towncrier", "build", "--yes", "--version", version], cwd=REPOSITORY)
     typer.echo(
-        f"This is {version} now. Read CHANGELOG.md and the diff, then:\n"
+        f"The version is now {version}. Review CHANGELOG.md and the diff, then:\n"
         f"  make test && git commit --all --message 'Release {version}' && git tag v{version}"
     )
 
@@ -67,7 +67,7 @@ def versions(root: Path) -> dict[str, set[str]]:
 
 
 def set_version(root: Path, version: str) -> None:
-    """Write the version wherever one stands."""
+    """Write the version in every place that has one."""
     versions(root)  # before anything is written: is each place there
     for name, pattern in PLACES:
         path = root / name

@@ -1,4 +1,4 @@
-"""A one-node cluster of the test's own, beside any that is up: it works, it heals, and it leaves nothing behind."""
+"""A one-node cluster of the test's own, beside any that is up: it works, can be repaired, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_cluster_runs_pods_routes_services_and_leaves_nothing_behind(layout: L
     assert machine() == before
 
 
-def test_a_second_up_finds_the_cluster_and_heals_what_has_died(layout: Layout):
+def test_a_second_up_finds_the_cluster_and_restarts_what_has_died(layout: Layout):
     cluster = lifecycle.up(layout)
     cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b")
     init = sandbox.find_init(layout)

@@ -76,7 +76,7 @@ def test_killing_what_has_ended_does_nothing(bystander: subprocess.Popen[bytes])
 
 
 @pytest.mark.parametrize("content", ["", "17", "{", '{"pid": 17}', '{"pid": 1, "started": 1, "boot": "b", "more": 1}'])
-def test_a_damaged_pid_file_names_no_process(tmp_path: Path, content: str):
+def test_a_corrupt_pid_file_names_no_process(tmp_path: Path, content: str):
     (tmp_path / "p.json").write_text(content, encoding="ascii")
 
     assert pid_files.read(tmp_path / "p.json") is None

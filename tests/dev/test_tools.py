@@ -103,11 +103,11 @@ def test_a_cluster_that_the_user_named_stays_the_choice_until_it_is_down(
     assert lifecycle.up() == named == Cluster(theirs, "existing", "their-context")
 
 
-def test_a_damaged_note_of_the_cluster_is_an_error_that_says_what_to_delete(own_run_dir: Path):
+def test_a_corrupt_record_of_the_cluster_is_an_error_that_says_what_to_delete(own_run_dir: Path):
     own_run_dir.mkdir()
     (own_run_dir / "cluster.json").write_text("{", encoding="utf-8")
 
-    with pytest.raises(DevelopmentError, match=r"cluster\.json is damaged"):
+    with pytest.raises(DevelopmentError, match=r"cluster\.json is corrupt"):
         lifecycle.current()
 
 

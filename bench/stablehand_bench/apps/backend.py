@@ -1,8 +1,8 @@
 """A slow backend with a small pool, such as a database: 10 requests at a time, 50 ms each; the others wait.
 
 Argument: its port. It speaks as much HTTP as it needs: `GET /work` is answered when the work is done, `GET /peak` with
-the largest number of requests that were there at once, served or waiting, since the last time somebody asked, and `GET
-/` at once.
+the largest number of requests that were present at once, served or waiting, since it was last asked for, and `GET /` at
+once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BACKLOG = 4096
 
 
 class Backend:
-    """Counts who is there, and serves so many at a time."""
+    """Counts the requests, and serves so many at a time."""
 
     def __init__(self) -> None:
         self._pool = asyncio.Semaphore(POOL)

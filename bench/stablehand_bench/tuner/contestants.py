@@ -29,7 +29,7 @@ STATIC = "static "
 
 _APP = "stablehand_bench.apps.workload"
 _MEMORY = Path("/dev/shm")  # noqa: S108 (nothing secret)
-_MOST_UWSGI_PROCESSES = 64  # as many as the load has connections: more could serve nobody
+_MOST_UWSGI_PROCESSES = 64  # as many as the load has connections: more would get no requests
 
 
 class NotApplicable(BenchError):  # noqa: N818 (the reason stands in a table)

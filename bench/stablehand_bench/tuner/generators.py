@@ -59,7 +59,7 @@ class Generator:
         return self.wait(_END_SECONDS)
 
     def wait(self, seconds: float) -> Seen:
-        """Await its own end, and return what it saw.
+        """Wait for it to end by itself, and return what it saw.
 
         Raises:
             BenchError: when it fails, or takes longer.

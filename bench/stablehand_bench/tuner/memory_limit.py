@@ -34,7 +34,7 @@ class Limit(NamedTuple):
         return ["sh", "-c", f'echo $$ > "{self.directory / "cgroup.procs"}" && exec "$@"', "sh", *command]
 
     def kills(self) -> int:
-        """Return how many of its processes the kernel has killed for want of memory, whoever they were."""
+        """Return how many of its processes, whichever, the kernel has killed because it was out of memory."""
         return killed(self.events.read_text())
 
 

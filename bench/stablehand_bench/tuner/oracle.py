@@ -1,4 +1,4 @@
-"""The oracle: who is the best of all that were tried. Pure."""
+"""The oracle: the best of all contestants that were tried. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Score(NamedTuple):
 
 
 def best(scores: Iterable[Score]) -> Score | None:
-    """Return the one with the lowest p99 among those within 5 % of the highest throughput; None of nobody.
+    """Return the one with the lowest p99 among those within 5 % of the highest throughput; None if there is none.
 
-    Who failed a request has no score.
+    A contestant that failed a request has no score.
     """
     able = list(scores)
     if not able:

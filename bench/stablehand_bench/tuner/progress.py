@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Tells of each cell; a context manager."""
+    """Reports each cell; a context manager."""
 
     def __init__(self, plan: Plan, cores: int) -> None:
         self._console = Console(stderr=True)
@@ -41,7 +41,7 @@ class Progress:
         self._bar.stop()
 
     def told(self, key: Key, done: bool) -> None:  # noqa: FBT001 (called by position)
-        """Tell that a cell begins, or that it is done."""
+        """Report that a cell starts, or that it is done."""
         text = f"{key.phase} {key.workload}, {key.load}: {key.contestant}, round {key.round}"
         if done:
             self._bar.advance(self._task)

@@ -94,7 +94,7 @@ class Cell:
 
     @property
     def is_sound(self) -> bool:
-        """Whether it served, and failed nobody."""
+        """Whether it served, and failed no request."""
         return not self.note and self.requests > 0 and self.failed == 0
 
     def to_mapping(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Results:
 
     @classmethod
     def begin(cls, path: Path, head: Mapping[str, Any]) -> Results:
-        """Begin a file anew; one that was there is kept beside it, as `.previous`: it may have taken hours."""
+        """Start a new file; an existing one is kept beside it, as `.previous`: it may have taken hours."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             path.replace(path.with_name(f"{path.name}.previous"))

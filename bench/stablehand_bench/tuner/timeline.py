@@ -40,7 +40,7 @@ def settled_at(timeline: Sequence[Moment]) -> float:
 
 
 def settings_run(timeline: Sequence[Moment]) -> list[tuple[float, str]]:
-    """Return each settings with the moment at which they were first seen, in their order; each return counts anew."""
+    """Return all settings with the moment at which they were first seen, in order; each return counts separately."""
     changes: list[tuple[float, str]] = []
     for moment in timeline:
         if moment.settings and (not changes or changes[-1][1] != moment.settings):
@@ -51,7 +51,7 @@ def settings_run(timeline: Sequence[Moment]) -> list[tuple[float, str]]:
 def longest_stretch(timeline: Sequence[Moment], worker_class: str) -> float:
     """Return the longest time in seconds for which some worker was of a class without a break.
 
-    The time up to the next moment without it counts, since nobody saw when it ended.
+    The time up to the next moment without it counts, since the exact end was not observed.
     """
     longest = 0.0
     began: float | None = None

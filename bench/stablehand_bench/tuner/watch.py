@@ -1,4 +1,4 @@
-"""Looks at a server's metrics while it is under load, once a second: what it runs, and whom the kernel killed."""
+"""Reads a server's metrics while it is under load, once a second: what it runs, and what the kernel killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Reading:
         return Moment(at, self._settings(), tuple(sorted(classes)), slots)
 
     def killed_for_memory(self) -> int:
-        """Return how many workers the kernel has killed for want of memory since the server's start."""
+        """Return how many workers the kernel has killed for lack of memory since the server's start."""
         exits = names.WORKER_EXITS.sample_name
         return int(sum(value for name, labels, value in self._samples if name == exits and labels["reason"] == "oom"))
 
@@ -71,13 +71,13 @@ class Watch:
         self.killed_for_memory = 0
 
     def __enter__(self) -> Watch:  # noqa: PYI034 (typing.Self needs Python 3.11)
-        """Begin to look."""
+        """Start reading."""
         self._start = time.monotonic()
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Look no more."""
+        """Stop reading."""
         self._ended.set()
         self._thread.join()
 

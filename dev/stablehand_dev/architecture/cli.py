@@ -11,10 +11,10 @@ app = typer.Typer(no_args_is_help=True, help="The drawing of the packages in doc
 
 @app.callback()
 def _group() -> None:
-    """Keep `generate` a command of its own, although it is the only one."""
+    """Keep `generate` a separate command, although it is the only one."""
 
 
 @app.command()
 def generate() -> None:
-    """Draw the packages anew from what the code imports."""
+    """Regenerate the diagram of the packages from what the code imports."""
     page.PAGE.write_text(page.renewed(page.PAGE.read_text(encoding="utf-8")), encoding="utf-8")

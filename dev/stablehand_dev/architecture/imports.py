@@ -1,4 +1,4 @@
-"""Who imports whom: between the distributions, and between the parts inside one of them.
+"""Which package imports which: between the distributions, and between the parts inside one of them.
 
 A part is a direct member of a distribution's package: a folder, or a single module.
 """

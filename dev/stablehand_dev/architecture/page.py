@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 PAGE = REPOSITORY / "docs" / "architecture.md"
 BEGIN = "<!-- generated from the imports by `make generate`: begin -->\n"
 END = "<!-- generated from the imports: end -->\n"
-# Whose parts are drawn. The operator is still mostly one flat folder, and dev/ is never released.
+# The packages whose parts are drawn. The operator is still mostly one flat folder, and dev/ is never released.
 PARTS_OF = ("stablehand_tuner", "stablehand_server")
 
 
 def renewed(text: str) -> str:
-    """Return the page's text with its generated part made anew.
+    """Return the page's text with its generated part regenerated.
 
     Raises:
         DevelopmentError: when the page has no place for it.

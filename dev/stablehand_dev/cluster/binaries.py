@@ -1,7 +1,7 @@
 """Every program that the tools run: found, built from Go modules, or unpacked from Debian packages; then cached.
 
-Each function returns a path that exists. What is built is cached under a hash of all that went into it, so a second
-call costs nothing and a change of the sources builds anew.
+Each function returns a path that exists. Builds are cached under a hash of all their inputs, so a second call costs
+nothing and a change of the sources causes a rebuild.
 """
 
 import hashlib

@@ -33,13 +33,13 @@ def up(kubeconfig: KubeconfigOption = None, context: ContextOption = None) -> No
 
 @app.command()
 def down() -> None:
-    """Remove the cluster without a trace; one of your own is only forgotten."""
+    """Remove the cluster completely; one of your own is left alone."""
     lifecycle.down()
 
 
 @app.command()
 def status() -> None:
-    """Tell what is up; the exit status is 0 if the cluster answers, 1 if it does not or there is none."""
+    """Show what is up; the exit status is 0 if the cluster answers, 1 if it does not or there is none."""
     cluster = lifecycle.current()
     if cluster is None:
         raise DevelopmentError("No cluster is up: `make cluster` starts one")
@@ -53,7 +53,7 @@ def status() -> None:
     try:
         cluster.kubectl("get", "--raw", "/readyz", "--request-timeout=5s")
     except CommandFailedError as error:
-        raise DevelopmentError(f"The cluster does not answer: `make cluster` heals it.\n{error}") from error
+        raise DevelopmentError(f"The cluster does not answer: `make cluster` repairs it.\n{error}") from error
     say("The API server is ready")
 
 

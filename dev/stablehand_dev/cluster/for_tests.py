@@ -1,6 +1,6 @@
 """The cluster that tests run on: one that the user named and that has nothing of Stablehand, else one of their own.
 
-The cluster of `make cluster` and `make demo` is never the tests': theirs stands beside it and goes when they end.
+Tests never use the cluster of `make cluster` and `make demo`: theirs runs beside it and is removed when they end.
 """
 
 import uuid
@@ -56,7 +56,7 @@ def cluster_for_tests(wish: Wish | None = None) -> Iterator[Cluster]:
     else:
         with _free_layout() as layout:
             try:
-                teardown.tear_down(layout)  # nobody holds its lock: what is there was left behind by a crash
+                teardown.tear_down(layout)  # its lock is free: whatever exists was left behind by a crash
                 yield one_node.up(layout)
             finally:
                 teardown.tear_down(layout)

@@ -67,7 +67,7 @@ def current() -> Cluster | None:
     """Return the cluster that `up` was last called for and `down` not yet, without asking whether it still answers.
 
     Raises:
-        DevelopmentError: the note of it is damaged.
+        DevelopmentError: the record of it is corrupt.
     """
     memory = _memory()
     if not memory.exists():
@@ -76,7 +76,7 @@ def current() -> Cluster | None:
         note = json.loads(memory.read_text(encoding="utf-8"))
         return Cluster(Path(note["kubeconfig"]), note["kind"], note["context"])
     except (ValueError, KeyError, TypeError) as error:
-        raise DevelopmentError(f"{memory} is damaged ({error}): delete it, then run `make cluster` again") from error
+        raise DevelopmentError(f"{memory} is corrupt ({error}): delete it, then run `make cluster` again") from error
 
 
 def running() -> Cluster | None:

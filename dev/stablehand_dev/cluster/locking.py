@@ -12,9 +12,9 @@ from stablehand_dev.progress import say
 
 @contextmanager
 def locked(thing: Path) -> Iterator[None]:
-    """Hold the lock that belongs to a path; says so if another process has it, and waits.
+    """Hold the lock that belongs to a path; if another process has it, print a message and wait.
 
-    The lock is the kernel's: it is free again when its holder ends, however it ends.
+    The kernel releases the lock when its holder ends, however it ends.
     """
     directory = cache_dir() / "locks"
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """What a cluster has of Stablehand, and whose it is: tests run only where nothing is, and remove only what they made.
 
-Whoever deletes the definition of WSGIApp deletes every WSGIApp with it, and so every app of that cluster.
+Deleting the definition of WSGIApp deletes every WSGIApp with it, and so every app of that cluster.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Belongings:
     Attributes:
         definition: whether it has the CustomResourceDefinition of WSGIApp.
         owner: the release that the definition belongs to by Helm's annotations; None where there is no definition, or
-            it is nobody's.
+            it has no owner.
         releases: the chart's releases, of every state.
         operators: the operators' Deployments, as namespace/name: they may stand there without Helm.
         apps: the WSGIApps, as namespace/name.
@@ -105,12 +105,12 @@ def is_used_by_others(found: Belongings, release: Release, namespaces: Collectio
 
 
 def may_remove_definition(found: Belongings, release: Release, namespaces: Collection[str]) -> bool:
-    """Return whether the definition may go with a release: it made the definition, and nobody else relies on it."""
+    """Return whether the definition may be removed with a release: it created it, and nothing else relies on it."""
     return found.definition and found.owner == release and not is_used_by_others(found, release, namespaces)
 
 
 def remove(cluster: Cluster, release: Release, namespaces: Collection[str]) -> bool:
-    """Remove a run's own release, and the definition if the run made it and nobody else has begun to use it.
+    """Remove a run's own release, and the definition if the run created it and nothing else has started to use it.
 
     Args:
         cluster: where.

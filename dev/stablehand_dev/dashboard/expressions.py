@@ -1,4 +1,4 @@
-"""The dashboard's PromQL, put together from the metrics' registry: a renamed metric cannot be forgotten here."""
+"""The dashboard's PromQL, built from the metrics registry, so that a renamed metric cannot be forgotten here."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ BUSY_ON_AVERAGE = total(rate(names.WORKER_BUSY_SECONDS))
 """Requests inside the app, averaged over time: seconds inside per second (Little's law)."""
 
 CORES_USED = total(rate(names.WORKER_CPU_SECONDS))
-"""Cores that the workers burn."""
+"""Cores that the workers use."""
 
 CORES_GIVEN = total(f"{series(names.CPU_LIMIT_CORES)} or {series(names.CPU_COUNT)}")
 """Cores that the pods may use: the limit, and where there is none, the machine."""
@@ -86,10 +86,10 @@ RESTARTS = total(f"resets({series(names.WORKER_REQUESTS, code='2xx', worker='0')
 """Restarts of a server: its counters outlive everything else."""
 
 GENERATION_CHANGED = f"{highest(f'changes({series(names.GENERATION)}[$__rate_interval])', 'pod')} > 0"
-"""Present when a pod went over to other settings."""
+"""Present when a pod switched to other settings."""
 
 SETTINGS_REFUSED = f"{total(increase(names.GENERATION_SWITCHES, outcome='rejected|rolled_back'), 'pod', 'outcome')} > 0"
-"""Present when a pod refused settings, or went back to the old ones because the new did not start."""
+"""Present when a pod refused settings, or rolled them back because the new workers did not start."""
 
 
 def setting(name: str) -> str:

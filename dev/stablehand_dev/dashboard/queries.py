@@ -1,4 +1,4 @@
-"""Every PromQL expression of a dashboard, ready to be run: for the tests, and for whoever has no Grafana."""
+"""Every PromQL expression of a dashboard, ready to run: for the tests, and for users without Grafana."""
 
 from __future__ import annotations
 

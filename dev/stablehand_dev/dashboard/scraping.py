@@ -1,4 +1,4 @@
-"""How Prometheus finds the pods of all apps and labels what they say as the dashboard expects."""
+"""How Prometheus finds the pods of all apps and labels their metrics as the dashboard expects."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Display:
         if last is None or last.reading.settings is None:
             self._rows[-1:] = [Row(last.since if last else elapsed, reading, load, failed)]
         elif reading.settings is None or _leaving(reading):
-            # In the midst of a change what is measured belongs to no row: only the story goes on.
+            # During a change, measurements belong to no row: only the list of decisions is updated.
             kept = dataclasses.replace(
                 last.reading, reason=reading.reason, message=reading.message, decisions=reading.decisions
             )
@@ -134,7 +134,7 @@ def _leaving(reading: Reading) -> bool:
 
 
 def latency(seconds: float | None) -> str:
-    """Return a latency as people say it."""
+    """Return a latency for display."""
     if seconds is None:
         return _UNKNOWN
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"

@@ -43,12 +43,12 @@ class Demonstration:
             "--wait", "--timeout", "180s",
         ]  # fmt: skip
         if self.cluster.kind != "existing" and self._definition_is_left_over():
-            # On a cluster for development a definition that nobody uses any more may be older than these sources.
+            # On a development cluster, an unused definition may be older than these sources.
             command += ["--set", "crds.adopt=true", "--take-ownership"]
         self.cluster.helm(*command, timeout=240)
 
     def apply(self, image: str) -> None:
-        """Apply the example anew, from its bad start, and wait until it serves."""
+        """Apply the example again, with its poor initial settings, and wait until it serves."""
         self._kubectl("delete", "wsgiapp", APP, "--ignore-not-found", "--timeout=60s")
         self._kubectl("wait", "--for=delete", "pod", f"--selector=app.kubernetes.io/instance={APP}", "--timeout=60s")
         body = yaml.safe_load(_EXAMPLE.read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ class Demonstration:
         return self._kubectl("get", "wsgiapps")
 
     def remove(self) -> bool:
-        """Remove the app, the release and the namespace; the definition too, unless somebody else uses it.
+        """Remove the app, the release and the namespace; the definition too, unless it is used by others.
 
         Returns whether the definition is gone.
         """

@@ -1,4 +1,4 @@
-"""When the demonstration has shown what there is to show."""
+"""When the demonstration is complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNDER_WAY = "apply"
 
 
 class Settling:
-    """Tells when the app has settled: the last change was kept or taken back, and nothing was decided since then.
+    """Determines when the app has settled: the last change was kept or rolled back, with no decision since then.
 
     Args:
         quiet: for how many seconds nothing must have been decided.
@@ -24,7 +24,7 @@ class Settling:
         self._since: float | None = None
 
     def settled(self, now: float, reading: Reading) -> bool:
-        """Take in one reading at a time in seconds, and tell."""
+        """Take one reading, at a time in seconds, and return whether the app has settled."""
         if len(reading.decisions) != self._decisions:
             self._decisions = len(reading.decisions)
             self._since = now

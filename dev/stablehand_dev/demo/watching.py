@@ -1,4 +1,4 @@
-"""The heart of both demonstrations: load, look, show, until the app has settled."""
+"""The main loop of both demonstrations: load the app, read its state and show it until it has settled."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Buildah:
         self._store = cache_dir() / "images" / "store"
         self._policy = cache_dir() / "images" / "policy.json"
         self._policy.parent.mkdir(parents=True, exist_ok=True)
-        # What is built here is nobody else's to sign.
+        # Images built here are not signed.
         self._policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n', encoding="ascii")
 
     def base_image(self) -> str:

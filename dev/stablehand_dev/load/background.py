@@ -1,4 +1,4 @@
-"""Load from a process of its own, which ends with its parent whatever happens to that."""
+"""Load from a separate process, which ends with its parent however that ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LoadProcessFailed(RuntimeError):  # noqa: N818 (reads as a sentence)
 class BackgroundLoad:
     """A load in a child process: started by entering it, stopped by `stop()`, killed when left without that.
 
-    The child reads its standard input and stops when that ends: so it cannot outlive whoever started it.
+    The child reads its standard input and stops when that ends, so it cannot outlive its parent.
     """
 
     def __init__(self, load: Load) -> None:

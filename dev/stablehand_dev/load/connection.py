@@ -67,7 +67,7 @@ class ClientConnection(asyncio.Protocol):
             self.fail("malformed", f"{type(error).__name__}: {error}")
 
     def eof_received(self) -> None:
-        """Let asyncio close the transport: a server that half-closes has said its last word."""
+        """Let asyncio close the transport: a server that half-closes sends nothing more."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Judge the request that was under way: nothing is tried again."""

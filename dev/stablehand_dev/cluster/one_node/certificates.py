@@ -1,4 +1,4 @@
-"""The cluster's certificate authority and what it signs. Everything is new for each cluster and dies with it."""
+"""The cluster's certificate authority and what it signs. Everything is created and removed with each cluster."""
 
 import datetime as dt
 import ipaddress
@@ -38,7 +38,7 @@ def clients(layout: Layout) -> dict[str, Client]:
 
 
 class Authority:
-    """A certificate authority whose key never leaves this process: once all is signed, nobody needs it again."""
+    """A certificate authority whose key never leaves this process: once all is signed, it is no longer needed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

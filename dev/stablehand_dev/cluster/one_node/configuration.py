@@ -72,7 +72,7 @@ def kubelet(layout: Layout) -> dict[str, Any]:
         "podLogsDir": str(layout.state / "pod-logs"),
         "volumePluginDir": str(layout.state / "volume-plugins"),
         "staticPodPath": "",
-        # The node's end of a pod's first seconds: without it, a wave of pods waits for the API server's goodwill.
+        # The defaults would throttle the kubelet's requests to the API server while many pods start at once.
         "kubeAPIQPS": 100,
         "kubeAPIBurst": 200,
         "registryPullQPS": 0,
@@ -128,7 +128,7 @@ def containerd(layout: Layout, tree: Path) -> str:
         tree: the root below which runc and the CNI plugins lie.
 
     `restrict_oom_score_adj`: without CAP_SYS_RESOURCE a process may not make itself less likely to be killed, and
-    every sandbox would die of trying.
+    every sandbox would fail because it tries.
     """
 
     def quoted(path: Path) -> str:

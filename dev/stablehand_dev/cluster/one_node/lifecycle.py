@@ -1,4 +1,4 @@
-"""Brings a one-node cluster up, heals one that is half there, and takes it down."""
+"""Starts a one-node cluster, repairs one that is incomplete, and takes it down."""
 
 import platform
 import subprocess
@@ -38,7 +38,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def up(layout: Layout | None = None) -> Cluster:
-    """Return the one-node cluster, started, healed or found as it is.
+    """Return the one-node cluster, started, repaired or found as it is.
 
     Raises:
         DevelopmentError: it does not start; the message quotes the log that tells why.
@@ -49,10 +49,10 @@ def up(layout: Layout | None = None) -> Cluster:
     init = sandbox.find_init(layout)
     if init is not None:
         try:
-            if _heal(layout, programs, init):
+            if _repair(layout, programs, init):
                 return cluster_of(layout)
         except DevelopmentError as error:
-            say(f"The one-node cluster cannot be healed ({error}); it is started anew")
+            say(f"The one-node cluster cannot be repaired ({error}); it is restarted")
     left = teardown.remains(layout)
     if left:
         say(f"Cleaning up what is left of an earlier cluster: {', '.join(left)}")
@@ -69,7 +69,7 @@ def up(layout: Layout | None = None) -> Cluster:
 
 
 def down(layout: Layout | None = None) -> None:
-    """Remove the one-node cluster without a trace; nothing happens where there is none.
+    """Remove the one-node cluster completely; nothing happens if there is none.
 
     Raises:
         DevelopmentError: something of it could not be removed.
@@ -120,8 +120,8 @@ def containerd_command(layout: Layout, *arguments: str) -> list[str]:
     return sandbox.enter(init, [str(ctr), "--address", socket, "--namespace", "k8s.io", *arguments])
 
 
-def _heal(layout: Layout, programs: Programs, init: ProcessIdentity) -> bool:
-    """Start again what has died, and wait until all is ready; return whether the cluster was whole enough for that."""
+def _repair(layout: Layout, programs: Programs, init: ProcessIdentity) -> bool:
+    """Restart what has died, and wait until all is ready; return whether the cluster was complete enough for that."""
     if not layout.kubeconfig.exists():
         return False
     dead = [part for part in components(layout, programs) if not processes.runs(layout, part.name)]
@@ -129,7 +129,7 @@ def _heal(layout: Layout, programs: Programs, init: ProcessIdentity) -> bool:
         say(f"The one-node cluster is already up; kubeconfig: {layout.kubeconfig}")
         return True
     names = ", ".join(part.name for part in dead) or "nothing has died, but it does not answer yet"
-    with step(f"Healing the one-node cluster ({names})"):
+    with step(f"Repairing the one-node cluster ({names})"):
         _start_parts(layout, programs, init, dead)
     return True
 

@@ -21,7 +21,7 @@ class ProcessIdentity:
     """One process, never confused with a later one of the same pid.
 
     Attributes:
-        pid: in the PID namespace of whoever reads it.
+        pid: in the reader's PID namespace.
         started: ticks between the machine's boot and the process's start.
         boot: the kernel's id of this boot.
     """
@@ -43,7 +43,7 @@ class ProcessIdentity:
         return ProcessIdentity.of(self.pid) == self
 
     def kill(self) -> None:
-        """Kill this very process; nothing happens if it has ended, whoever has its pid now."""
+        """Kill exactly this process; nothing happens if it has ended, even if another one has its pid now."""
         # A pid file descriptor stays with the process: between check and signal, no other can take its place.
         try:
             descriptor = os.pidfd_open(self.pid)
@@ -89,7 +89,7 @@ def read(path: Path) -> ProcessIdentity | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        # Damaged: it names no process, so nothing may be killed on its word.
+        # Corrupt: it names no process, so nothing may be killed because of it.
         return None
 
 

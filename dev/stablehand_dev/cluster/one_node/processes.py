@@ -1,4 +1,4 @@
-"""Starts the node's components as processes that outlive this one, and tells which of them run."""
+"""Starts the node's components as processes that outlive this one, and reports which of them run."""
 
 from pathlib import Path
 

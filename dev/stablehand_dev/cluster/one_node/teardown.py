@@ -1,4 +1,4 @@
-"""Takes a one-node cluster away so that nothing of it is left, whatever state it is in."""
+"""Removes a one-node cluster completely, whatever its state."""
 
 import os
 import shutil
@@ -68,7 +68,7 @@ def _mounts() -> list[Path]:
 
 
 def _reap_own_children() -> None:
-    """Collect what this very process had started and has ended: a test, for one, is both up and down."""
+    """Reap the ended children of this process: a test, for example, both starts and removes a cluster."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0] > 0:
             continue

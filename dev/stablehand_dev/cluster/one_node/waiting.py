@@ -1,4 +1,4 @@
-"""Waits for a condition with a limit; gives up early when what is waited for has died."""
+"""Waits for a condition with a time limit, and fails early when it can no longer come true."""
 
 import time
 from collections.abc import Callable

@@ -20,7 +20,7 @@ class Discarded:
         self._complete = False
 
     def feed(self, chunk: bytes) -> None:
-        """Forget it."""
+        """Discard it."""
 
     def set_complete(self) -> None:
         """Note that the next request follows."""
@@ -28,5 +28,5 @@ class Discarded:
         self._on_complete()
 
     def signal_disconnect(self) -> None:
-        """Wait no longer for a rest that cannot come."""
+        """Stop waiting for the rest, which cannot arrive."""
         self._on_disconnect()
