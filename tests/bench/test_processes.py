@@ -48,7 +48,7 @@ def test_a_server_is_pinned_awaited_and_ended_with_its_children():
 
 
 @pytest.mark.integration
-def test_a_server_that_ends_at_once_is_an_error_with_what_it_said():
+def test_a_server_that_exits_at_once_is_an_error_with_its_output():
     command = [sys.executable, "-c", "raise SystemExit('no such app')"]
     with (
         pytest.raises(BenchError, match="no such app"),
@@ -58,7 +58,7 @@ def test_a_server_that_ends_at_once_is_an_error_with_what_it_said():
 
 
 @pytest.mark.integration
-def test_a_client_that_has_gone_counts_as_a_connection_until_the_server_has_closed_it():
+def test_a_disconnected_client_counts_as_a_connection_until_the_server_has_closed_it():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert processes.connections(port) == 0
@@ -72,7 +72,7 @@ def test_a_client_that_has_gone_counts_as_a_connection_until_the_server_has_clos
 
 
 @pytest.mark.integration
-def test_connections_that_nobody_closes_are_an_error_that_counts_them():
+def test_connections_that_are_never_closed_are_an_error_that_counts_them():
     (port,) = processes.free_ports(1)
     with (
         processes.serving([sys.executable, "-c", SERVER, str(port)], environment={}, core=None, port=port) as server,

@@ -23,6 +23,6 @@ def test_ratios_are_taken_within_a_round():
     assert ratios([98.0, 32.0, 99.0], [100.0, 32.0, 90.0]) == Spread(pytest.approx(1.0), 0.98, pytest.approx(1.1))
 
 
-def test_a_spread_is_told_as_median_and_range():
+def test_a_spread_is_shown_as_median_and_range():
     assert Spread.of([3.0, 1.0, 2.0]).text(1) == "2.0 [1.0–3.0]"
     assert Spread.of([1234.0]).text() == "1,234 [1,234–1,234]"

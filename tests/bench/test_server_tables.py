@@ -14,7 +14,7 @@ def measured(**more):
     return {"machine": host, "rounds": 1, "minutes": 1.0, "results": results}
 
 
-def test_each_row_says_at_which_commit_it_was_measured():
+def test_each_row_states_the_commit_at_which_it_was_measured():
     assert server._table("clock", measured(commit="1a2b3c4")).count("| 1a2b3c4 |") == 1
 
 

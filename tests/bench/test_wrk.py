@@ -42,7 +42,7 @@ def test_what_is_no_report_is_an_error_that_quotes_it():
         wrk.parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 
-def test_a_missing_wrk_is_told_with_what_to_do(monkeypatch):
+def test_a_missing_wrk_is_reported_with_what_to_do(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BenchError, match="apt-get install wrk"):
         wrk.require()

@@ -24,7 +24,7 @@ def kubeconfig(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("machine", [BARE, DEBIAN_AS_ROOT, WITH_KIND])
-def test_a_kubeconfig_that_the_user_names_goes_before_everything_else(machine: Machine, kubeconfig: Path):
+def test_a_kubeconfig_that_the_user_names_takes_precedence(machine: Machine, kubeconfig: Path):
     assert choose(Wish(kubeconfig, None, "existing"), machine) == "existing"
 
 
@@ -60,7 +60,7 @@ def test_a_named_kubeconfig_that_is_not_there_is_refused_instead_of_replaced(tmp
         choose(Wish(tmp_path / "gone", None, "existing"), DEBIAN_AS_ROOT)
 
 
-def test_kind_goes_before_a_node_of_our_own():
+def test_kind_is_preferred_to_a_one_node_cluster():
     both = dataclasses.replace(DEBIAN_AS_ROOT, kind=True, docker=True)
 
     assert choose(Wish(), both) == "kind"

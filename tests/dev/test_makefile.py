@@ -17,7 +17,7 @@ def test_the_programs_that_tests_need_are_built_before_a_test_with_a_time_limit_
     assert 0 <= tools < tests, planned.stdout
 
 
-def test_a_python_that_is_not_found_is_said_and_is_no_failure():
+def test_a_missing_python_is_reported_and_is_not_a_failure():
     done = subprocess.run(
         [REPOSITORY / "scripts" / "test-pythons", "3.1"], capture_output=True, text=True, check=True, timeout=60
     )

@@ -30,7 +30,7 @@ def identity_of(process: subprocess.Popen[bytes]) -> ProcessIdentity:
     return identity
 
 
-def test_a_process_is_recognised_by_what_its_pid_file_says(bystander: subprocess.Popen[bytes], tmp_path: Path):
+def test_a_process_is_recognised_by_its_pid_file(bystander: subprocess.Popen[bytes], tmp_path: Path):
     pid_files.write(tmp_path / "p.json", identity_of(bystander))
 
     assert pid_files.read(tmp_path / "p.json") == identity_of(bystander)

@@ -45,7 +45,7 @@ def test_many_apps_are_not_all_listed():
     assert "shop-30" not in said
 
 
-def test_the_definition_that_the_run_made_goes_with_it():
+def test_the_definition_that_the_run_created_is_removed_with_it():
     assert tenancy.may_remove_definition(AFTER_OUR_RUN, OURS, NAMESPACES)
     own = dataclasses.replace(AFTER_OUR_RUN, releases=(OURS,), apps=("e2e-1/shop",))
     assert tenancy.may_remove_definition(own, OURS, NAMESPACES)
@@ -63,7 +63,7 @@ def test_the_definition_that_the_run_made_goes_with_it():
         {"operators": ("system/stablehand",)},
     ],
 )
-def test_a_definition_of_somebody_else_or_that_somebody_else_uses_stays(more):
+def test_a_definition_that_others_own_or_use_stays(more):
     assert not tenancy.may_remove_definition(dataclasses.replace(AFTER_OUR_RUN, **more), OURS, NAMESPACES)
 
 

@@ -33,7 +33,7 @@ def no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_failed_command_says_what_it_said():
+def test_a_failed_command_reports_its_output():
     with pytest.raises(CommandFailedError, match="status 3:\nno such thing"):
         commands.run([sys.executable, "-c", "import sys; sys.stderr.write('no such thing'); sys.exit(3)"])
 

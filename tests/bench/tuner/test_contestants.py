@@ -34,7 +34,7 @@ def test_uwsgi_adapts_by_busyness():
     assert "--cheaper-algo busyness" in started(contestants.UWSGI)
 
 
-def test_an_asgi_app_is_served_by_whoever_can():
+def test_an_asgi_app_is_served_by_every_contestant_that_can():
     assert "--worker-class asgi" in started(contestants.STABLEHAND, ASGI)
     assert "--worker-class asgi --workers 5" in started(contestants.DOCUMENTED, ASGI)
     assert "--interface asgi" in started(contestants.GRANIAN, ASGI)
@@ -52,6 +52,6 @@ def test_static_settings_are_all_said():
     assert contestants.static(settings) == "static gthread 2 × 8"
 
 
-def test_nobody_else_is_known():
+def test_other_names_are_unknown():
     with pytest.raises(BenchError, match="known are"):
         started("apache")

@@ -11,7 +11,7 @@ LOG = """[2026-11-24 04:50:00 +0000] [1] [INFO] Listening at: http://127.0.0.1:8
 """
 
 
-def test_a_log_tells_every_decision_with_its_sentence_and_its_reason():
+def test_every_decision_is_read_from_a_log_with_its_message_and_reason():
     told = parse(LOG)
 
     assert told[0] == Decision("hold", "", "observing: 1 of 4 s", "Collecting")

@@ -17,11 +17,11 @@ def test_only_processes_that_were_killed_count(events):
     assert memory_limit.killed(events) == 3
 
 
-def test_a_kernel_that_does_not_count_has_killed_nobody_that_we_know_of():
+def test_a_kernel_that_does_not_count_reports_no_kills():
     assert memory_limit.killed("oom_kill_disable 0\nunder_oom 0\n") == 0
 
 
-def test_a_machine_without_memory_cgroups_is_said(monkeypatch):
+def test_a_machine_without_memory_cgroups_is_reported(monkeypatch):
     monkeypatch.setattr(memory_limit.cgroup, "find", lambda *_: {})
     with pytest.raises(memory_limit.NoCgroup, match="no memory cgroup is mounted"), memory_limit.limited(1):
         pass

@@ -19,7 +19,7 @@ def test_who_is_just_below_five_percent_is_out():
     assert best([Score("first", 100, 0.2), Score("second", 95, 0.1)]).name == "second"
 
 
-def test_of_nobody_nobody_is_the_best():
+def test_of_no_contestants_none_is_the_best():
     assert best([]) is None
     assert candidates([], 3) == []
 

@@ -33,7 +33,7 @@ def test_the_page_has_each_app_beside_its_oracle(run):
     assert line.endswith("| 10 | 0 | no |")
 
 
-def test_the_page_says_where_it_falls_short_and_what_the_tuner_said(run):
+def test_the_page_states_where_it_falls_short_and_the_tuners_last_decision(run):
     text = publish.section(run)
 
     assert "- mixed, 64 connections: reached 0.80 of the oracle's throughput (goal 0.95)." in text
@@ -48,7 +48,7 @@ def test_the_page_has_everyone_and_the_reason_of_who_did_not_run(run):
     assert "| **geometric mean** |  | – | 4.00 |" in text
 
 
-def test_a_quick_run_is_told_from_a_whole_one(run):
+def test_a_quick_run_is_distinguished_from_a_full_one(run):
     assert "quick run" not in publish.section(run)
     run["plan"]["quick"] = True
     assert "quick run" in publish.section(run)

@@ -79,7 +79,7 @@ def test_a_cell_with_other_fields_is_refused_by_name(cell, tuned):
         Cell.from_mapping(lacking)
 
 
-def test_sound_is_who_served_and_failed_nobody(cell):
+def test_sound_means_served_without_a_failed_request(cell):
     assert cell("a").is_sound
     assert not cell("a", failed=1).is_sound
     assert not cell("a", requests=0).is_sound

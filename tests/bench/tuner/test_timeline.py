@@ -39,7 +39,7 @@ def test_a_switch_under_way_at_the_end_has_not_settled():
     assert settled_at(moments((1, "sync 1", "sync"), (2, "sync 1", "sync"), (7, "", "gthread sync"))) == 7.0
 
 
-def test_each_return_to_settings_is_told_anew():
+def test_each_return_to_settings_is_reported_again():
     assert settings_run(TRIED_AND_TAKEN_BACK) == [
         (1.0, "sync 1"),
         (3.0, "gthread 2 × 8"),

@@ -23,7 +23,7 @@ stablehand_request_duration_seconds_sum 12.0
 """
 
 
-def test_a_scrape_tells_what_is_active_and_not_what_is_desired():
+def test_a_scrape_reports_what_is_active_and_not_what_is_desired():
     moment = Reading(RUNNING).moment(7.0)
 
     assert (moment.at, moment.settings, moment.slots) == (7.0, "gthread 2 × 8", 16.0)

@@ -46,7 +46,7 @@ def served(until, program, listener):
 
 @pytest.mark.parametrize("way", ["fd", "systemd", "GUNICORN_FD"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_two_servers_share_a_socket_and_one_goes_on_when_the_other_ends(
+def test_two_servers_share_a_socket_and_one_continues_when_the_other_ends(
     run, until, running, commands, *, listener, way, number
 ):
     descriptor = listener.fileno()

@@ -76,7 +76,7 @@ def metrics_ports(program):
     return [int(port) for port in re.findall(r"Metrics at: http://\S+:(\d+)/metrics", program.log())]
 
 
-def test_a_second_server_takes_the_next_port_where_nobody_asks_for_one_and_says_so(run, until, ours, default):
+def test_a_second_server_takes_the_next_port_if_none_is_named_and_logs_it(run, until, ours, default):
     first, second = run(command=ours).ready(), run(command=ours).ready()
     (own,), (other,) = metrics_ports(first), metrics_ports(second)
 

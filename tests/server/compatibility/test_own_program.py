@@ -52,7 +52,7 @@ def test_a_program_of_its_own_has_live_settings(program, until):
     assert program.get() == "from a program"
 
 
-def test_a_program_of_its_own_reads_its_configuration_anew_at_hup(program, until):
+def test_a_custom_application_reloads_its_configuration_at_hup(program, until):
     (program.directory / "options.json").write_text('{"workers": 3}')
     program.process.send_signal(signal.SIGHUP)
     until(lambda: program.rolled(1))

@@ -102,7 +102,7 @@ def statsd():
         yield f"127.0.0.1:{server.getsockname()[1]}", kinds
 
 
-def test_statsd_is_told_all_that_gunicorn_tells_it(run, until, commands, statsd):
+def test_statsd_gets_all_that_gunicorn_sends(run, until, commands, statsd):
     address, kinds = statsd
     told = {}
     for name in ("gunicorn", "stablehand-server"):
@@ -157,7 +157,7 @@ def test_the_control_socket_shows_and_does_what_gunicorns_does(run, until, runni
     assert program.process.wait(timeout=20) == 0
 
 
-def test_usr1_opens_the_log_files_anew(run, until):
+def test_usr1_reopens_the_log_files(run, until):
     program = run("--error-logfile", "error.log", "--access-logfile", "access.log").ready()
     for name in ("error.log", "access.log"):
         (program.directory / name).rename(program.directory / f"{name}.1")

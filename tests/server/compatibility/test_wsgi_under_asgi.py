@@ -389,7 +389,7 @@ def test_each_part_of_a_response_is_sent_as_soon_as_it_is_made(streams):
         assert b"\r\n2\r\n" not in first
 
 
-def test_a_client_that_has_said_all_it_says_gets_its_answers(streams):
+def test_a_client_that_has_closed_its_side_gets_its_answers(streams):
     with contextlib.closing(streams.connect()) as client:
         client.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
         client.shutdown(socket.SHUT_WR)

@@ -126,7 +126,7 @@ def test_an_images_default_holds_where_nothing_else_says_how_many(launch):
 
 
 @pytest.mark.integration
-def test_every_other_word_on_it_wins_over_an_images_default(launch):
+def test_every_other_setting_takes_precedence_over_an_images_default(launch):
     assert launch(STABLEHAND_WORKERS="4", WEB_CONCURRENCY="3").active()[1] == 3
 
 

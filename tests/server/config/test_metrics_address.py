@@ -32,7 +32,7 @@ def test_in_a_cluster_of_ipv6_it_is_every_address_of_both_versions():
     assert str(default(IPV6_ONLY)) == "[::]:9464"
 
 
-def test_the_default_can_be_told_from_the_same_address_that_somebody_asks_for(monkeypatch):
+def test_the_default_is_distinguished_from_the_same_address_named_by_the_user(monkeypatch):
     monkeypatch.setattr(metrics_address, "default", default)
 
     assert isinstance(metrics_address.parse("auto"), DefaultAddress)

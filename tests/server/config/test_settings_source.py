@@ -22,7 +22,7 @@ def source(paths):
     return SettingsSource(map(str, paths))
 
 
-def test_a_file_is_told_once_and_again_only_when_its_content_changes(source, paths):
+def test_a_file_is_reported_once_and_again_only_when_its_content_changes(source, paths):
     paths[0].write_text(SYNC.to_json())
 
     assert source.poll().settings() == SYNC
@@ -42,7 +42,7 @@ def test_the_last_file_that_exists_and_is_not_empty_wins(source, paths):
 
 
 @pytest.mark.parametrize("nothing", ["", " \n\t"])
-def test_an_emptied_file_leaves_the_word_to_the_one_before(source, paths, nothing):
+def test_the_file_before_an_emptied_one_applies(source, paths, nothing):
     paths[0].write_text(SYNC.to_json())
     paths[1].write_text(GTHREAD.to_json())
     source.poll()
@@ -97,7 +97,7 @@ def test_the_swap_of_a_link_as_kubernetes_does_it_is_seen(tmp_path):
         (b"[" * 60_000, "nested|not JSON"),  # from Python 3.14 on, how deep it reads depends on the stack
     ],
 )
-def test_a_file_that_says_no_settings_is_told_once_with_its_fault(source, paths, content, fault):
+def test_a_file_without_valid_settings_is_reported_once_with_its_error(source, paths, content, fault):
     paths[0].write_bytes(content)
     reading = source.poll()
 

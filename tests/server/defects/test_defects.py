@@ -98,7 +98,7 @@ def test_a_reload_takes_the_memory_of_one_more_worker_not_of_all_again(serve, sl
 @pytest.mark.parametrize(
     "flags", [("--workers=1",), ("--worker-class=gthread", "--threads=4")], ids=["sync", "gthread"]
 )
-def test_clients_that_do_not_close_their_side_hold_nobody_up(serve, flags):
+def test_clients_that_do_not_close_their_side_hold_up_no_others(serve, flags):
     server = serve("serving:app", *flags)
     with contextlib.ExitStack() as stack:
         began = time.monotonic()

@@ -88,7 +88,7 @@ def test_no_counter_falls_when_a_worker_ends_and_its_record_is_folded(scrape, sp
     assert value(after, "stablehand_request_duration_seconds_count") == 7
 
 
-def test_cpu_seconds_stand_while_a_process_is_gone_but_not_yet_folded(scrape, spawn, proc):
+def test_cpu_seconds_are_kept_while_an_ended_process_is_not_yet_folded(scrape, spawn, proc):
     worker = spawn(0)
     proc.run(worker.pid, user=2.0)
     scrape()
@@ -106,7 +106,7 @@ def test_cpu_seconds_never_fall_even_if_the_master_accounts_for_less(scrape, spa
     assert value(scrape(), "stablehand_worker_cpu_seconds_total", worker="0", mode="user") == 2.0
 
 
-def test_a_reused_process_id_counts_for_nobody(scrape, spawn, proc):
+def test_a_reused_process_id_counts_for_no_worker(scrape, spawn, proc):
     worker = spawn(0)
     proc.run(worker.pid, user=500.0, parent=1)
 
@@ -130,7 +130,7 @@ def test_the_newest_ready_process_of_an_index_speaks_and_both_count_their_client
     assert value(samples, "stablehand_workers", state="retiring") == 1
 
 
-def test_a_process_that_retires_offers_no_slots_and_tells_how_old_its_oldest_request_is(scrape, spawn):
+def test_a_retiring_process_offers_no_slots_and_reports_the_age_of_its_oldest_request(scrape, spawn):
     for age in (60.0, 90.0):
         cells = spawn(0, state=State.RETIRING, worker_class=1).record.cells
         cells[Cell.SLOTS], cells[Cell.BUSY] = 8, 1
@@ -165,7 +165,7 @@ def test_a_ready_process_speaks_for_its_index_while_its_successor_boots(scrape, 
     assert value(scrape(), "stablehand_worker_info", worker="0", worker_class="sync") == 1
 
 
-def test_an_index_beyond_the_number_of_workers_shows_only_while_it_lives(scrape, spawn, slots):
+def test_an_index_beyond_the_number_of_workers_shows_only_while_its_process_runs(scrape, spawn, slots):
     surplus = spawn(5)
     surplus.serve(3, 0.3)
     assert value(scrape(), "stablehand_worker_requests_total", worker="5", code="2xx") == 3

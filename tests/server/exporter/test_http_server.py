@@ -70,7 +70,7 @@ def test_readiness_falls_as_soon_as_the_server_shuts_down_though_it_still_serves
     assert get("/healthz")[0].status == 200
 
 
-def test_an_unknown_path_is_told_the_known_ones(get):
+def test_an_unknown_path_is_answered_with_the_known_ones(get):
     response, body = get("/metric")
 
     assert response.status == 404
@@ -96,7 +96,7 @@ def test_silent_clients_never_keep_a_probe_from_its_answer(get, server, spawn):
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_client_that_goes_away_half_way_leaves_no_trace(server, get, capfd):
+def test_a_client_that_disconnects_halfway_is_not_logged(server, get, capfd):
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", server.server_port)) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close by a reset

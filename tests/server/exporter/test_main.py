@@ -56,7 +56,7 @@ def until(condition, seconds=15.0):
         time.sleep(0.05)
 
 
-def test_the_exporter_serves_while_its_master_lives_and_ends_soon_after_it():
+def test_the_exporter_serves_while_its_master_runs_and_exits_soon_after_it():
     port = free_port()
     master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)])
     try:
@@ -84,7 +84,7 @@ def test_an_exporter_that_is_asked_to_end_first_answers_who_has_connected():
         master.communicate()
 
 
-def test_an_exporter_that_is_asked_to_end_does_not_wait_for_a_client_that_says_nothing():
+def test_an_exporter_that_is_asked_to_exit_does_not_wait_for_a_silent_client():
     port = free_port()
     master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
     try:

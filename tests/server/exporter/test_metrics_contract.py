@@ -32,7 +32,7 @@ def serve(server, requests, *, connections, query="0.001"):
 
 
 @pytest.mark.parametrize("worker_class", SETUPS)
-def test_each_class_tells_the_whole_contract_and_counts_each_request_once(launch, until, worker_class):
+def test_each_class_reports_the_whole_contract_and_counts_each_request_once(launch, until, worker_class):
     threads, slots = SETUPS[worker_class]
     server = launch("--worker-class", worker_class, "--workers", "2", "--threads", str(threads))
     until(lambda: server.settled(2))

@@ -20,7 +20,7 @@ def test_a_thread_whose_id_is_used_again_counts_from_zero():
     assert delay.add_up({1: 1.0, 2: 0.5}, 3.0) == 3.5
 
 
-def test_a_new_exporter_goes_on_where_the_one_before_it_ended():
+def test_a_new_exporter_continues_where_the_previous_one_ended():
     assert RunDelay().add_up({1: 1.0}, 5.0) == 5.0
     assert RunDelay().add_up({1: 6.0}, 5.0) == 6.0
 
@@ -122,7 +122,7 @@ def test_the_costly_memory_takes_no_more_than_two_hundredths_of_a_core(slots, sp
     assert 0.015 <= (proc.pss_reads - reads) * 0.002 / (clock.now - started) <= 0.0201
 
 
-def test_the_last_memory_of_a_process_that_has_gone_stands(slots, spawn, proc, clock):
+def test_the_last_memory_reading_of_an_ended_process_is_kept(slots, spawn, proc, clock):
     worker = spawn(0)
     processes = Processes(1000, clock)
     processes.read(slots.living())

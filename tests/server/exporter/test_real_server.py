@@ -130,7 +130,7 @@ def value(samples, name, **labels):
     return samples[name, frozenset(labels.items())]
 
 
-def test_each_worker_of_a_real_server_tells_its_cpu_seconds_and_its_memory(running):
+def test_each_worker_of_a_real_server_reports_its_cpu_seconds_and_memory(running):
     until(lambda: all(cpu_seconds(running.scrape(), worker) > 0 for worker in "01" if running.request()))
     samples = running.scrape()
 

@@ -42,7 +42,7 @@ def test_a_signature_that_has_changed_is_named_with_both():
     ]
 
 
-def test_a_method_that_has_gone_is_named():
+def test_a_removed_method_is_named():
     (change,) = record.changes({"gunicorn.arbiter.Arbiter.stop": "(self, graceful=True)"}, {})
 
     assert change.startswith(f"gunicorn {VERSION} has no gunicorn.arbiter.Arbiter.stop (self, graceful=True) any more")

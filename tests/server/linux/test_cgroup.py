@@ -113,7 +113,7 @@ def test_a_mount_without_optional_fields_source_or_options_is_read(line):
 
 
 @pytest.mark.parametrize("nonsense", ["", "31 23", "31 23 0:26 / /x rw -", "- cgroup2 cgroup2 rw", "\x00 - - -"])
-def test_a_line_that_nobody_can_read_does_not_turn_off_the_others(nonsense):
+def test_an_unreadable_line_does_not_disable_the_others(nonsense):
     assert own("0::/app\n", nonsense, WHOLE, nonsense) == "/sys/fs/cgroup/app"
     assert own(f"{nonsense}\n0::/app\nrest of a name\n", WHOLE) == "/sys/fs/cgroup/app"
 
@@ -190,7 +190,7 @@ def test_the_cgroup_whose_processes_end_together_is_our_own_or_one_above(tmp_pat
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_where_nobody_says_so_processes_end_alone(tmp_path, version):
+def test_by_default_processes_are_killed_alone(tmp_path, version):
     write(tmp_path / "beside", memory__oom__group="1\n")
     write(tmp_path, memory__oom__group="0\n")
 

@@ -77,7 +77,7 @@ def test_a_process_that_is_gone_is_none_and_no_error():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_process_that_ended_but_was_not_waited_for_still_tells_its_cpu_seconds_but_no_memory():
+def test_a_zombie_still_has_cpu_seconds_but_no_memory():
     process = subprocess.Popen([sys.executable, "-c", "sum(range(3_000_000))"])
     try:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

@@ -30,7 +30,7 @@ def test_connections_that_are_spread_evenly_enough_stay_where_they_are(connectio
     assert share(connections) == 0
 
 
-def test_a_worker_that_has_them_all_keeps_its_part():
+def test_a_worker_that_has_them_all_keeps_its_share():
     assert share([64.0, 0.0]) == 32
     assert share([10.0, 0.0, 0.0]) == 4
 

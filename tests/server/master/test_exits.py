@@ -64,7 +64,7 @@ def test_every_end_has_one_reason_of_the_contract(who, status, out_of_memory, re
         (int(signal.SIGRTMIN) + 5, f"was killed by signal {int(signal.SIGRTMIN) + 5}"),
     ],
 )
-def test_an_end_is_told_in_words(status, words):
+def test_an_exit_is_described_in_words(status, words):
     assert exits.in_words(status) == words
 
 
@@ -78,7 +78,7 @@ def test_an_end_is_told_in_words(status, words):
         (exited(1), "error", "exited with code 1."),
     ],
 )
-def test_the_log_tells_an_end_as_gunicorn_does(status, reason, words):
+def test_the_log_describes_an_exit_as_gunicorn_does(status, reason, words):
     assert exits.as_gunicorn_says(status, reason) == words
 
 

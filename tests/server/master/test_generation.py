@@ -152,16 +152,16 @@ def test_another_number_of_workers_is_the_same_generation():
     assert (generation.workers, generation.config.workers) == (2, 2)
 
 
-def test_a_fault_is_told_by_what_gunicorn_met_not_by_the_exit_with_which_it_says_so():
+def test_an_error_is_described_by_its_cause_and_not_by_gunicorns_exit():
     exit_ = SystemExit(1)
     exit_.__context__ = SyntaxError("'(' was never closed")
 
     assert generations.fault_in_words(exit_) == "'(' was never closed"
 
 
-def test_an_exit_without_a_fault_is_told_by_its_code():
+def test_an_exit_without_an_error_is_described_by_its_code():
     assert generations.fault_in_words(SystemExit(3)) == "it ends the process by SystemExit(3)"
 
 
-def test_a_fault_without_a_text_is_told_by_its_kind():
+def test_an_error_without_a_text_is_described_by_its_type():
     assert generations.fault_in_words(KeyError()) == "KeyError"

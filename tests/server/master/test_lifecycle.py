@@ -72,7 +72,7 @@ def worker(**known):
         ),
     ],
 )
-def test_whoever_takes_too_long_gets_the_signal_that_is_due(who, due):
+def test_a_worker_that_takes_too_long_gets_the_signal_that_is_due(who, due):
     assert lifecycle.signal_due(who, LIMITS, NOW) is due
 
 
@@ -101,14 +101,14 @@ def test_a_worker_that_accepts_no_more_by_itself_is_found_once_it_serves():
     assert not lifecycle.retires_untold(worker(heard=1.0, retiring_since=NOW))
 
 
-def test_zero_seconds_are_for_ever():
+def test_zero_seconds_mean_no_limit():
     limits = TimeLimits(boot=0, timeout=0)
 
     assert lifecycle.signal_due(worker(beat=0.0), limits, NOW) is None
     assert lifecycle.signal_due(worker(ready=False), limits, NOW) is None
 
 
-def test_a_worker_is_ready_at_its_first_heartbeat_and_that_is_told_once():
+def test_a_worker_is_ready_at_its_first_heartbeat_which_is_reported_once():
     booting = worker(ready=False, beat=time.time() + 1e6)
     assert not lifecycle.note_first_heartbeat(booting)
     assert lifecycle.state(booting) is State.BOOTING
@@ -120,7 +120,7 @@ def test_a_worker_is_ready_at_its_first_heartbeat_and_that_is_told_once():
     assert booting.assignment.record.cells[Cell.STATE] == State.READY
 
 
-def test_a_worker_that_is_told_to_go_while_it_boots_is_never_shown_as_ready():
+def test_a_worker_that_is_told_to_retire_while_it_boots_is_never_shown_as_ready():
     going = worker(ready=False, beat=0.0)
     lifecycle.note_retirement(going, math.inf)
     lifecycle.note_first_heartbeat(going)

@@ -92,7 +92,7 @@ def test_without_a_limit_or_without_workers_there_is_a_surge(limited):
     assert limited(0).surge([]) == 1
 
 
-def test_workers_that_have_gone_meanwhile_do_not_matter(limited):
+def test_workers_that_have_exited_meanwhile_do_not_matter(limited):
     assert limited(0).surge([2**22 + 1]) == 1
 
 
@@ -118,7 +118,7 @@ def test_the_tightest_of_the_limits_from_the_own_cgroup_up_to_the_top_counts(
     assert cgroup.memory_headroom_bytes() == 1000 - 850 + 50
 
 
-def test_a_cgroup_that_tells_no_usage_has_no_headroom_to_tell(tmp_path):
+def test_a_cgroup_without_usage_has_no_known_headroom(tmp_path):
     (tmp_path / "memory.max").write_text("1000\n")
 
     assert Cgroup({"": Hierarchy(tmp_path, tmp_path, 2)}).memory_headroom_bytes() is None

@@ -110,7 +110,7 @@ def test_metrics_may_be_switched_off_and_on(metrics, port):
     assert reached(("127.0.0.1", port))
 
 
-def test_the_default_gives_way_to_whoever_binds_its_port_in_the_same_process(metrics, port, handed_over):
+def test_the_default_gives_way_to_code_that_binds_its_port_in_the_same_process(metrics, port, handed_over):
     metrics.open(DefaultAddress("127.0.0.1", port))
     with socket.create_server(("", port)):
         assert metrics.bound.port > port

@@ -199,9 +199,7 @@ def test_workers_cannot_get_sockets_of_their_own_by_a_reload(listening, until, c
     assert answers(server, port)
 
 
-def test_where_workers_have_sockets_of_their_own_a_reload_leaves_none_that_nobody_serves(
-    listening, until, configuration, ports
-):
+def test_with_reuse_port_a_reload_leaves_no_socket_without_a_worker(listening, until, configuration, ports):
     port = ports[0]
     server = listening(f"127.0.0.1:{port}", flags=("--reuse-port",))
     server.signal(signal.SIGHUP)

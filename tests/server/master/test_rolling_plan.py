@@ -58,7 +58,7 @@ def test_while_a_new_worker_boots_nothing_else_happens():
     assert plan(living, generation=NEW, workers=2, replaced=2) == Plan()
 
 
-def test_the_old_worker_of_the_index_goes_when_its_successor_is_ready():
+def test_the_old_worker_of_the_index_retires_when_its_successor_is_ready():
     steps = plan([*olds(2), worker(5, 0)], generation=NEW, workers=2, replaced=2)
 
     assert steps.retire == (100,)
@@ -70,7 +70,7 @@ def test_retiring_workers_count_against_the_surge():
     assert plan(living, generation=NEW, workers=2, replaced=2) == Plan()
 
 
-def test_a_switch_is_complete_when_the_last_old_worker_is_told_to_go():
+def test_a_switch_is_complete_when_the_last_old_worker_is_told_to_retire():
     living = [worker(1, 1, OLD), worker(5, 0), worker(6, 1)]
 
     assert plan(living, generation=NEW, workers=2, replaced=2) == Plan(retire=(101,), complete=True)
@@ -150,7 +150,7 @@ def old_first(living, workers, replaced):
     return plan(living, generation=NEW, workers=workers, replaced=replaced, surge=0)
 
 
-def test_without_a_surge_one_old_worker_goes_before_its_successor_boots():
+def test_without_a_surge_one_old_worker_retires_before_its_successor_boots():
     assert old_first(olds(2), 2, 2) == Plan(retire=(100,))
     going = [worker(0, 0, OLD, RETIRING), worker(1, 1, OLD)]
     assert old_first(going, 2, 2) == Plan()
@@ -160,13 +160,13 @@ def test_without_a_surge_one_old_worker_goes_before_its_successor_boots():
     assert old_first([worker(5, 0)], 2, 2) == Plan(spawn=(1,))
 
 
-def test_without_a_surge_the_only_worker_goes_too_and_its_successor_boots_when_it_has_gone():
+def test_without_a_surge_even_the_only_worker_retires_and_its_successor_boots_after_its_exit():
     assert old_first(olds(1), 1, 1) == Plan(retire=(100,))
     assert old_first([worker(0, 0, OLD, RETIRING)], 1, 1) == Plan()
     assert old_first([], 1, 1) == Plan(spawn=(0,))
 
 
-def test_without_a_surge_a_spent_worker_goes_first():
+def test_without_a_surge_a_spent_worker_retires_first():
     spent = worker(1, 0, spent=True)
 
     assert old_first([spent], 1, 0) == Plan(retire=(101,), complete=True)
@@ -174,7 +174,7 @@ def test_without_a_surge_a_spent_worker_goes_first():
     assert old_first([], 1, 0) == Plan(spawn=(0,))
 
 
-def test_of_two_spent_workers_of_an_index_one_goes_at_once():
+def test_of_two_spent_workers_of_an_index_one_retires_at_once():
     living = [worker(1, 0, spent=True), worker(2, 0, spent=True)]
 
     assert plan(living, generation=NEW, workers=1, replaced=0).retire == (102,)
@@ -209,13 +209,13 @@ def test_at_the_limit_workers_too_many_serve_on_and_of_them_those_without_long_r
     assert plan(gone, generation=NEW, workers=1, replaced=0, retire_limit=2) == Plan(waits=True)
 
 
-def test_a_worker_that_boots_is_ended_at_the_limit_too_for_it_serves_nobody():
+def test_a_booting_worker_is_ended_even_at_the_limit_since_it_serves_no_requests():
     living = [worker(0, 0, OLD), kept(1), worker(5, 0, state=BOOTING)]
 
     assert plan(living, generation=OLD, workers=1, replaced=0, retire_limit=1).retire == (105,)
 
 
-def test_with_a_surge_of_zero_nobody_with_a_long_request_goes_first():
+def test_with_a_surge_of_zero_no_worker_with_a_long_request_retires_first():
     busy, idle = worker(0, 0, OLD, long=True), worker(1, 1, OLD)
 
     assert old_first([busy, idle], 2, 2) == Plan(retire=(101,))
@@ -227,7 +227,7 @@ def test_with_a_surge_of_zero_kept_processes_count_and_the_change_waits():
     assert old_first([kept(9), worker(1, 0)], 2, 0) == Plan(waits=True)
 
 
-def test_with_a_surge_of_zero_somebody_serves_even_if_the_last_worker_never_comes_to_an_end():
+def test_with_a_surge_of_zero_a_worker_serves_even_if_the_last_one_never_exits():
     assert old_first([worker(0, 0, OLD, RETIRING)], 1, 1) == Plan()
     assert old_first([kept(0)], 1, 1) == Plan(spawn=(0,))
 
@@ -363,7 +363,7 @@ def test_from_any_mix_of_workers_the_wanted_generation_comes_and_capacity_never_
     retire_limit=st.integers(1, 4),
     random=st.randoms(use_true_random=False),
 )
-def test_with_requests_that_take_for_ever_the_processes_are_bounded_and_when_those_end_the_change_comes(
+def test_endless_requests_leave_the_processes_bounded_and_the_change_follows_when_they_end(
     mix, workers, surge, retire_limit, random
 ):
     machine = Machine(mixed(mix), workers, random, surge)

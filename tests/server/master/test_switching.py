@@ -68,7 +68,7 @@ def test_what_the_processes_have_grown_to_counts_not_what_they_began_with(servin
     assert serving.number_for(GTHREAD) == 2
 
 
-def test_an_undone_switch_has_the_former_target_and_replaces_nobody(serving):
+def test_a_rolled_back_switch_has_the_former_target_and_replaces_no_worker(serving):
     former = serving.target
     serving.begin(generation(Settings("sync", 2), 2), replaced=2)
 

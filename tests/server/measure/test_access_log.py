@@ -71,7 +71,7 @@ def test_a_line_has_every_field_and_nothing_of_the_query(line_of):
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", b"404 Not Found", 404, "404"])
-def test_the_status_is_a_number_however_the_worker_class_says_it(line_of, status):
+def test_the_status_is_a_number_however_the_worker_class_passes_it(line_of, status):
     assert line_of(status=status)["status"] == 404
 
 
@@ -161,7 +161,7 @@ def test_without_a_file_it_goes_to_stdout(config):
     assert config.accesslog == "-"
 
 
-def test_statsd_goes_on_beside_json(config):
+def test_statsd_works_together_with_json(config):
     config.set("statsd_host", "localhost:8125")
     config.set("access_log_json", True)
     access_log.configure(config)

@@ -81,7 +81,7 @@ def decorated(app):
         (_ASGI2Class, Interface.ASGI2),
     ],
 )
-def test_the_interface_of_an_app_is_told_without_calling_it(app, interface):
+def test_the_interface_of_an_app_is_determined_without_calling_it(app, interface):
     assert interface_of(app) is interface
 
 

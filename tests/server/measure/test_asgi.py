@@ -89,7 +89,7 @@ async def test_an_app_that_raises_counts_as_an_error_and_is_busy_no_more(measure
     assert measured.busy == 0
 
 
-async def test_an_app_that_says_nothing_counts_as_an_error(measured):
+async def test_an_app_that_sends_nothing_counts_as_an_error(measured):
     await measured.serve(sending())
     assert measured.finished == {"error": 1}
 
@@ -194,7 +194,7 @@ async def test_the_queue_time_counts_from_the_proxys_stamp(measured):
     assert measured.cells[Cell.QUEUE_SECONDS] == pytest.approx(3.0, abs=0.5)
 
 
-async def test_the_servers_socket_tells_the_queue_time_and_is_not_shown_to_the_app(measured):
+async def test_the_servers_socket_gives_the_queue_time_and_is_hidden_from_the_app(measured):
     async def app(scope, receive, send):
         assert SOCKET_KEY not in scope
         await send(start())

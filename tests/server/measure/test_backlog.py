@@ -30,7 +30,7 @@ def listening(tmp_path):
 
 
 @pytest.mark.parametrize("which", range(3))
-def test_connections_that_nobody_has_accepted_wait(listening, which):
+def test_connections_that_are_not_accepted_wait(listening, which):
     listener = listening[which]
     assert backlog([listener]) == (0, LIMIT)
     with contextlib.ExitStack() as stack:

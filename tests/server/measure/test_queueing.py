@@ -17,15 +17,15 @@ def test_the_queue_time_counts_from_the_proxys_stamp_in_any_of_its_units(form, u
 
 
 @pytest.mark.parametrize("header", ["", "soon", "t=", "nan", "inf", "-5", "0", "99999999999999999999"])
-def test_a_stamp_that_cannot_be_true_tells_nothing(header):
+def test_an_impossible_timestamp_is_ignored(header):
     assert seconds_queued({"HTTP_X_REQUEST_START": header}) is None
 
 
-def test_a_stamp_from_the_future_tells_nothing():
+def test_a_timestamp_in_the_future_is_ignored():
     assert seconds_queued({"HTTP_X_REQUEST_START": f"t={time.time() + 60}"}) is None
 
 
-def test_without_a_proxy_the_kernel_tells_how_long_ago_the_request_came():
+def test_without_a_proxy_the_kernel_reports_how_long_ago_the_request_arrived():
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as client,
@@ -38,7 +38,7 @@ def test_without_a_proxy_the_kernel_tells_how_long_ago_the_request_came():
         assert 0.03 <= seconds_queued({"gunicorn.socket": accepted}) <= 5.0
 
 
-def test_a_unix_socket_tells_no_queue_time():
+def test_a_unix_socket_has_no_queue_time():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert seconds_queued({"gunicorn.socket": ours}) is None

@@ -193,7 +193,7 @@ def test_an_app_that_has_taken_over_the_connection_is_no_error(serving):
     assert (served.busy, served.finished) == (0, {"1xx": 1})
 
 
-def test_an_iterable_that_nobody_closes_leaves_no_slot_busy(serving, monkeypatch):
+def test_an_iterable_that_is_never_closed_leaves_no_slot_busy(serving, monkeypatch):
     served = serving(answering())
 
     def handle_request(worker, *arguments):

@@ -165,7 +165,7 @@ def test_a_lazy_app_that_starts_its_response_while_it_is_iterated_over_is_counte
     assert measured.finished == {"2xx": 1}
 
 
-def test_the_last_status_counts_when_an_app_starts_anew_after_a_fault(measured):
+def test_the_last_status_counts_when_an_app_restarts_its_response_after_an_error(measured):
     def app(environ, start_response):
         start_response("200 OK", [])
         start_response("500 Internal Server Error", [], ("type", "value", "traceback"))
@@ -176,7 +176,7 @@ def test_the_last_status_counts_when_an_app_starts_anew_after_a_fault(measured):
     assert measured.sent[-1][2] == ("type", "value", "traceback")
 
 
-def test_the_servers_start_response_gets_what_the_app_says_and_its_write_comes_back(measured):
+def test_the_servers_start_response_gets_the_apps_arguments_and_its_write_is_returned(measured):
     def app(environ, start_response):
         assert start_response("200 OK", [("X-A", "b")]) == "write"
         return []
