@@ -130,6 +130,12 @@ class Record:
         self.cells = cells
         self._text = text
 
+    def detach(self) -> memoryview[float]:
+        """Make this object a copy of what it was a view of, and return its cells: what is written reaches nobody."""
+        self.cells = memoryview(bytearray(self.cells)).cast("d")
+        self._text = memoryview(bytearray(self._text))
+        return self.cells
+
     @property
     def failure(self) -> str:
         """The last line of the failed boot, empty while there is none."""

@@ -33,6 +33,16 @@ def test_a_new_record_says_who_it_is_and_that_it_boots(slots):
     assert cells[Cell.STATE] == State.BOOTING
 
 
+def test_what_is_written_into_a_detached_record_reaches_nobody(slots):
+    record = allocate(slots, index=3)
+    record.detach()[Cell.RETIRES] = 1.0
+    record.failure = "a child's own"
+
+    (living,) = slots.living()
+    assert (living.cells[Cell.RETIRES], living.failure) == (0.0, "")
+    assert (record.cells[Cell.INDEX], record.cells[Cell.RETIRES], record.failure) == (3, 1.0, "a child's own")
+
+
 def test_the_counters_of_an_ended_process_go_over_to_its_index(slots):
     for age in (1, 2):
         record = allocate(slots, index=5, age=age)

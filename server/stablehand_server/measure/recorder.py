@@ -59,6 +59,10 @@ class UnlockedRecorder:
         if cells[_OLD] and monotonic() - seconds <= cells[_OLDEST_SINCE] + _CLOCK_READINGS_SECONDS:
             cells[_OLD] -= 1.0
 
+    def move(self, cells: memoryview[float]) -> None:
+        """Record in other cells from now on, in a process that has just been forked."""
+        self._cells = cells
+
     def abandon(self, seconds: float, code: int) -> None:
         """Record as `leave` does, from a finalizer, which may run between two steps of any other code of the thread."""
         self.leave(seconds, code)  # whose steps nothing comes in between of
@@ -72,8 +76,16 @@ class RequestRecorder(UnlockedRecorder):
     def __init__(self, cells: memoryview[float]) -> None:
         super().__init__(cells)
         self._abandoned: collections.deque[tuple[float, int]] = collections.deque()
+        self._make_lock()
+
+    def _make_lock(self) -> None:
         lock = allocate_lock()
         self._acquire, self._release = lock.acquire, lock.release  # faster than a with statement
+
+    def move(self, cells: memoryview[float]) -> None:
+        """Record in other cells from now on; the thread that had the lock may not have been forked along."""
+        super().move(cells)
+        self._make_lock()
 
     def enter(self, queued: float | None) -> None:
         """Record that a request goes inside the app, after having queued for so many seconds (None: unknown)."""

@@ -27,6 +27,8 @@ if importlib.util.find_spec("eventlet") is None:
 class EventletWorker(GreenWorker):
     """A green thread for each connection."""
 
+    _hub: Any = None
+
     def init_process(self) -> None:
         """Patch the standard library, and then boot as any other class does."""
         with warnings.catch_warnings():
@@ -45,10 +47,21 @@ class EventletWorker(GreenWorker):
 
     def start_accepting(self) -> None:
         """Accept from each listener in a green thread."""
+        self._hub = self._eventlet.hubs.get_hub()
         self._acceptors = [self._eventlet.spawn(self._accept_from, each, each.getsockname()) for each in self.sockets]
+
+    def become_apps_child(self) -> None:
+        """Leave listeners and connections to the worker: eventlet's hub would share its epoll with it."""
+        super().become_apps_child()
+        shared: Any = getattr(self._hub, "poll", None)
+        if type(shared).__name__ == "epoll":  # the others are the process's own; eventlet hides the type
+            shared.close()
+            self._hub.poll = type(shared)()  # where whoever waits from now on is registered
 
     def stop_accepting(self) -> None:
         """End the green threads that accept."""
+        if self.is_apps_child:
+            return
         for acceptor in self._acceptors:
             self._eventlet.kill(acceptor)
         for listener, client, address in left_behind(self.cfg, self.sockets):

@@ -38,8 +38,16 @@ class GeventWorker(GreenWorker, GunicornGeventWorker):
             server.start()
             self._servers = (*self._servers, server)
 
+    def become_apps_child(self) -> None:
+        """Leave what comes to the worker; gevent makes itself a new epoll."""
+        super().become_apps_child()
+        for server in self._servers:
+            server.stop_accepting()
+
     def stop_accepting(self) -> None:
         """Close the listeners."""
+        if self.is_apps_child:
+            return
         for server, listener in zip(self._servers, self.sockets, strict=True):
             for _, client, address in left_behind(self.cfg, [listener]):
                 server.pool.spawn(self.serve, listener, listener.getsockname(), client, address)

@@ -75,6 +75,8 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
             self._accept_connections(not paused)
             self._serve_whoever_is_ready(at_most=paused or _LONGEST_WAIT_SECONDS)
 
+        if self.is_apps_child:
+            return
         self._accept_connections(False)
         for listener, client, address in left_behind(self.cfg, self.sockets):
             self._await_request(listener, client, address)
@@ -84,6 +86,19 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
         ):
             self._serve_whoever_is_ready()
         self._selector.close()
+
+    def become_apps_child(self) -> None:
+        """Leave connections and selector to the worker: what the kernel knows of an epoll is one for both processes."""
+        super().become_apps_child()
+        self.alive = False  # whatever the app does then, there is nothing more to serve
+        if not self.booted:
+            return
+        self._selector.close()
+        self._selector = selectors.DefaultSelector()
+        for client in (*self._silent, *self._answered):
+            client.close()
+        self._silent, self._answered = {}, deque()
+        self._lingering = LingeringCloses(self._selector)
 
     def _accept_connections(self, accepts: bool) -> None:  # noqa: FBT001 (a state)
         if accepts == self._accepts:
@@ -102,6 +117,8 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
         wait = min(at_most, self.timeout or at_most)
         for key, _ in self._selector.select(_SOON_SECONDS if self._answered else wait):
             key.data(key.fileobj)
+            if self.is_apps_child:
+                return  # what else was ready is for the worker to serve
         if self.nr == served:
             self.notify()
             self._close_answered(but=0)

@@ -79,3 +79,15 @@ def test_an_abandoned_response_that_is_collected_while_its_thread_counts_another
     recorder.leave(0.1, 1)
 
     assert cells[Cell.BUSY] == 0
+
+
+def test_a_recorder_that_moves_to_other_cells_forgets_the_old_ones_and_who_held_its_lock():
+    old, new = (Slots().allocate(index=0, age=1, worker_class=0, slots=9).cells for _ in range(2))
+    recorder = RequestRecorder(old)
+    recorder.enter(None)
+    recorder._acquire()  # as a thread does that is not forked along
+    recorder.move(new)
+    recorder.leave(1.0, 1)
+
+    assert (old[Cell.BUSY], new[Cell.BUSY]) == (1.0, -1.0)
+    assert (old[Cell.REQUESTS + 1], new[Cell.REQUESTS + 1]) == (0.0, 1.0)

@@ -19,6 +19,7 @@ from stablehand_server.measure.asgi import SOCKET_KEY
 from stablehand_server.workers.asgi.bridged_body import AwaitedBody
 from stablehand_server.workers.asgi.bridged_request import BridgedRequest
 from stablehand_server.workers.asgi.message_response import MessageOutlet, MessageResponse
+from stablehand_server.workers.common import app_forks
 
 if TYPE_CHECKING:
     import asyncio
@@ -157,6 +158,8 @@ class Bridge:
         try:
             keep = self._handle(call)
         finally:
+            if self._worker.is_apps_child:
+                app_forks.end_without_main_thread()
             with contextlib.suppress(RuntimeError):  # the loop has ended: the worker did not wait longer
                 self._worker.loop.call_soon_threadsafe(self._ended, call, keep)
 

@@ -14,15 +14,16 @@ from stablehand_server.gunicorn_internals.asgi import LifespanManager, LifespanS
 from stablehand_server.gunicorn_internals.master import Arbiter
 from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
-from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.acceptor import Acceptor
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
+from stablehand_server.workers.common.app_forks import LoopInChild
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 
 if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config
+    from stablehand_server.measure.recorder import UnlockedRecorder
     from stablehand_server.workers.asgi.protocol import Connection
 
 _SECONDS_BETWEEN_BEATS = 1.0
@@ -51,6 +52,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._acceptor = Acceptor(self)
         self.bridge: Bridge | None = None
         self._overdue: OverdueCalls | None = None  # of the bridge
+        self._loop_in_child: LoopInChild | None = None
         # What an HTTP/1 connection calls, and how it measures that; a WSGI app is measured behind its bridge. What
         # takes a connection over calls an app that measures itself. `asgi` and `wsgi` are the user's app as it is.
         self.http1_app: Any = None
@@ -112,6 +114,13 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         """Make every response from now on its connection's last."""
         self._drains = True
 
+    def become_apps_child(self) -> None:
+        """Let the loop go on without the worker's connections, until the request that has forked is done."""
+        super().become_apps_child()
+        if self.booted:
+            self._loop_in_child = LoopInChild(self.loop, float(self.cfg.graceful_timeout))
+            self.alive = False
+
     # Loading ----------------------------------------------------------------------------------------------------------
 
     def load_wsgi(self) -> None:
@@ -129,7 +138,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
             self.http1_app = self.measured_app = self.bridge
             return
         self.http1_app = single_callable(self.asgi) if interface_of(self.asgi) is Interface.ASGI2 else self.asgi
-        self.http1_recorder = UnlockedRecorder(self._cells)
+        self.http1_recorder = self.unlocked_recorder()
         self.measured_app = InstrumentedASGIApp(self.http1_app, self.http1_recorder)
 
     def grow(self, threads: int, worker_connections: int) -> None:
@@ -161,7 +170,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         finally:
             if self.nr >= self.request_limit:
                 self.max_requests = self.request_limit  # for the record of why it ended
-            self._cleanup()
+            if not self.is_apps_child:  # there, the tasks and connections are the worker's
+                self._cleanup()
 
     async def _serve(self) -> None:
         self._take_up_app()
@@ -194,7 +204,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
 
     async def _tick_until(self, done: Any) -> None:
         beat_at = 0.0
-        while not done():
+        while self.is_apps_child or not done():
             if self.loop.time() >= beat_at:
                 beat_at = self.loop.time() + _SECONDS_BETWEEN_BEATS
                 self.notify()
@@ -203,6 +213,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                     self.alive = False
             planned = self.loop.time() + LAG_TICK_SECONDS
             await asyncio.sleep(LAG_TICK_SECONDS)
+            if self._loop_in_child is not None:
+                await self._loop_in_child.end()
             self.note_lag(self.loop.time() - planned)
             self.note_connections(self.nr_conns)
             now = self.loop.time()

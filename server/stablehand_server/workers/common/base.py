@@ -20,7 +20,7 @@ from stablehand_server.measure.app_interface import Interface, interface_of
 from stablehand_server.measure.recorder import RequestRecorder, UnlockedRecorder, note_oldest_request
 from stablehand_server.measure.wsgi import InstrumentedApp
 from stablehand_server.shared_memory import Cell, State
-from stablehand_server.workers.common import termination_handler
+from stablehand_server.workers.common import app_forks, termination_handler
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -74,11 +74,14 @@ class MeasuredWorker(Worker):
     # Whether requests run in several threads: counting them then takes a lock.
     threaded: ClassVar[bool] = True
     meter: RequestMeter | None = None  # of a class whose requests gunicorn's own code serves
+    # Whether this process is no worker, but one that the app has forked from it.
+    is_apps_child: bool = False
 
     def __init__(self, *args: Any, assignment: Assignment, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.assignment = assignment
         self._cells = assignment.record.cells
+        self._recorders: list[UnlockedRecorder] = []
         self._drops_privileges = False
         self._draining = False
         # gunicorn's loops end at max_requests, leaving a gap until the master has noticed and a successor has booted.
@@ -110,6 +113,7 @@ class MeasuredWorker(Worker):
         for listener in self.assignment.foreign_listeners:
             listener.close()
         access_log.in_worker(self.log, self.assignment.index, self._class_name())
+        app_forks.watch(self)
         try:
             super().init_process()
         except BaseException as error:
@@ -118,6 +122,19 @@ class MeasuredWorker(Worker):
             raise
         finally:
             self._note_requests_served()
+
+    def become_apps_child(self) -> None:
+        """Let go of all that is the worker's, in a process that the app has just forked from it.
+
+        Such a process goes on with a copy of this object: it returns from the app, or handles a signal.
+        """
+        self.is_apps_child = True
+        self._cells = self.assignment.record.detach()
+        self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0  # nothing to be announced
+        for recorder in self._recorders:
+            recorder.move(self._cells)
+        self._next_look = math.inf  # at what the master wants of its worker
+        self.tmp.notify = _beat_not
 
     def init_signals(self) -> None:
         """Set gunicorn's handlers; signals meant for the master do not end a worker.
@@ -177,7 +194,15 @@ class MeasuredWorker(Worker):
 
     def recorder(self) -> UnlockedRecorder:
         """Return a new recorder of requests, as the class needs it."""
-        return (RequestRecorder if self.threaded else UnlockedRecorder)(self._cells)
+        return self._kept(RequestRecorder(self._cells) if self.threaded else UnlockedRecorder(self._cells))
+
+    def unlocked_recorder(self) -> UnlockedRecorder:
+        """Return a new recorder of requests that all run in the thread of the loop."""
+        return self._kept(UnlockedRecorder(self._cells))
+
+    def _kept(self, recorder: UnlockedRecorder) -> UnlockedRecorder:
+        self._recorders.append(recorder)
+        return recorder
 
     def notify(self) -> None:
         """Send a heartbeat, grow or drain if the master asks, and at times check which modules the app has loaded."""
@@ -288,3 +313,7 @@ class MeasuredWorker(Worker):
 
 def _leave_to_the_master(_number: int, _frame: Any) -> None:
     """Handle a signal by doing nothing."""
+
+
+def _beat_not() -> None:
+    """Stand for a heartbeat where there must be none: the worker's file is not this process's."""

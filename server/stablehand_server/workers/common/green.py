@@ -69,6 +69,11 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         self.stop_accepting()
         self._retire()
 
+    def become_apps_child(self) -> None:
+        """Look after no connection any more; gunicorn's way, too, is to end within a second, as `notify` has it."""
+        super().become_apps_child()
+        self._clients = set()
+
     # What the library does --------------------------------------------------------------------------------------------
 
     def start_accepting(self) -> None:

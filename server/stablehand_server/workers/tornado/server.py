@@ -62,6 +62,10 @@ class Server(HTTPServer):
         self._retiring = True
         self.announce_closes()
 
+    def leave(self) -> None:
+        """Accept no more, in a process that the app has forked: the listeners are the worker's."""
+        self._retiring = True
+
     def announce_closes(self) -> None:
         """Make each response that starts from now on its connection's last."""
         self.conn_params.no_keep_alive = True

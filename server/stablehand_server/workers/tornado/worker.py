@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from tornado.wsgi import WSGIContainer
 
 from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.gunicorn_internals.tornado import TornadoWorker as GunicornTornadoWorker
-from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell
+from stablehand_server.workers.common.app_forks import LoopInChild
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 from stablehand_server.workers.tornado.requests import InlineContainer, MeasuredApplication
 from stablehand_server.workers.tornado.server import Server
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SECONDS_BETWEEN_BEATS = 1.0
+_LONGEST_CHILD_SECONDS = 2.0  # of what the app has forked, back in the loop: as long as gunicorn's at most
 _TAKING_LEAVE_SECONDS = 1.0  # for clients to answer a close frame
 
 
@@ -35,6 +37,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
 
     _beat_at = 0.0
     _server: Server | None = None
+    _loop_in_child: LoopInChild | None = None
     _own: MeasuredApplication | None = None  # a Tornado application
 
     def first_request_seconds(self) -> float:
@@ -56,7 +59,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             return InlineContainer(self.measured_wsgi(), self.cfg)
         own = self.wsgi if isinstance(self.wsgi, Application) else HTTPServer(self.wsgi)
         self._cells[Cell.SLOTS] = float(self.cfg.worker_connections)
-        self._own = MeasuredApplication(own, UnlockedRecorder(self._cells))
+        self._own = MeasuredApplication(own, self.unlocked_recorder())
         return self._own
 
     def call_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -65,7 +68,13 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
         Tornado keeps reading from it: an app that took it over, for a websocket, would get only part of what arrives.
         """
         del environ["gunicorn.socket"]
-        return super().call_app(environ, start_response)
+        try:
+            return super().call_app(environ, start_response)
+        except Exception:
+            if not self.is_apps_child:
+                raise
+            self.log.exception("A process that the app has forked failed")
+            sys.exit(1)  # the worker answers the client, who would take a second answer for that to his next request
 
     def run(self) -> None:
         """Serve until told to retire; then give every connection its last request."""
@@ -79,6 +88,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
 
     async def _serve(self) -> None:
         keepalive = float(self.cfg.keepalive)
+        self._loop = asyncio.get_running_loop()
         server = Server(
             self._served(), no_keep_alive=keepalive <= 0, ssl_options=ssl_context(self.cfg) if self.cfg.is_ssl else None
         )
@@ -87,7 +97,7 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
         server.begin(
             self.sockets, self.cfg.worker_connections, self._request_begins, self.log, alone=self.cfg.workers == 1
         )
-        while self.alive:
+        while self.alive or self.is_apps_child:
             await self._tick(server)
             server.close_idle(keepalive, self.first_request_seconds())
         server.retire(self.cfg)
@@ -113,6 +123,13 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
             await self._tick(server)
             server.websockets.forget_closed()
 
+    def become_apps_child(self) -> None:
+        """Let the loop go on without the worker's connections, until the request that has forked is done."""
+        super().become_apps_child()
+        if self._server is not None:
+            self._server.leave()
+            self._loop_in_child = LoopInChild(self._loop, _LONGEST_CHILD_SECONDS)
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: retire, at the loop's next tick; responses before that already announce that they are the last."""
         super().handle_exit(sig, frame)
@@ -137,6 +154,8 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
                 self.alive = False
         planned = time.monotonic() + LAG_TICK_SECONDS
         await asyncio.sleep(LAG_TICK_SECONDS)
+        if self._loop_in_child is not None:
+            await self._loop_in_child.end()
         self.note_lag(time.monotonic() - planned)
         self.note_connections(server.connections)
 
