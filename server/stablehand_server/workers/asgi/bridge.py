@@ -187,7 +187,10 @@ class Bridge:
                 log.debug("The client has gone: %s", error)
             else:
                 log.exception("Socket error processing request.")
-        except BaseException as error:  # noqa: BLE001 (a SystemExit of the app: the client gets an answer, the thread stays)
+        except BaseException as error:
+            if self._worker.is_apps_child:
+                raise  # the end of a process that the request has forked: the answer is the worker's
+            # A SystemExit of the app: the client gets an answer, the thread stays.
             self._worker.handle_error(call.request, call.outlet, call.client, error)
         return False
 

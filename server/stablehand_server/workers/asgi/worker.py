@@ -20,6 +20,7 @@ from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
 from stablehand_server.workers.common.app_forks import LoopInChild
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.given_up import is_given_up
 
 if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config
@@ -45,6 +46,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.retiring = False
         self._at_its_end = False
+        self._aborts = False
         self._drains = False
         self._to_give_up = 0
         super().__init__(*args, **kwargs)
@@ -94,6 +96,17 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         if not retires:
             self.alive = False
             self.cfg.worker_int(self)
+
+    def handle_abort_signal(self) -> None:
+        """SIGABRT: call the hook worker_abort, answer the requests that a WSGI app's threads have, and end.
+
+        At once if the master has given this worker up, and kills it a second later: the exit's hooks come first.
+        """
+        if self.bridge is None or self._aborts or is_given_up(self):
+            super().handle_abort_signal()
+        self._aborts = self._quick_shutdown = True
+        self.alive = False
+        self.cfg.worker_abort(self)
 
     def is_last_response(self) -> bool:
         """Return whether the response that starts now is its connection's last; start to retire after max_requests."""
@@ -172,6 +185,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                 self.max_requests = self.request_limit  # for the record of why it ended
             if not self.is_apps_child:  # there, the tasks and connections are the worker's
                 self._cleanup()
+        if self._aborts:
+            sys.exit(1)
 
     async def _serve(self) -> None:
         self._take_up_app()

@@ -38,7 +38,7 @@ def _after_fork(watched: weakref.ref[MeasuredWorker]) -> None:
     worker.become_apps_child()
 
 
-def end_without_main_thread() -> None:
+def end_without_main_thread(status: int = 0) -> None:
     """End such a process when the request that has forked is over, in a thread of a pool: there is no other one.
 
     gunicorn's gthread waits for the next request there, which nobody has to give, and so for ever.
@@ -46,7 +46,7 @@ def end_without_main_thread() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed, or with nobody who reads
             stream.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 class LoopInChild:

@@ -46,6 +46,10 @@ class LingeringCloses:
         """Return how many connections linger."""
         return len(self._lingering)
 
+    def __contains__(self, client: object) -> bool:
+        """Return whether a connection lingers."""
+        return client in self._lingering
+
     def add(self, client: socket.socket) -> None:
         """Close the connection's write side now, and the socket when the client is done."""
         try:
@@ -74,7 +78,10 @@ class LingeringCloses:
     def _drain(self, client: socket.socket) -> None:
         lingering = self._lingering.get(client)
         if lingering is None:
-            return  # another thread has just closed it
+            # Another thread has just closed it, or was ended by an exception while it had it in hand.
+            with contextlib.suppress(OSError, KeyError, ValueError):
+                self._selector.unregister(client)
+            return
         try:
             received = len(client.recv(READ_BYTES))
         except BlockingIOError:

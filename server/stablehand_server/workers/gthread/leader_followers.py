@@ -11,13 +11,22 @@ monitor promotes a follower in its place. It does not while the monitor itself r
 the GIL, and a second thread could only slow down both; this exception is limited in time, or a short request would wait
 for a long one. After a promotion, leaders promote before they serve, as in the pattern, for a time that grows while
 requests turn out to be long: requests that wait for a database incur the patience only occasionally.
+
+An exception may end a thread anywhere: one that an app raises in another thread (PyThreadState_SetAsyncExc, as
+decorators that limit a function's time do) may arrive after the request has been served. So the other threads depend on
+nothing that a thread must do before it ends: the term names its thread, the lock that the others sleep on only tells
+them to check for a leader, and the monitor replaces a thread that is no longer alive.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from stablehand_server.workers.gthread.forked_child import end_with
+from stablehand_server.workers.gthread.serving_thread import ServingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,37 +44,46 @@ _IDLE_LOOKS = 5  # before the monitor sleeps until it is called
 class _Term:
     """The time from a thread's promotion until it stops leading; `serving_since` is 0 while it waits."""
 
-    __slots__ = ("serving_since",)
+    __slots__ = ("serving_since", "thread")
 
-    def __init__(self) -> None:
+    def __init__(self, thread: threading.Thread) -> None:
         self.serving_since = 0.0
+        self.thread = thread
 
 
 class LeaderFollowers:
     """At most `threads` threads, started when they are needed.
 
     `wait` returns what is to be served next; only the leader calls it, and it may block. It returns None to be called
-    again. `serve` must not raise. `call_monitor` causes `watch` to be called soon.
+    again. `serve` serves it. Both are called with the current thread. `recover` cleans up after a thread that an
+    exception has ended, and is told whether it was the leader: there is no other one until it returns. `call_monitor`
+    causes `watch` to be called soon.
     """
 
     def __init__(
         self,
         threads: int,
-        wait: Callable[[], Any],
-        serve: Callable[[Any], None],
+        wait: Callable[[threading.Thread], Any],
+        serve: Callable[[threading.Thread, Any], None],
+        *,
+        recover: Callable[[threading.Thread, bool], None],
         call_monitor: Callable[[], None],
         log: Any,
     ) -> None:
         self._threads = threads
         self._wait = wait
         self._serve = serve
+        self._recover = recover
         self._call_monitor = call_monitor
         self._log = log
         self._stopped = False
-        self._started = 0
-        self._idle = 0  # threads that sleep until they are promoted
-        self._mutex = threading.Lock()  # over the counts and the term; held for microseconds
-        self._leadership = threading.Lock()  # held by the leader, and released by it or by the monitor
+        self.is_forked_child = False  # set in a process that a request has forked
+        self._numbers = itertools.count(1)
+        self._threads_there: set[threading.Thread] = set()
+        self._idle: set[threading.Thread] = set()  # those that sleep until they are promoted
+        self._mutex = threading.Lock()  # over the threads and the term; held for microseconds
+        self._call = threading.Lock()  # idle threads sleep on it; released only with the mutex
+        self._call.acquire()
         self._term: _Term | None = None
         self._window = _SHORTEST_WINDOW_SECONDS
         self._promote_first_until = 0.0
@@ -76,12 +94,13 @@ class LeaderFollowers:
         """Start the first thread; the others follow when they are needed."""
         with self._mutex:
             self._start_thread()
+            self._call.release()
 
     def grow(self, threads: int) -> None:
         """Allow more threads."""
         with self._mutex:
             self._threads = max(threads, self._threads)
-            if self._idle == 0 and self._started < self._threads:
+            if not self._idle and len(self._threads_there) < self._threads:
                 self._start_thread()  # if there is no leader now, nothing else would check for one
 
     def stop(self) -> None:
@@ -123,39 +142,82 @@ class LeaderFollowers:
             return PATIENCE_SECONDS
         return None
 
+    def replace_ended(self) -> bool:
+        """Replace the threads that an exception has ended; return whether there were any."""
+        if self._stopped:
+            return False
+        ended = [thread for thread in tuple(self._threads_there) if not thread.is_alive()]
+        for thread in ended:
+            self._log.error("Thread %s was ended by an exception: another one takes its place", thread.name)
+            with self._mutex:
+                term = self._term
+            led = term is not None and term.thread is thread
+            self._recover(thread, led)
+            with self._mutex:
+                self._threads_there.discard(thread)
+                self._idle.discard(thread)
+                if led:
+                    self._term = None
+                self._call_someone()
+        return bool(ended)
+
     # The threads' side -----------------------------------------------------------------------------------------------
 
     def _start_thread(self) -> None:
-        self._started += 1
-        # A daemon, so that an endless request cannot hold up the end of the process.
-        thread = threading.Thread(target=self._run, name=f"gthread-{self._started}", daemon=True)
+        thread = ServingThread(self._run, f"gthread-{next(self._numbers)}")
+        self._threads_there.add(thread)
         try:
             thread.start()
         except RuntimeError as error:  # the limit on processes: the existing threads continue
-            self._started -= 1
-            self._log.warning("No further thread can be started (%s); %d serve", error, self._started)
+            self._threads_there.discard(thread)
+            there = len(self._threads_there)
+            self._log.warning("No further thread can be started (%s); %d serve", error, there)
 
-    def _run(self) -> None:
-        while True:
-            with self._mutex:
-                self._idle += 1
-            self._leadership.acquire()
-            with self._mutex:
-                self._idle -= 1
-                term = self._term = _Term()
-            if not self._lead(term):
-                return
+    def _call_someone(self) -> None:
+        """Have a thread take the leadership if it is free, a new one if none is idle; to be called with the mutex."""
+        if self._term is not None:
+            return
+        if not self._idle and len(self._threads_there) < self._threads and not self._stopped:
+            self._start_thread()
+        if self._call.locked():
+            self._call.release()
 
-    def _lead(self, term: _Term) -> bool:
+    def _run(self, thread: threading.Thread) -> None:
+        error: BaseException | None = None
+        try:
+            while self._take_turn(thread):
+                pass
+        except BaseException as raised:
+            if not self.is_forked_child:
+                raise
+            error = raised
+        if self.is_forked_child:
+            end_with(error, self._log)
+
+    def _take_turn(self, thread: threading.Thread) -> bool:
+        """Sleep until called, and lead if no other thread does; return False when all threads are to end."""
+        with self._mutex:
+            self._threads_there.add(thread)
+            self._idle.add(thread)
+        self._call.acquire()
+        with self._mutex:
+            self._idle.discard(thread)
+            if self._term is not None:
+                return True
+            term = self._term = _Term(thread)
+        return self._lead(thread, term)
+
+    def _lead(self, thread: threading.Thread, term: _Term) -> bool:
         """Serve until another thread has the leadership; return False when all threads are to end."""
         while True:
             if self._stopped:
                 self._promote(term)
                 return False
             try:
-                task = self._wait()
+                task = self._wait(thread)
             except Exception:  # noqa: BLE001 (whatever it is: without a leader, nothing would ever be served again)
                 self._log.exception("Cannot wait for requests")
+                self._recover(thread, True)
                 time.sleep(_PAUSE_AFTER_ERROR_SECONDS)
                 continue
             if task is None:
@@ -163,13 +225,15 @@ class LeaderFollowers:
             now = time.monotonic()
             if now < self._promote_first_until:
                 self._promote(term)
-                self._serve(task)
-                return True
+                self._serve(thread, task)
+                return not self.is_forked_child
             term.serving_since = now
             if self._monitor_sleeps and self._threads > 1:
                 self._monitor_sleeps = False
                 self._call_monitor()
-            self._serve(task)
+            self._serve(thread, task)
+            if self.is_forked_child:
+                return False  # the mutex may be held by a thread that is not there
             with self._mutex:
                 if self._term is not term:
                     return True
@@ -182,7 +246,5 @@ class LeaderFollowers:
             if self._term is not term:
                 return False
             self._term = None
-            if self._idle == 0 and self._started < self._threads and not self._stopped:
-                self._start_thread()
-        self._leadership.release()
+            self._call_someone()
         return True

@@ -18,6 +18,7 @@ from stablehand_server.gunicorn_internals.workers import ThreadWorker as Gunicor
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.common.accepting import AcceptErrors
 from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
+from stablehand_server.workers.common.given_up import is_given_up
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.own_listeners import left_behind
 from stablehand_server.workers.common.wsgi import WSGIWorker
@@ -27,6 +28,7 @@ from stablehand_server.workers.gthread.readable import has_buffered_request, has
 
 if TYPE_CHECKING:
     import socket
+    import threading
     from collections.abc import Callable
 
     from stablehand_server.gunicorn_internals.settings import Config
@@ -49,6 +51,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
     request_position: ClassVar[int] = 0
     _serves = False
+    _accepting: bool  # gunicorn's own, which has no type there
     _in_hurry = False
     _interrupts = 0
     _ends_at_once = False
@@ -72,7 +75,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         """Serve until told to retire; then answer what arrives on the open connections, and exit."""
         self.pending_conns: dict[TConn, float] = {}
         self.keepalived_conns: dict[TConn, float] = {}
-        self._in_flight: dict[TConn, float] = {}  # since when a thread owns it
+        self._in_flight: dict[threading.Thread, TConn] = {}  # what a thread owns
         self._ready: deque[TConn] = deque()  # whose request waits for a thread
         self._lingering = LingeringCloses(self.poller)
         remembered.remember(self.cfg)
@@ -88,7 +91,14 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         for listener in self.sockets:
             listener.setblocking(False)
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
-        self._crew = LeaderFollowers(self.cfg.threads, self._next_ready, self._serve, self._wake_main_thread, self.log)
+        self._crew = LeaderFollowers(
+            self.cfg.threads,
+            self._next_ready,
+            self._serve,
+            recover=self._recover,
+            call_monitor=self._wake_main_thread,
+            log=self.log,
+        )
         self._alarms = select.poll()
         self._alarms.register(self.PIPE[0], select.POLLIN)
         self.notify()  # before anything is accepted: a request that keeps the GIL from then on is detected
@@ -120,8 +130,12 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             sys.exit(0)
 
     def handle_abort(self, sig: int, frame: Any) -> None:
-        """SIGABRT: exit without finishing in-flight requests, after the hook worker_abort."""
-        self._ends_at_once = True
+        """SIGABRT: call the hook worker_abort, answer in-flight requests, as gunicorn's pool does, and exit.
+
+        At once if the master has given this worker up, and kills it a second later: the exit's hooks come first.
+        """
+        self._ends_at_once = self._ends_at_once or self.aborted or is_given_up(self)
+        self._in_hurry = True
         super().handle_abort(sig, frame)
 
     def grow(self, threads: int, worker_connections: int) -> None:
@@ -151,6 +165,8 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._end_silent_connections(now)
             self._lingering.expire()
             self._replace_stuck_threads(now)
+            if self._crew.replace_ended():
+                self._look_at_crew_at = now
 
     def _wake_main_thread(self) -> None:
         os.write(self.PIPE[1], b"\0")
@@ -175,6 +191,8 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
 
     def _retire(self) -> None:
         """Stop accepting; answer what arrives on the open connections, the last time with a close."""
+        if self._crew.is_forked_child:
+            return  # the connections are the worker's
         self.alive = False
         started = time.monotonic()
         last_call = started + self.linger_seconds()
@@ -207,7 +225,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
                     waiting[connection] = min(until, last_call)
 
     def _only_overdue_are_left(self) -> bool:
-        return self._overdue.only_these_are_left(self._in_flight, time.monotonic())
+        return self._overdue.only_these_are_left(self._in_flight.values(), time.monotonic())
 
     def _has_work(self) -> bool:
         if self._in_hurry:
@@ -223,9 +241,47 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def _wake_leader(self) -> None:
         self.method_queue.defer(lambda: None)
 
+    def become_apps_child(self) -> None:
+        """Leave the requests to the worker, in a process that one of them has forked."""
+        super().become_apps_child()
+        if self._serves:
+            self._crew.is_forked_child = True
+
+    def _recover(self, thread: threading.Thread, led: bool) -> None:  # noqa: FBT001 (a callback)
+        """Close the connection that a thread had in hand when an exception ended it, and what it has left half done.
+
+        Its client sees a reset, as under gunicorn. Whatever else can be lost is closed with its last reference, or by
+        the next leader that finds it readable.
+        """
+        connection = self._in_flight.pop(thread, None)
+        if connection is not None and connection not in self._ready and connection.sock not in self._lingering:
+            self._drop(connection)
+        if not led:
+            return
+        if self._accepting != all(self._is_registered(listener) for listener in self.sockets):
+            for listener in self.sockets:
+                self._unregister(listener)
+            self._accepting = False
+        for connection in (*self.pending_conns, *self.keepalived_conns):
+            # In this order: another thread has it in hand until it is registered.
+            if connection not in self._in_flight.values() and not self._is_registered(connection.sock):
+                self._drop(connection)
+
+    def _is_registered(self, client: Any) -> bool:
+        try:
+            return client in self.poller.get_map()
+        except ValueError:  # closed
+            return False
+
+    def _drop(self, connection: TConn) -> None:
+        self.pending_conns.pop(connection, None)
+        self.keepalived_conns.pop(connection, None)
+        self._unregister(connection.sock)
+        connection.close()
+
     # The leading thread -----------------------------------------------------------------------------------------------
 
-    def _next_ready(self) -> TConn | None:
+    def _next_ready(self, thread: threading.Thread) -> TConn | None:
         """Return a connection that has a request, or None after a while."""
         if not self._ready:
             paused = self._accept_errors.pause()  # 0 nearly always
@@ -235,7 +291,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             if not self._ready:
                 return None
         connection = self._ready[0]
-        self._in_flight[connection] = time.monotonic()  # first, so that it is always counted
+        self._in_flight[thread] = connection  # first, so that it is always counted
         self._ready.popleft()
         return connection
 
@@ -271,8 +327,9 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
                 connection.close()
 
     def _on_readable(self, connection: TConn, waiting: dict[TConn, float], client: Any) -> None:
-        if waiting.pop(connection, None) is not None:
-            self._unregister(client)
+        waits = waiting.pop(connection, None) is not None
+        self._unregister(client)  # also what an exception has kept a thread from unregistering: it stays readable
+        if waits:
             self._ready.append(connection)
 
     def _unregister(self, client: Any) -> None:
@@ -283,23 +340,26 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
 
     # Any thread -------------------------------------------------------------------------------------------------------
 
-    def _serve(self, connection: TConn) -> None:
+    def _serve(self, thread: threading.Thread, connection: TConn) -> None:
         try:
             keep = self.handle(connection)
-            while keep and has_buffered_request(connection):
+            while keep and has_buffered_request(connection) and not self._crew.is_forked_child:
                 keep = self.handle(connection)
-        except BaseException as error:  # noqa: BLE001 (a SystemExit of the app: the client gets an answer, the thread stays)
+        except BaseException as error:
+            if self._crew.is_forked_child:
+                raise
+            # A SystemExit of the app: the client gets an answer, the thread stays.
             self.handle_error(None, connection.sock, connection.client, error)
             keep = False
-        # Into the next place before out of this one, so that it is always counted; and out of this one before
-        # another thread may find the next request.
+        if self._crew.is_forked_child:
+            return  # the request has forked, and this is its child: the connection is the worker's
+        # Into the next place before out of this one, so that it is always counted.
         if keep:
             self.keepalived_conns[connection] = self._deadline(self.cfg.keepalive)
-            del self._in_flight[connection]
             self._await_request(connection, self.keepalived_conns)
         else:
             self._lingering.add(connection.sock)
-            del self._in_flight[connection]
+        del self._in_flight[thread]
 
 
 def _remembering_the_client(handle: Callable[..., Any]) -> Callable[..., Any]:
