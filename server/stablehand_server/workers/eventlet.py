@@ -109,6 +109,8 @@ class EventletWorker(GreenWorker):
     def notify(self) -> None:
         """Send a heartbeat, and exit if the master has ended."""
         super().notify()
+        if self.is_apps_child and self.forking.dead:
+            sys.exit(0)
         if self.ppid != os.getppid():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False

@@ -79,6 +79,20 @@ def goes_on_after(program, paths, until, running):
         assert program.get() == worker
 
 
+def a_kept_connection_stays_in_step(program, until, running):
+    """Check that what fails in a child is no answer to the next request of a connection."""
+    before, connection = len(forked(program)), http.client.HTTPConnection("127.0.0.1", program.port, timeout=10)
+    with contextlib.closing(connection):
+        for path in ("/child-exits", "/child-raises"):
+            connection.request("GET", path)
+            worker = connection.getresponse().read().decode()
+        until(lambda: len(forked(program)) == before + 2)
+        until(lambda: not forked(program) & {pid for pid in running(program) if not is_zombie(pid)})
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        assert (response.status, response.read().decode()) == (200, worker)
+
+
 def answer(program, path):
     """Return the first response's body: a child that comes back may write another one after it, or before."""
     connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=10)
@@ -112,11 +126,13 @@ def test_a_worker_goes_on_whatever_the_app_forks(run, until, running, *, worker_
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         metrics = probe.getsockname()[1]
-    flags = ("--worker-class", worker_class, "--metrics-bind", f"127.0.0.1:{metrics}")
+    flags = ("--worker-class", worker_class, "--keep-alive", "15", "--metrics-bind", f"127.0.0.1:{metrics}")
     program = run(*flags, files={"hello.py": app}).ready()
 
     # multiprocessing hangs under eventlet
     goes_on_after(program, PATHS[worker_class == "eventlet" :], until, running)
+    if worker_class != "sync":
+        a_kept_connection_stays_in_step(program, until, running)
 
     connection = http.client.HTTPConnection("127.0.0.1", metrics, timeout=10)
     scraped = program.get(connection, path="/metrics").splitlines()

@@ -18,7 +18,7 @@ from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.acceptor import Acceptor
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
-from stablehand_server.workers.common.app_forks import LoopInChild
+from stablehand_server.workers.common.app_forks import LoopInChild, disconnect
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 from stablehand_server.workers.common.given_up import is_given_up
 
@@ -131,6 +131,9 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         """Let the loop go on without the worker's connections, until the request that has forked is done."""
         super().become_apps_child()
         if self.booted:
+            transports = (each.transport for each in self.connections if each.transport is not None)
+            sockets = (transport.get_extra_info("socket") for transport in transports)
+            disconnect(each.fileno() for each in sockets if each is not None)
             self._loop_in_child = LoopInChild(self.loop, float(self.cfg.graceful_timeout))
             self.alive = False
 

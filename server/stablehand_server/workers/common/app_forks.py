@@ -13,11 +13,14 @@ import contextlib
 import os
 import selectors
 import signal
+import socket
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stablehand_server.workers.common.base import MeasuredWorker
 
 _LOOK_SECONDS = 0.05
@@ -47,6 +50,15 @@ def end_without_main_thread(status: int = 0) -> None:
         with contextlib.suppress(OSError, ValueError):  # closed, or with nobody who reads
             stream.flush()
     os._exit(status)
+
+
+def disconnect(descriptors: Iterable[int]) -> None:
+    """Put a socket without a peer in the place of each: no code that runs on here can write to the worker's clients."""
+    dead, other = socket.socketpair()
+    with dead, other:
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.dup2(dead.fileno(), descriptor, inheritable=False)
 
 
 class LoopInChild:

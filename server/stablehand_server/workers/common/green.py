@@ -8,7 +8,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from greenlet import GreenletExit
+from greenlet import GreenletExit, getcurrent
 
 from stablehand_server.config import remembered
 from stablehand_server.gunicorn_internals.serving import NoMoreData, get_parser
@@ -41,6 +41,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
     threaded: ClassVar[bool] = False
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"worker_connections"})
 
+    forking: Any = None  # in a process that the app has forked: the green thread that did it
     worker_connections: int  # gunicorn's own, which has no type there
 
     @classmethod
@@ -73,6 +74,18 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         """Look after no connection any more; gunicorn's way, too, is to end within a second, as `notify` has it."""
         super().become_apps_child()
         self._clients = set()
+        self._half_closed = HalfClosed(self.wait_until_readable)
+        self.forking = getcurrent()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer as gunicorn does, but not in a process that the app has forked.
+
+        Its worker answers the request; the client would take another answer for that to his next one.
+        """
+        if self.is_apps_child:
+            self.log.error("A process that the app has forked failed", exc_info=exc)
+        else:
+            super().handle_error(req, client, addr, exc)
 
     # What the library does --------------------------------------------------------------------------------------------
 
@@ -207,6 +220,8 @@ class GreenWorker(WSGIWorker, AsyncWorker):
                 unread_body.promise_only_what_holds(request)
             if self.handle_request(name, request, client, address) is False:
                 return  # the app has taken over the connection
+            if self.is_apps_child:
+                return  # the next request is the worker's
             if unread_body.is_left(request) and not unread_body.discard(
                 request, parser.unreader, watched, self.let_others_run
             ):
@@ -231,7 +246,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         if fileno < 0:
             return  # by the app
         sending = client_may_send or arrived.bytes_waiting(fileno) > 0
-        if not sending or self._half_closed.is_full():
+        if not sending or self.is_apps_child or self._half_closed.is_full():
             close(client)
         elif (plain := self._half_closed.take(client)) is not None:
             self.spawn(self._half_closed.close_when_done, plain)

@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
 from stablehand_server.workers.common.accepting import PAUSE_SECONDS, AcceptErrors
+from stablehand_server.workers.common.app_forks import disconnect
 from stablehand_server.workers.common.own_listeners import left_behind
 from stablehand_server.workers.tornado.requests import ObservedDelegate
 from stablehand_server.workers.tornado.websockets import WebSockets
@@ -63,8 +64,10 @@ class Server(HTTPServer):
         self.announce_closes()
 
     def leave(self) -> None:
-        """Accept no more, in a process that the app has forked: the listeners are the worker's."""
+        """Accept no more, and write to nobody, in a process that the app has forked."""
         self._retiring = True
+        streams = (connection.stream for connection in self._connections)
+        disconnect(stream.socket.fileno() for stream in streams if not stream.closed())
 
     def announce_closes(self) -> None:
         """Make each response that starts from now on its connection's last."""
