@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import ssl
+import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -43,9 +45,11 @@ class Call:
         "is_last",
         "make_request",
         "outlet",
+        "pending",
         "request",
         "response",
         "server",
+        "thread",
     )
 
     def __init__(
@@ -69,6 +73,8 @@ class Call:
         self.hang_up = hang_up
         self.response = response
         self.request: BridgedRequest | None = None
+        self.pending: Callable[[], Any] | None = None  # a weak reference to what the pool keeps until it has ended
+        self.thread: threading.Thread | None = None
         self.began: float | None = None  # on time.monotonic()'s clock, as soon as a thread has it
 
 
@@ -86,7 +92,7 @@ class Bridge:
     def serve(self, call: Call) -> None:
         """Serve a request in a thread, as soon as one is free."""
         self.calls[call] = None
-        self._pool.submit(self._serve, call)
+        call.pending = weakref.ref(self._pool.submit(self._serve, call))
 
     @property
     def is_full(self) -> bool:
@@ -101,6 +107,24 @@ class Bridge:
     def do_without(self, stuck: int) -> None:
         """Let the pool start other threads in place of those that are stuck."""
         self._stuck = max(stuck, self._stuck)
+        self._resize()
+
+    def replace_ended(self) -> None:
+        """Let the pool replace threads that an exception has ended outside of a request, and end what they had taken.
+
+        An app may raise one in another thread, whose request has been served meanwhile. A pool does without the thread.
+        """
+        threads: Any = self._pool._threads  # noqa: SLF001 (as above)
+        ended = {thread for thread in tuple(threads) if not thread.is_alive()}
+        if not ended:
+            return
+        threads.difference_update(ended)
+        self._worker.log.error("%d threads were ended by an exception and are replaced", len(ended))
+        for call in tuple(self.calls):
+            is_lost = call.thread is None and call.pending is not None and call.pending() is None
+            if is_lost or call.thread in ended:
+                call.hang_up()
+                self._ended(call, False)
         self._resize()
 
     def _resize(self) -> None:
@@ -153,6 +177,7 @@ class Bridge:
     # In a thread ------------------------------------------------------------------------------------------------------
 
     def _serve(self, call: Call) -> None:
+        call.thread = threading.current_thread()
         call.began = time.monotonic()
         keep = False
         try:
@@ -164,6 +189,8 @@ class Bridge:
                 self._worker.loop.call_soon_threadsafe(self._ended, call, keep)
 
     def _ended(self, call: Call, keep: bool) -> None:  # noqa: FBT001 (a callback)
+        if call not in self.calls:
+            return  # its thread was ended just now
         del self.calls[call]
         call.ended(keep)
         self._worker.thread_freed()

@@ -238,6 +238,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
             now = self.loop.time()
             for connection in tuple(self.connections):
                 connection.look(now)
+            if self.bridge is not None:
+                self.bridge.replace_ended()
             if self._overdue is not None and self._overdue.look(time.monotonic()) and not self._cells[Cell.OVERDUE]:
                 self._cells[Cell.OVERDUE] = float(Overdue.SOME)
 
