@@ -51,6 +51,7 @@ class SyncWorker(WSGIWorker, GunicornSyncWorker):
     """
 
     threaded: ClassVar[bool] = False
+    keeps_connections: ClassVar[bool] = False
 
     def first_request_seconds(self) -> float:
         """Return the same time as gunicorn, which blocks until --timeout ends the worker."""

@@ -119,8 +119,16 @@ def test_gunicorns_worker_goes_on_whatever_the_app_forks(run, until, running, *,
 
 @pytest.mark.parametrize(
     ("worker_class", "app"),
-    [("sync", APP), ("gevent", APP), ("eventlet", APP), ("tornado", APP), ("asgi", APP), ("asgi", ASGI_APP)],
-    ids=["sync", "gevent", "eventlet", "tornado", "asgi-wsgi", "asgi"],
+    [
+        ("sync", APP),
+        ("gthread", APP),
+        ("gevent", APP),
+        ("eventlet", APP),
+        ("tornado", APP),
+        ("asgi", APP),
+        ("asgi", ASGI_APP),
+    ],
+    ids=["sync", "gthread", "gevent", "eventlet", "tornado", "asgi-wsgi", "asgi"],
 )
 def test_a_worker_goes_on_whatever_the_app_forks(run, until, running, *, worker_class, app):
     with socket.socket() as probe:

@@ -77,16 +77,6 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         self._half_closed = HalfClosed(self.wait_until_readable)
         self.forking = getcurrent()
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer as gunicorn does, but not in a process that the app has forked.
-
-        Its worker answers the request; the client would take another answer for that to his next one.
-        """
-        if self.is_apps_child:
-            self.log.error("A process that the app has forked failed", exc_info=exc)
-        else:
-            super().handle_error(req, client, addr, exc)
-
     # What the library does --------------------------------------------------------------------------------------------
 
     def start_accepting(self) -> None:

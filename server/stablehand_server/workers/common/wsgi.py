@@ -15,6 +15,18 @@ class WSGIWorker(MeasuredWorker):
     request_position: ClassVar[int] = 1
     # Whether the class is gunicorn's: which apps a custom class can serve is unknown.
     is_gunicorns: ClassVar[bool] = True
+    # Whether a connection may have another request.
+    keeps_connections: ClassVar[bool] = True
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer as gunicorn does, but not in a process that the app has forked.
+
+        Its worker answers the request; the client would take another answer for that to his next one.
+        """
+        if self.is_apps_child and self.keeps_connections:
+            self.log.error("A process that the app has forked failed", exc_info=exc)
+        else:
+            super().handle_error(req, client, addr, exc)
 
     def load_wsgi(self) -> None:
         """Load the app, and prepare to measure its requests."""
