@@ -26,7 +26,9 @@ def test_no_process_is_busy_while_clients_are_connected_and_ask_nothing(launch, 
     server = launch("--keep-alive", "60")
     for settings in CLASSES:
         server.configure(*settings)
-        until(lambda: len(server.workers()) == 1)
+        until(
+            lambda: len(server.workers()) == 1 and len(server.children()) == 2
+        )  # and what looks at the start has ended
         with (
             socket.create_connection(("127.0.0.1", server.port), timeout=5) as client,
             socket.create_connection(("127.0.0.1", server.metrics_port), timeout=5),
