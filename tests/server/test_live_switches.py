@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import signal
 
 import pytest
 
@@ -79,3 +81,44 @@ def names(workers):
 def labelled(server, metric):
     """Return the values of the label `worker` of a metric."""
     return {dict(labels)["worker"] for name, labels in server.scrape() if name == f"stablehand_{metric}"}
+
+
+@pytest.fixture
+def started_from_a_file(launch, tmp_path):
+    """A server that a settings file, not its flags, has given its first settings; and its worker."""
+    settings = {"workerClass": "gthread", "workers": 1, "threads": 4, "workerConnections": 1000}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    server = launch()
+    assert server.active() == ("gthread", 1, 4)
+    (first,) = server.workers()
+    return server, first
+
+
+@pytest.mark.parametrize("settings", [("gevent", 1), ("sync", 1), ("gthread", 1, 2)])
+def test_the_first_change_after_a_start_from_a_settings_file_replaces_the_worker(started_from_a_file, settings):
+    server, first = started_from_a_file
+    server.configure(*settings)
+
+    (worker,) = server.workers()
+    assert worker != first
+    assert server.get()[0] == 200
+
+
+def test_the_first_reload_after_a_start_from_a_settings_file_replaces_the_worker(started_from_a_file, until):
+    server, first = started_from_a_file
+    server.signal(signal.SIGHUP)
+
+    until(lambda: len(server.workers() - {first}) == 1 and server.settled(1))
+    assert server.active() == ("gthread", 1, 4)
+
+
+def test_a_first_change_that_cannot_serve_is_rolled_back_also_after_a_start_from_a_file(launch, until, tmp_path):
+    settings = {"workerClass": "asgi", "workers": 1, "threads": 1, "workerConnections": 1000}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    server = launch(app="asgi_serving:app")
+    (first,) = server.workers()
+    server.write(json.dumps({**settings, "workerClass": "gthread", "threads": 2}))
+
+    until(lambda: server.metric("generation_switches_total", outcome="rolled_back") == 1)
+    assert server.workers() == {first}
+    assert server.metric("generation_switches_total", outcome="done") == 0

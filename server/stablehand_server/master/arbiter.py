@@ -54,7 +54,10 @@ class LiveArbiter(Rollover):
             self._switching = Switching(generation.from_configuration(self.app.cfg, 1, self.log))
         except Unusable as fault:
             raise RuntimeError(str(fault)) from fault
-        target = self._switching.target = self._wanted_by_file() or self._switching.target
+        wanted = self._wanted_by_file()
+        if wanted is not None:
+            self._switching.begin(wanted, replaced=0)
+        target = self._switching.target
         self.write_settings(Server.DESIRED, target)
         self.worker_class, self.cfg = target.worker_class, target.config
         self.note_wanted(target.workers)

@@ -13,17 +13,21 @@ class Switching:
     """The state of a switch.
 
     Attributes:
-        target: the wanted generation.
         serving: the last one that was complete: the target, or, during a switch, the one to roll back to. None until
             the first is complete.
         replaced: how many workers of other generations served when the switch began.
     """
 
     def __init__(self, first: Generation) -> None:
-        self.target = first
+        self._target = first
         self.serving: Generation | None = None
         self.replaced = 0
         self._highest_number = first.number
+
+    @property
+    def target(self) -> Generation:
+        """The wanted generation; only `begin` and `undo` change it, so that no number is given twice."""
+        return self._target
 
     @property
     def settled(self) -> bool:
@@ -50,7 +54,7 @@ class Switching:
 
     def begin(self, wanted: Generation, *, replaced: int) -> None:
         """Make another generation the target."""
-        self.target = wanted
+        self._target = wanted
         self.replaced = replaced
         self._highest_number = max(self._highest_number, wanted.number)
 
@@ -68,6 +72,6 @@ class Switching:
             return None
         if self.serving.number == self.target.number:
             self.serving = self.target.with_workers(self.serving.workers)
-        self.target = self.serving
+        self._target = self.serving
         self.replaced = 0
         return self.serving
