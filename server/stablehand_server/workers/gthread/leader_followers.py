@@ -146,7 +146,8 @@ class LeaderFollowers:
         """Replace the threads that an exception has ended; return whether there were any."""
         if self._stopped:
             return False
-        ended = [thread for thread in tuple(self._threads_there) if not thread.is_alive()]
+        with self._mutex:  # no thread is about to start then, which is not alive yet
+            ended = [thread for thread in self._threads_there if not thread.is_alive()]
         for thread in ended:
             self._log.error("Thread %s was ended by an exception: another one takes its place", thread.name)
             with self._mutex:

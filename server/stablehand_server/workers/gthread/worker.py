@@ -359,7 +359,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._await_request(connection, self.keepalived_conns)
         else:
             self._lingering.add(connection.sock)
-        del self._in_flight[thread]
+        self._in_flight.pop(thread, None)
 
 
 def _remembering_the_client(handle: Callable[..., Any]) -> Callable[..., Any]:

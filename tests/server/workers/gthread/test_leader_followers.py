@@ -52,8 +52,8 @@ class Crew:
         self._monitor = threading.Thread(target=self._watch)
 
     def __enter__(self):
-        self.threads.start()
         self._monitor.start()
+        self.threads.start()
         return self
 
     def __exit__(self, *_):
@@ -178,6 +178,19 @@ def test_a_thread_that_an_exception_ends_is_replaced_and_recovered(monkeypatch):
         assert crew.ask(fail).wait(SECONDS)
         assert crew.ask().wait(SECONDS)
     assert crew.recovered == [(ended[0], True)]
+
+
+def test_a_thread_that_is_about_to_start_counts_as_alive(monkeypatch):
+    start = ServingThread.start
+
+    def start_late(thread):
+        time.sleep(0.02)
+        start(thread)
+
+    monkeypatch.setattr(ServingThread, "start", start_late)
+    with Crew(2) as crew:
+        assert crew.serves()
+    assert not crew.recovered
 
 
 def test_work_that_a_task_starts_is_no_daemon_although_the_process_does_not_wait_for_the_tasks_thread():
