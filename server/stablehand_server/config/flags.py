@@ -206,10 +206,15 @@ def _default_workers() -> int:
     return int(GunicornWorkers.default) if named is None else number_of_workers(named)
 
 
+def _as_written(value: str) -> int | str:
+    """Return what the command line says, as far as gunicorn's own flag looks at it there: -1 is refused later."""
+    return value if value.strip().lower() == container_defaults.AUTO else int(value)
+
+
 class Workers(GunicornWorkers):  # noqa: D101
     default = _default_workers()
     validator = number_of_workers
-    type = staticmethod(number_of_workers)
+    type = staticmethod(_as_written)
     meta = "INT|auto"
     desc = """\
         The number of worker processes; "auto" is one for each core that the cgroup grants, as far as memory allows.

@@ -182,3 +182,10 @@ def test_an_app_may_be_named_by_a_file_of_paste_deploy(run, paste_file):
     program = run("--paste", str(paste_file), "--pythonpath", str(paste_file.parent)).ready()
 
     assert program.get() == "pasted"
+
+
+@pytest.mark.parametrize("number", ["-1", "many"])
+def test_a_bad_number_of_workers_ends_the_command_with_gunicorns_status(run, commands, number):
+    statuses = {name: run("-w", number, command=each).process.wait(timeout=20) for name, each in commands.items()}
+
+    assert statuses["stablehand-server"] == statuses["gunicorn"]

@@ -70,6 +70,7 @@ def test_a_configuration_file_may_give_the_metrics_address_as_text_number_or_pai
         (("--metrics-bind", "unix:/tmp/socket"), "is no address: HOST:PORT is needed"),
         (("--boot-timeout", "-1"), "must be positive: -1"),
         (("--retire-timeout", "-1"), "must be positive: -1"),
+        (("--workers", "-1"), "must be positive: -1"),
         (("--retire-limit", "1025"), "retire_limit is 1025, but must be at most 1024"),
     ],
 )
