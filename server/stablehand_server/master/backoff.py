@@ -21,11 +21,17 @@ class GrowingPause:
         self._next = shortest
         self._until = 0.0
 
-    def failed(self, now: float) -> None:
-        """Note a failed attempt: the next one has to wait."""
+    def failed(self, now: float) -> bool:
+        """Note a failed attempt: the next one has to wait; return whether the pause begins now.
+
+        Those that fail within a pause began together with the one that has caused it: they make it no longer.
+        """
         self.failures += 1
+        if self.failures > 1 and not self.over(now):
+            return False
         self._until = now + self._next
         self._next = min(2 * self._next, self._longest)
+        return True
 
     def succeeded(self) -> None:
         """Reset the pause after the next failure to the shortest."""
@@ -35,6 +41,10 @@ class GrowingPause:
         """Allow the next attempt at once."""
         self.succeeded()
         self._until = 0.0
+
+    def left(self, now: float) -> float:
+        """Return for how many seconds the next attempt has to wait."""
+        return max(0.0, self._until - now)
 
     def over(self, now: float) -> bool:
         """Return whether the next attempt may be made."""

@@ -158,8 +158,11 @@ class Rollover(Supervisor):
             if worker.assignment.generation == switching.target.number and not again:
                 self._roll_back(ending.why)
             return
-        self._respawning.failed(time.monotonic())
+        pauses = self._respawning.failed(now := time.monotonic())
         serves = any(lifecycle.state(each) is State.READY for each in self.WORKERS.values())
         tries = 1 if switching.serving is None else _BOOTS_BEFORE_GIVING_UP
         if ending.boot_error is not None and not serves and self._respawning.failures >= tries:
             raise HaltServer(f"No worker serves, and none boots: {ending.why}", ending.boot_error)
+        if pauses:
+            seconds = self._respawning.left(now)
+            self.log.warning("A worker did not boot: %s; the next boot is tried in %.0f s", ending.why, seconds)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stablehand_server.workers.common.base import MeasuredWorker
 
 _SHORTEST_RESPAWN_SECONDS = 1.0
-_LONGEST_RESPAWN_SECONDS = 30.0
+_LONGEST_RESPAWN_SECONDS = 5.0  # an app may be waiting for its database, and gunicorn does not pause at all
 _KILLED_SECONDS = 1.0  # for the kernel to end what was killed
 _SECONDS_BETWEEN_REAPS = 0.01
 _CLASSES = list(WorkerClass)
@@ -124,6 +124,7 @@ class Supervisor(Arbiter):
         build: Callable[..., Any] = target.worker_class
         assignment = Assignment(place, target.number, record, tuple(self.foreign_listeners()))
         self.worker_class = functools.partial(build, assignment=assignment)
+        master = os.getpid()
         try:
             pid = int(super().spawn_worker())
             record.cells[Cell.PID] = pid
@@ -134,6 +135,12 @@ class Supervisor(Arbiter):
                 raise
             self.log.error("A worker cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
             return None
+        except BaseException as end:
+            if os.getpid() == master or isinstance(end, SystemExit):
+                raise
+            # In gunicorn the child would go on as the master does after a KeyboardInterrupt, and end its siblings.
+            self.log.exception("Exception in worker process")
+            sys.exit(1)
         else:
             return pid
         finally:
@@ -305,11 +312,10 @@ class Supervisor(Arbiter):
             return f"it had not booted after {self.cfg.boot_timeout} seconds (--boot-timeout)", None
         if reason == "oom":
             return "it was killed for lack of memory", None
-        failure = worker.assignment.record.failure
         code = os.waitstatus_to_exitcode(status)
-        if code not in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR}:
-            return failure or f"it {exits.in_words(status)}", self.WORKER_BOOT_ERROR if failure else None
-        return failure or f"it {exits.in_words(status)}", code
+        # As under gunicorn, an app that only exits may be waiting for something: its boot is tried again.
+        boot_error = code if code in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR} else None
+        return worker.assignment.record.failure or f"it {exits.in_words(status)}", boot_error
 
 
 def _class_number(generation: Generation) -> int:
