@@ -22,18 +22,13 @@ LAST_SECONDS = GRACE_MARGIN_SECONDS + _SECONDS_BETWEEN_SIGNALS
 LONG_REQUEST_SECONDS = 5.0  # such a request may just as well take hours
 _SECONDS_AFTER_LINGERING = 1.0  # by then idle connections are closed: only requests or websockets are left
 _ABANDONED_BOOT_SECONDS = 2.0  # for a worker that is told to exit before its first heartbeat
-_REMINDING_SECONDS = 10.0  # for a custom class, which may not report that it received the signal
 
 
 class TimeLimits(NamedTuple):
-    """For how many seconds a worker may boot, and go without a heartbeat; 0 means no limit.
-
-    `ends`: the server itself is stopping, and signals are repeated until they take effect.
-    """
+    """For how many seconds a worker may boot, and go without a heartbeat; 0 means no limit."""
 
     boot: float
     timeout: float
-    ends: bool = False
 
 
 def state(worker: MeasuredWorker) -> State:
@@ -101,7 +96,7 @@ def note_retirement(worker: MeasuredWorker, until: float) -> None:
     cells = worker.assignment.record.cells
     cells[Cell.RETIRE_BY] = min(until, cells[Cell.RETIRE_BY] or until)
     if worker.retiring_since is None:
-        worker.retiring_since = worker.told_to_retire_at = time.monotonic()
+        worker.retiring_since = time.monotonic()
         cells[Cell.STATE] = State.RETIRING
         cells[Cell.TOLD_TO_RETIRE] = 1.0
 
@@ -116,11 +111,29 @@ def overstays(worker: MeasuredWorker, now: float) -> bool:
     return worker.retiring_since is not None and now > _retire_by(worker) + GRACE_MARGIN_SECONDS
 
 
+def note_signal(worker: MeasuredWorker) -> None:
+    """Note that the worker is signalled to end; before its first heartbeat it may have no handler for that yet."""
+    worker.signalled, worker.signalled_early = True, not serves(worker, time.monotonic())
+
+
+def knows_its_end(worker: MeasuredWorker) -> bool:
+    """Return whether the worker has been signalled to end in a way that it cannot have missed, or retires already.
+
+    Then SIGTERM must not come again: asyncio gives the signal back its default, death, before the worker's exit, and an
+    app's own handler may take a second one for the order to drop everything.
+    """
+    return bool(worker.assignment.record.cells[Cell.RETIRES]) or (worker.signalled and not worker.signalled_early)
+
+
 def signal_due(worker: MeasuredWorker, limits: TimeLimits, now: float) -> signal.Signals | None:
     """Return the signal to send to a worker that takes too long, or None.
 
     SIGABRT and, a little later, SIGKILL end one that sends no heartbeat, hangs while it boots, or takes too long to
-    retire; SIGTERM reminds one that retires: a signal that arrives before a worker has its handlers is lost.
+    retire.
+
+    SIGTERM is sent a second time only where the first may have arrived before the worker had its handlers, and only to
+    a custom class: all others read in their record that they are to retire, once they have their handlers and at each
+    heartbeat, whatever has become of the signal.
     """
     if _is_overdue(worker, limits, now):
         if not worker.aborted and not worker.overstays:
@@ -131,10 +144,9 @@ def signal_due(worker: MeasuredWorker, limits: TimeLimits, now: float) -> signal
     # It has accepted nothing, and never will: once told to retire, no class accepts. So no request is lost.
     if not serves(worker, now) and now - worker.retiring_since > _ABANDONED_BOOT_SECONDS:
         return signal.SIGKILL
-    if now - worker.told_to_retire_at <= _SECONDS_BETWEEN_SIGNALS:
-        return None
-    heard = worker.assignment.record.cells[Cell.RETIRES] or now - worker.retiring_since > _REMINDING_SECONDS
-    return signal.SIGTERM if limits.ends or not heard else None
+    reads = worker.assignment.record.cells[Cell.WORKER_CLASS] >= 0
+    missed = worker.signalled_early and serves(worker, now) and not knows_its_end(worker)
+    return signal.SIGTERM if missed and not reads else None
 
 
 def _is_spent(cells: memoryview[float]) -> bool:

@@ -73,7 +73,7 @@ class Supervisor(Arbiter):
         ] = []  # listeners that this server did not create: other processes may listen on them too
         self._dirty_pause = GrowingPause(_SHORTEST_RESPAWN_SECONDS, _LONGEST_RESPAWN_SECONDS)
         self._stopping = False
-        self._reminder = signal.SIGTERM
+        self._ending_signal = signal.SIGTERM
         super().__init__(app)
         module = getattr(sys.modules["__main__"], "__spec__", None)
         if module is not None:
@@ -151,7 +151,7 @@ class Supervisor(Arbiter):
         now = time.monotonic()
         # As with gunicorn, --timeout ends no worker while the server itself stops: --graceful-timeout does.
         timeout = 0.0 if self._stopping else float(self.timeout)
-        limits = TimeLimits(float(self.cfg.boot_timeout), timeout, ends=self._stopping)
+        limits = TimeLimits(float(self.cfg.boot_timeout), timeout)
         for pid, worker in list(self.WORKERS.items()):
             due = lifecycle.signal_due(worker, limits, now)
             if due is signal.SIGABRT:
@@ -163,10 +163,18 @@ class Supervisor(Arbiter):
                     worker.aborted = True
                     self.log.critical("WORKER TIMEOUT (pid:%s)%s", pid, "" if worker.ready else " while it booted")
             elif due is signal.SIGTERM:
-                worker.told_to_retire_at = now
-                due = self._reminder
+                due = self._ending_signal
             if due is not None:
                 self.kill_worker(pid, due)
+
+    def kill_worker(self, pid: int, sig: int) -> None:
+        """Signal a worker, but not by SIGTERM one that knows already that it is to end."""
+        worker = self.WORKERS.get(pid)
+        if worker is not None and sig in {signal.SIGTERM, signal.SIGQUIT}:
+            if sig == signal.SIGTERM and lifecycle.knows_its_end(worker):
+                return
+            lifecycle.note_signal(worker)
+        super().kill_worker(pid, sig)
 
     def retire_worker(self, pid: int) -> None:
         """Tell a worker to finish its requests and exit, within --retire-timeout."""
@@ -250,7 +258,7 @@ class Supervisor(Arbiter):
         lifespan. Here the exit has additional time.
         """
         self._stopping = True
-        self._reminder = signal.SIGTERM if graceful else signal.SIGQUIT
+        self._ending_signal = signal.SIGTERM if graceful else signal.SIGQUIT
         self.slots.server[Server.STOPPING] = 1.0
         grace = float(self.cfg.graceful_timeout)
         for worker in self.WORKERS.values():

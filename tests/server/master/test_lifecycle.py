@@ -12,14 +12,14 @@ from stablehand_server.master.lifecycle import TimeLimits
 from stablehand_server.shared_memory import Cell, Overdue, Slots, State
 
 LIMITS = TimeLimits(boot=10, timeout=5)
-ENDING = TimeLimits(boot=10, timeout=0, ends=True)
 NOW = 1000.0
+OF_OTHERS = -1
 NEVER = 2e9  # the file's time before the first beat is the wall clock's
 
 
 def worker(**known):
     """Return a worker that beats now, and has been ready for long."""
-    record = Slots().allocate(index=3, age=7, worker_class=0, slots=1)
+    record = Slots().allocate(index=3, age=7, worker_class=known.pop("worker_class", 0), slots=1)
     record.cells[Cell.RETIRE_BY] = known.pop("retire_by", math.inf if "retiring_since" in known else 0.0)
     record.cells[Cell.RETIRES] = known.pop("heard", 0.0)
     beat = known.pop("beat", NOW)
@@ -28,7 +28,9 @@ def worker(**known):
         "ready": True,
         "spawned_at": 0.0,
         "retiring_since": None,
-        "told_to_retire_at": 0.0,
+        "signalled": False,
+        "signalled_early": False,
+        "superseded": False,
         "aborted": False,
         "overstays": False,
         "aborted_at": 0.0,
@@ -48,26 +50,22 @@ def worker(**known):
         (worker(beat=NOW - 6, aborted=True, aborted_at=NOW - 1.5), signal.SIGKILL),
         (worker(ready=False, spawned_at=NOW - 9), None),
         (worker(ready=False, spawned_at=NOW - 11), signal.SIGABRT),
-        (worker(retiring_since=NOW - 0.5, told_to_retire_at=NOW - 0.5), None),
-        (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 0.5), None),
-        (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 1.5), signal.SIGTERM),
-        (worker(retiring_since=NOW - 9, told_to_retire_at=NOW - 1.5, heard=1.0), None),
-        (worker(retiring_since=NOW - 11, told_to_retire_at=NOW - 1.5), None),
-        (worker(retiring_since=NOW - 9e9, told_to_retire_at=NOW - 9e9), None),
-        (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5, retire_by=NOW - 1.5), None),
-        (worker(retiring_since=NOW - 33, told_to_retire_at=NOW - 0.5, retire_by=NOW - 2.5), signal.SIGABRT),
+        (worker(retiring_since=NOW - 0.5), None),
+        (worker(retiring_since=NOW - 9e9), None),
+        (worker(retiring_since=NOW - 33, retire_by=NOW - 1.5), None),
+        (worker(retiring_since=NOW - 33, retire_by=NOW - 2.5), signal.SIGABRT),
         (worker(retiring_since=NOW - 33, retire_by=NOW - 2.5, overstays=True, aborted_at=NOW - 0.5), None),
         (worker(retiring_since=NOW - 33, retire_by=NOW - 4, overstays=True, aborted_at=NOW - 1.5), signal.SIGKILL),
         (
-            worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5),
+            worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 2.5),
             None,  # it beats
         ),
         (
-            worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 1.5, told_to_retire_at=NOW - 0.5),
+            worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 1.5),
             None,
         ),
         (
-            worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 2.5, told_to_retire_at=NOW - 0.5),
+            worker(ready=False, spawned_at=NOW - 5, beat=NEVER, retiring_since=NOW - 2.5),
             signal.SIGKILL,
         ),
     ],
@@ -76,10 +74,30 @@ def test_a_worker_that_takes_too_long_gets_the_signal_that_is_due(who, due):
     assert lifecycle.signal_due(who, LIMITS, NOW) is due
 
 
-def test_while_the_server_ends_signals_are_repeated_until_they_work():
-    heard = worker(retiring_since=NOW - 60, told_to_retire_at=NOW - 1.5, heard=1.0)
+@pytest.mark.parametrize("worker_class", [0, OF_OTHERS])
+def test_a_worker_that_was_signalled_while_it_served_or_retires_already_is_never_signalled_again(worker_class):
+    told = worker(retiring_since=NOW - 60, worker_class=worker_class)
+    lifecycle.note_signal(told)
+    retires = worker(retiring_since=NOW - 60, worker_class=worker_class, heard=1.0)
 
-    assert lifecycle.signal_due(heard, ENDING, NOW) is signal.SIGTERM
+    for each in (told, retires):
+        assert lifecycle.knows_its_end(each)
+        assert lifecycle.signal_due(each, LIMITS, NOW) is None
+    assert not lifecycle.knows_its_end(worker())
+
+
+@pytest.mark.parametrize(("worker_class", "due"), [(OF_OTHERS, signal.SIGTERM), (0, None)])
+def test_a_class_of_others_that_was_signalled_before_it_had_handlers_is_signalled_again_when_it_serves(
+    worker_class, due
+):
+    early = worker(ready=False, spawned_at=NOW - 5, retiring_since=NOW - 1.5, beat=NEVER, worker_class=worker_class)
+    lifecycle.note_signal(early)
+    assert lifecycle.signal_due(early, LIMITS, NOW) is None
+    early.tmp = SimpleNamespace(last_update=lambda: 0.0)
+
+    assert lifecycle.signal_due(early, LIMITS._replace(timeout=0), NOW) is due
+    lifecycle.note_signal(early)
+    assert lifecycle.signal_due(early, LIMITS._replace(timeout=0), NOW) is None
 
 
 def test_the_end_of_the_server_bounds_a_retirement_that_had_no_bound_and_never_lengthens_one():
@@ -149,7 +167,7 @@ def test_a_worker_with_an_overdue_request_is_ended_once_it_retires_and_has_no_ot
     limits = LIMITS._replace(timeout=0)
     stuck.assignment.record.cells[Cell.OVERDUE] = Overdue.SOME
     assert lifecycle.signal_due(stuck, limits, NOW) is None
-    stuck.retiring_since = stuck.told_to_retire_at = NOW - 0.5
+    stuck.retiring_since = NOW - 0.5
     assert lifecycle.signal_due(stuck, limits, NOW) is None
 
     stuck.assignment.record.cells[Cell.OVERDUE] = Overdue.ONLY

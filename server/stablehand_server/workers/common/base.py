@@ -96,7 +96,9 @@ class MeasuredWorker(Worker):
         self.spawned_at = time.monotonic()
         self.ready = False
         self.retiring_since: float | None = None
-        self.told_to_retire_at = 0.0
+        self.signalled = False  # to end, by SIGTERM or SIGQUIT
+        self.signalled_early = False  # before its first heartbeat
+        self.superseded = False  # one too many, and serves until a newer one is ready
         self.overstays = False  # it retires, and was ended because its time was over
         self.aborted_at = 0.0
 
@@ -148,6 +150,8 @@ class MeasuredWorker(Worker):
             privileges.let_own_user_look()
         if self._cells[Cell.RETIRE_BY]:  # the signal came before there was a handler
             self.alive = False
+            if self._cells[Cell.WORKER_CLASS] >= 0:  # others may not look at `alive`
+                self._cells[Cell.RETIRES] = 1.0
         for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, _leave_to_the_master)
             signal.siginterrupt(number, False)
