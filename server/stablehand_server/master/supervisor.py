@@ -20,7 +20,7 @@ from stablehand_server.master.memory_headroom import MemoryHeadroom
 from stablehand_server.master.termination import write_termination_message
 from stablehand_server.shared_memory import Cell, Server, Slots
 from stablehand_server.workers import class_of
-from stablehand_server.workers.common.base import Assignment
+from stablehand_server.workers.common.base import Assignment, MeasuredWorker
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from stablehand_server.master.generation import Generation
     from stablehand_server.master.sidecars import Sidecars
     from stablehand_server.master.switching import Switching
-    from stablehand_server.workers.common.base import MeasuredWorker
 
 _SHORTEST_RESPAWN_SECONDS = 1.0
 _LONGEST_RESPAWN_SECONDS = 5.0  # an app may be waiting for its database, and gunicorn does not pause at all
@@ -170,7 +169,7 @@ class Supervisor(Arbiter):
     def kill_worker(self, pid: int, sig: int) -> None:
         """Signal a worker, but not by SIGTERM one that knows already that it is to end."""
         worker = self.WORKERS.get(pid)
-        if worker is not None and sig in {signal.SIGTERM, signal.SIGQUIT}:
+        if isinstance(worker, MeasuredWorker) and sig in {signal.SIGTERM, signal.SIGQUIT}:
             if sig == signal.SIGTERM and lifecycle.knows_its_end(worker):
                 return
             lifecycle.note_signal(worker)

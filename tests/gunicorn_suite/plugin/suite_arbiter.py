@@ -44,7 +44,8 @@ class SuiteArbiter(LiveArbiter):
             worker.spawned_at = time.monotonic()
             worker.ready = not isinstance(worker.tmp.last_update(), mock.Mock)  # a test says when it last beat, or not
             worker.retiring_since = None
-            worker.told_to_retire_at = worker.aborted_at = 0.0
+            worker.aborted_at = 0.0
+            worker.signalled = worker.signalled_early = worker.superseded = False
             worker.aborted = worker.aborted is True
             worker.overstays = False
         self._workers = workers

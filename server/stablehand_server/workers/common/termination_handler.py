@@ -28,7 +28,7 @@ class _RetireFirst:
 
     def __call__(self, number: int, frame: Any) -> None:
         self._retire(number, frame)
-        of_app, self._of_app = self._of_app, None  # the master repeats its signal
+        of_app, self._of_app = self._of_app, None  # the signal may come again
         if of_app is None:
             return
         try:
