@@ -116,6 +116,14 @@ class Cell(enum.IntEnum):
 
 
 COUNTERS = range(Cell.REQUESTS, Cell.END)
+_SECONDS = {
+    Cell.DURATION_SECONDS,
+    Cell.QUEUE_SECONDS,
+    Cell.RUN_DELAY_SECONDS,
+    Cell.CPU_USER_SECONDS,
+    Cell.CPU_SYSTEM_SECONDS,
+}
+_ROUNDING_SECONDS = 1e-6  # more than the sum of fractions may come out too small
 
 _TOTALS_START = int(Server.END)
 _RECORDS_START = _TOTALS_START + INDEXES * len(COUNTERS)
@@ -212,6 +220,25 @@ class Slots:
         record.cells[Cell.SLOTS] = slots
         record.cells[Cell.STATE] = State.BOOTING
         return record
+
+    def move(self, record: Record, index: int, *, cpu_user: float = 0.0, cpu_system: float = 0.0) -> None:
+        """Let a living process count for another index from now on (master only).
+
+        What it has counted until now stays with its former index: no counter of either falls or jumps. The process goes
+        on with its counters, so the totals of the new index are lowered by as much; they may be negative then, but not
+        together with the process's. `cpu_user` and `cpu_system` are the seconds that it has used so far.
+        """
+        cells = record.cells
+        former, new = self.totals(int(cells[Cell.INDEX])), self.totals(index)
+        used: dict[int, float] = {Cell.CPU_USER_SECONDS: cpu_user, Cell.CPU_SYSTEM_SECONDS: cpu_system}
+        self.server[Server.SEQUENCE] += 1
+        for place, cell in enumerate(COUNTERS):
+            counted = cells[cell] + used.get(cell, 0.0)
+            rounding = _ROUNDING_SECONDS if counted and cell in _SECONDS else 0.0  # zero may mean: not counted
+            former[place] += counted + rounding
+            new[place] -= counted - rounding
+        cells[Cell.INDEX] = index
+        self.server[Server.SEQUENCE] += 1
 
     def release(self, record: Record, *, cpu_user: float = 0.0, cpu_system: float = 0.0) -> None:
         """Fold an ended process's counters into the totals of its index, and free its record (master only)."""

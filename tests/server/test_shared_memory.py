@@ -59,6 +59,46 @@ def test_the_counters_of_an_ended_process_go_over_to_its_index(slots):
     assert not any(slots.totals(6))
 
 
+def test_a_process_that_takes_over_another_index_leaves_there_what_it_has_counted(slots):
+    record = allocate(slots, index=5, age=1)
+
+    def shown(index, cell, used=0.0):
+        living = record.cells[cell] + used if record.cells[Cell.INDEX] == index else 0.0
+        return total(slots, index, cell) + living
+
+    for seconds in (0.1, 0.2, 0.3):
+        RequestRecorder(record.cells).enter(seconds)
+        RequestRecorder(record.cells).leave(seconds, OK)
+    ended = allocate(slots, index=1, age=2)
+    RequestRecorder(ended.cells).enter(0.7)
+    RequestRecorder(ended.cells).leave(0.7, OK)
+    slots.release(ended, cpu_user=4.0)
+    cells = (Cell.DURATION_SECONDS, Cell.QUEUE_SECONDS)
+    before = {(index, cell): shown(index, cell) for index in (1, 5) for cell in cells}
+    sequence = slots.server[Server.SEQUENCE]
+    slots.move(record, 1, cpu_user=2.0)
+
+    assert slots.server[Server.SEQUENCE] == sequence + 2
+    assert (shown(5, Cell.REQUESTS + OK), shown(1, Cell.REQUESTS + OK)) == (3, 1)
+    for (index, cell), seconds in before.items():
+        assert seconds <= shown(index, cell) <= seconds + 1e-5  # a counter never falls, not by a rounding either
+    assert shown(5, Cell.CPU_USER_SECONDS) == pytest.approx(2.0, abs=1e-5)
+    assert shown(1, Cell.CPU_USER_SECONDS, used=2.0) == pytest.approx(4.0, abs=1e-5)
+    RequestRecorder(record.cells).enter(0.1)
+    RequestRecorder(record.cells).leave(0.1, OK)
+    assert (shown(5, Cell.REQUESTS + OK), shown(1, Cell.REQUESTS + OK)) == (3, 2)
+    slots.release(record, cpu_user=3.0)
+    assert (total(slots, 5, Cell.REQUESTS + OK), total(slots, 1, Cell.REQUESTS + OK)) == (3, 2)
+    assert total(slots, 1, Cell.CPU_USER_SECONDS) == pytest.approx(5.0, abs=1e-5)
+
+
+def test_what_a_process_has_never_counted_stays_zero_when_it_takes_over_another_index(slots):
+    slots.move(allocate(slots, index=5), 1)
+
+    assert not any(slots.totals(5))
+    assert not any(slots.totals(1))
+
+
 def test_gauges_end_with_their_process(slots):
     record = allocate(slots)
     record.cells[Cell.BUSY] = 3

@@ -94,6 +94,11 @@ def test_ttin_and_ttou_change_the_number_by_one_but_never_to_none(launch, until)
     for number, workers in ((signal.SIGTTIN, 2), (signal.SIGTTIN, 3), (signal.SIGTTOU, 2), (signal.SIGTTOU, 1)):
         server.signal(number)
         until(lambda workers=workers: server.active()[1] == workers and server.settled(workers))
+    served = server.metric("worker_requests_total", worker="0", code="2xx")
+    (newest,) = server.workers()  # the oldest ones have gone, and it counts for their index
+    assert server.get() == (200, str(newest))
+    until(lambda: server.metric("worker_requests_total", worker="0", code="2xx") == served + 1)
+    assert server.metric("worker_slots", worker="0") == 1
     server.signal(signal.SIGTTOU)
     until(lambda: server.log().count("Handling signal: ttou") == 3)
     server.signal(signal.SIGTTIN)

@@ -38,19 +38,25 @@ def state(worker: MeasuredWorker) -> State:
     return State.READY if worker.ready else State.BOOTING
 
 
+def index(worker: MeasuredWorker) -> int:
+    """Return the index that the worker counts for now: when workers become fewer, it may take over another one's."""
+    return int(worker.assignment.record.cells[Cell.INDEX])
+
+
 def living(workers: Mapping[int, MeasuredWorker]) -> list[LivingWorker]:
     """Return what the plan needs to know of the workers, given by their process ids."""
     now = time.monotonic()
     return [
         LivingWorker(
             pid,
-            worker.assignment.index,
+            index(worker),
             worker.assignment.generation,
             state(worker),
             worker.age,
             spent=_is_spent(worker.assignment.record.cells),
             long=_has_long_request(worker, now),
             kept=_is_kept(worker, now),
+            superseded=worker.superseded,
         )
         for pid, worker in workers.items()
     ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from stablehand_server.shared_memory import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Container
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,8 @@ class LivingWorker:
 
     `spent`: it has served its max_requests, or has a request that takes too long, and keeps serving until its successor
     is ready. `long`: one of its requests has already taken long.
-    `kept`: it retires, and its requests take long.
+    `kept`: it retires, and its requests take long. `superseded`: it is surplus, and serves only until a newer one is
+    ready.
     """
 
     pid: int
@@ -40,6 +41,7 @@ class LivingWorker:
     spent: bool = False
     long: bool = False
     kept: bool = False
+    superseded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Plan:
 
     spawn: tuple[int, ...] = ()  # worker indexes
     retire: tuple[int, ...] = ()  # process ids
+    superseded: tuple[int, ...] = ()  # process ids that are too many, and retire when newer ones are ready
+    moves: tuple[tuple[int, int], ...] = ()  # process ids, and the index that each counts for from now on
     complete: bool = False
     waits: bool = False
 
@@ -82,7 +86,8 @@ def plan(
     retiring = len(living) - len(staying)
     kept = sum(worker.kept for worker in living if worker.state is State.RETIRING)
     old = [worker for worker in staying if worker.generation != generation]
-    new, spent, surplus = _sorted_out([w for w in staying if w.generation == generation], workers)
+    own = [worker for worker in staying if worker.generation == generation]
+    new, spent, surplus = _sorted_out(own, workers)
     ready = {index for index, worker in new.items() if worker.state is State.READY}
     relieved = [worker for worker in spent if worker.index in ready]
     waiting = [worker for worker in spent if worker.index not in ready]
@@ -91,9 +96,16 @@ def plan(
 
     # Rounding a float could give one too many.
     keep = math.ceil(Fraction(replaced * (workers - len(serving)), workers)) if workers else 0
+    to_come = workers - len(serving)
+    if old:
+        to_come = 0  # the old ones serve meanwhile
+    elif not surge:
+        to_come = min(to_come, len(new) - len(ready))  # what does not boot yet waits for their memory
+    held = _held(surplus, to_come)
     # First those that serve nothing, then those that exit soon, those whose successor is ready, and the oldest.
     old.sort(key=lambda w: (w.state is not State.BOOTING, w.long, w.index not in ready, w.age))
-    retire = _within([*surplus, *relieved, *old[: max(0, len(old) - keep)]], retire_limit - retiring)
+    leaving = [worker for worker in surplus if worker not in held]
+    retire = _within([*leaving, *relieved, *old[: max(0, len(old) - keep)]], retire_limit - retiring)
     going = {worker.pid for worker in retire}
 
     missing = [index for index in range(workers) if index not in new]
@@ -113,6 +125,8 @@ def plan(
     return Plan(
         spawn=tuple(spawn),
         retire=tuple(worker.pid for worker in retire),
+        superseded=tuple(worker.pid for worker in held if not worker.superseded),
+        moves=_moves(own, (*new.values(), *spent), going),
         complete=complete,
         waits=not (complete or spawn or retire) and unhurried and retiring == kept,
     )
@@ -125,17 +139,46 @@ def _within(going: Collection[LivingWorker], room: int) -> list[LivingWorker]:
     return [*unserving, *others[: max(0, room)]]
 
 
+def _held(surplus: Collection[LivingWorker], to_come: int) -> list[LivingWorker]:
+    """Return the workers too many that serve on in the place of so many newer ones that are not ready."""
+    serving = sorted((each for each in surplus if each.state is State.READY), key=lambda w: w.age)
+    return serving[max(0, len(serving) - to_come) :]
+
+
 def _sorted_out(
     wanted: Collection[LivingWorker], workers: int
 ) -> tuple[dict[int, LivingWorker], list[LivingWorker], list[LivingWorker]]:
-    """Split the wanted generation's workers: the one to keep for each index, the spent ones, and the surplus."""
+    """Split the wanted generation's workers: the one to keep for each index, the spent ones, and the surplus.
+
+    As under gunicorn, the oldest are the surplus: an operator replaces workers by asking for one more and then for one
+    fewer. Those that stay have the indexes that they are to have, which may differ from their present ones.
+    """
     new: dict[int, LivingWorker] = {}
     spent: dict[int, LivingWorker] = {}
     surplus: list[LivingWorker] = []
     for worker in sorted(wanted, key=lambda w: w.age):
         kept = spent if worker.spent else new
-        if worker.index >= workers or worker.index in kept:
+        if worker.superseded or worker.index in kept:
             surplus.append(worker)
         else:
             kept[worker.index] = worker
+    # A spent one needs a successor if it stays, and none if it goes.
+    newest_first = sorted(new, key=lambda index: -new[index].age)
+    newest_first += sorted(spent.keys() - new.keys(), key=lambda index: -spent[index].age)
+    stay = newest_first[:workers]
+    surplus += [kept[index] for kept in (spent, new) for index in kept if index not in stay]
+    surplus.sort(key=lambda w: w.age)
+    free = iter(sorted(set(range(workers)).difference(stay)))
+    indexes = {index: index if index < workers else next(free) for index in sorted(stay)}
+    new = {to: dataclasses.replace(new[index], index=to) for index, to in indexes.items() if index in new}
+    spent = {to: dataclasses.replace(spent[index], index=to) for index, to in indexes.items() if index in spent}
     return new, list(spent.values()), surplus
+
+
+def _moves(
+    present: Collection[LivingWorker], wanted: Collection[LivingWorker], going: Container[int]
+) -> tuple[tuple[int, int], ...]:
+    """Return who takes over which index: one beyond the number, when nobody who stays has it any longer."""
+    now = {worker.pid: worker.index for worker in present}
+    taken = {worker.index for worker in present if worker.pid not in going}
+    return tuple((each.pid, each.index) for each in wanted if each.index != now[each.pid] and each.index not in taken)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from stablehand_server.gunicorn_internals.master import HaltServer
+from stablehand_server.linux import procfs
 from stablehand_server.master import lifecycle
 from stablehand_server.master.rolling_plan import LivingWorker, Plan, plan
 from stablehand_server.master.supervisor import Supervisor
@@ -96,7 +97,7 @@ class Rollover(Supervisor):
         for pid, worker in self.WORKERS.items():
             if lifecycle.note_first_heartbeat(worker):
                 self._respawning.succeeded()
-                self.log.debug("Worker %s (pid:%s) is ready", worker.assignment.index, pid)
+                self.log.debug("Worker %s (pid:%s) is ready", lifecycle.index(worker), pid)
 
     def _plan(self) -> Plan:
         workers = self.living()
@@ -129,6 +130,12 @@ class Rollover(Supervisor):
     def _carry_out(self, steps: Plan) -> None:
         for pid in steps.retire:
             self.retire_worker(pid)
+        for pid in steps.superseded:
+            self.WORKERS[pid].superseded = True
+        for pid, index in steps.moves:
+            used = procfs.process_times(pid)
+            user, system = (used.user_seconds, used.system_seconds) if used else (0.0, 0.0)
+            self.slots.move(self.WORKERS[pid].assignment.record, index, cpu_user=user, cpu_system=system)
         if self._respawning.over(time.monotonic()) and not self._stopping:
             for index in steps.spawn:
                 self.spawn_worker(index)

@@ -108,7 +108,7 @@ class Supervisor(Arbiter):
 
     def spawn_worker(self, index: int | None = None) -> int | None:
         """Fork a worker of the wanted generation at an index, by default the lowest free one; return its process id."""
-        taken = {worker.assignment.index for worker in self.WORKERS.values()}
+        taken = set(map(lifecycle.index, self.WORKERS.values()))
         place = min(set(range(len(taken) + 1)) - taken) if index is None else index
         target = self._switching.target
         record = self.slots.allocate(

@@ -30,7 +30,7 @@ def worker_int(worker):
         file.write("once ")
 """
 FILES = {"hello.py": APP, "gunicorn.conf.py": HOOK}
-LONGER_THAN_A_REMINDER_SECONDS = "1.6"  # the master tells its workers each second
+LONGER_THAN_A_REMINDER_SECONDS = "1.6"  # a master that repeated its signal would do so each second
 
 
 @pytest.fixture

@@ -143,12 +143,14 @@ def test_the_control_socket_shows_and_does_what_gunicorns_does(run, until, runni
         return {*running(program)} - {program.process.pid}
 
     until(lambda: {worker["pid"] for worker in ask("show workers").get("workers", ())} == workers())
+    first = workers()
     ask("worker add 2")
     until(lambda: len(workers()) == 4)
     until(lambda: ask("show stats").get("workers_target") == 4)
     ask("worker remove 3")
     until(lambda: len(workers()) == 1)
     (worker,) = workers()
+    assert worker not in first  # the oldest go
     ask(f"worker kill {worker}")
     until(lambda: len(workers()) == 1 and worker not in workers())
     ask("reload")

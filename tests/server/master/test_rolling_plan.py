@@ -16,8 +16,8 @@ OLD, NEW = 1, 2
 STATES = BOOTING, READY, RETIRING = State.BOOTING, State.READY, State.RETIRING
 
 
-def worker(age, index, generation=NEW, state=READY, *, spent=False, long=False, kept=False):
-    return LivingWorker(100 + age, index, generation, state, age, spent, long, kept)
+def worker(age, index, generation=NEW, state=READY, *, spent=False, long=False, kept=False, superseded=False):
+    return LivingWorker(100 + age, index, generation, state, age, spent, long, kept, superseded)
 
 
 def kept(age, index=0):
@@ -99,10 +99,47 @@ def test_no_workers_at_all_are_complete_at_once_and_all_that_live_retire():
             assert (steps.spawn, steps.complete) == ((), True)
 
 
-def test_fewer_workers_retire_the_highest_indexes_and_touch_no_other():
+def test_fewer_workers_retire_the_oldest_and_the_others_take_over_their_indexes():
     living = [worker(age, age) for age in range(4)]
 
-    assert plan(living, generation=NEW, workers=2, replaced=0) == Plan(retire=(102, 103), complete=True)
+    steps = plan(living, generation=NEW, workers=2, replaced=0)
+    assert steps == Plan(retire=(100, 101), moves=((102, 0), (103, 1)), complete=True)
+
+
+def test_who_has_an_index_within_the_number_keeps_it():
+    living = [worker(1, 1), worker(2, 2), worker(3, 0)]
+
+    steps = plan(living, generation=NEW, workers=2, replaced=0)
+    assert steps == Plan(retire=(101,), moves=((102, 1),), complete=True)
+
+
+def test_the_oldest_goes_only_when_a_newer_one_that_boots_is_ready():
+    living = [worker(1, 0), worker(2, 1), worker(3, 2, state=BOOTING)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=0) == Plan(superseded=(101,))
+    living = [worker(1, 0, superseded=True), worker(2, 1), worker(3, 2)]
+    steps = plan(living, generation=NEW, workers=2, replaced=0)
+    assert steps == Plan(retire=(101,), moves=((103, 0),), complete=True)
+
+
+def test_a_worker_that_was_one_too_many_goes_also_if_more_are_wanted_meanwhile():
+    living = [worker(1, 0, superseded=True), worker(2, 1), worker(3, 2, state=BOOTING)]
+
+    assert plan(living, generation=NEW, workers=3, replaced=0) == Plan(spawn=(0,))
+    living = [*living[:2], worker(3, 2), worker(4, 0)]
+    assert plan(living, generation=NEW, workers=3, replaced=0) == Plan(retire=(101,), complete=True)
+
+
+def test_of_workers_too_many_those_that_boot_go_at_once_for_they_serve_nobody():
+    living = [worker(age, age, state=BOOTING) for age in range(4)]
+
+    assert plan(living, generation=NEW, workers=2, replaced=0) == Plan(retire=(100, 101), moves=((102, 0), (103, 1)))
+
+
+def test_where_memory_is_short_a_worker_too_many_does_not_keep_its_successor_from_booting():
+    living = [worker(1, 0, superseded=True), worker(2, 1)]
+
+    assert old_first(living, 2, 0).retire == (101,)
 
 
 def test_more_workers_come_at_the_free_indexes_all_at_once():
@@ -203,9 +240,10 @@ def test_at_the_limit_workers_too_many_serve_on_and_of_them_those_without_long_r
     living = [worker(0, 0), worker(1, 1, long=True), worker(2, 2), worker(3, 3, long=True)]
 
     steps = plan(living, generation=NEW, workers=1, replaced=0, retire_limit=2)
-    assert steps.retire == (102, 101)
+    assert steps.retire == (100, 102)
     assert not steps.complete
-    gone = [living[0], living[3], kept(1), kept(2)]
+    assert steps.moves == ((103, 0),)
+    gone = [living[1], worker(3, 0, long=True), kept(0), kept(2)]
     assert plan(gone, generation=NEW, workers=1, replaced=0, retire_limit=2) == Plan(waits=True)
 
 
@@ -287,6 +325,13 @@ class Machine:
             assert self.living[pid].state is not RETIRING, "told to retire twice"
             ends = self.living[pid].state is BOOTING or self.random.random() >= self.lasting
             self.living[pid] = dataclasses.replace(self.living[pid], state=RETIRING, kept=not ends)
+        for pid in steps.superseded:
+            self.living[pid] = dataclasses.replace(self.living[pid], superseded=True)
+        for pid, index in steps.moves:
+            moved = self.living[pid] = dataclasses.replace(self.living[pid], index=index)
+            same = [each for each in self.all() if (each.generation, each.index) == (NEW, index) and each.pid != pid]
+            alike = [each for each in same if each.state is not RETIRING and each.spent == moved.spent]
+            assert not alike, "two of an index, of which neither is to succeed the other"
         for index in steps.spawn:
             self.age += 1
             self.living[100 + self.age] = worker(self.age, index, state=BOOTING)

@@ -89,6 +89,7 @@ class MeasuredWorker(Worker):
         self._requests_to_serve = self.max_requests
         if self.announces_max_requests:
             self.max_requests = sys.maxsize
+        self._index = -1  # the one that the access log has been told
         self._orphaned_at: float | None = None
         self._next_look = 0.0
         self._next_module_check = 0.0
@@ -114,7 +115,7 @@ class MeasuredWorker(Worker):
         self._drops_privileges = privileges.drops(self.cfg)
         for listener in self.assignment.foreign_listeners:
             listener.close()
-        access_log.in_worker(self.log, self.assignment.index, self._class_name())
+        self._take_up_index()
         app_forks.watch(self)
         try:
             super().init_process()
@@ -218,6 +219,7 @@ class MeasuredWorker(Worker):
         note_oldest_request(self._cells, now)
         self._retire_if_told()
         self._grow_if_wanted()
+        self._take_up_index()
         self._note_requests_served()
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
             self._draining = True
@@ -263,6 +265,12 @@ class MeasuredWorker(Worker):
         self._cells[Cell.SLOTS] = float(self.slots(self.cfg))
         grown = ", ".join(f"{name} {getattr(self.cfg, name)}" for name in sorted(wanted))
         self.log.info("Worker (pid:%s) has grown in place: %s", self.pid, grown)
+
+    def _take_up_index(self) -> None:
+        index = int(self._cells[Cell.INDEX])
+        if index != self._index:
+            self._index = index
+            access_log.in_worker(self.log, index, self._class_name())
 
     def _class_name(self) -> str:
         place = int(self._cells[Cell.WORKER_CLASS])
