@@ -60,4 +60,4 @@ class SuiteArbiter(LiveArbiter):
         self._worker_class = value
         if isinstance(value, mock.Mock):
             value.slots.return_value = 1
-            self._switching.target = dataclasses.replace(self._switching.target, worker_class=value)
+            self._switching.begin(dataclasses.replace(self._switching.target, worker_class=value), replaced=0)

@@ -23,11 +23,11 @@ def app(environ, start_response):
     return [body]
 """
 HOOK = """
-import pathlib
+import os
 
 def worker_int(worker):
     with open("interrupted", "a") as file:
-        file.write("once ")
+        file.write(f"{os.getpid()} ")
 """
 FILES = {"hello.py": APP, "gunicorn.conf.py": HOOK}
 LONGER_THAN_A_REMINDER_SECONDS = "1.6"  # a master that repeated its signal would do so each second
@@ -66,7 +66,8 @@ def test_threads_answer_what_they_have_before_an_interrupted_worker_ends(interru
     assert program.process.wait(timeout=20) == 0
     until(lambda: answers == [worker * 100_000])
     if name != "gunicorn":  # which calls it for each signal
-        assert (program.directory / "interrupted").read_text() == "once "
+        # Beside it there may be a successor, booted in the moment before the master ended.
+        assert (program.directory / "interrupted").read_text().split().count(worker) == 1
 
 
 def test_a_second_interrupt_ends_a_worker_with_threads_at_once(interrupted, until):
