@@ -18,9 +18,10 @@ from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.acceptor import Acceptor
 from stablehand_server.workers.asgi.bridge import Bridge
 from stablehand_server.workers.asgi.overdue_calls import OverdueCalls
-from stablehand_server.workers.common.app_forks import LoopInChild, disconnect
+from stablehand_server.workers.common.app_forks import disconnect
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
 from stablehand_server.workers.common.given_up import is_given_up
+from stablehand_server.workers.common.loop_in_child import LoopInChild
 
 if TYPE_CHECKING:
     from stablehand_server.gunicorn_internals.settings import Config

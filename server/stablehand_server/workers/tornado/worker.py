@@ -19,8 +19,8 @@ from tornado.wsgi import WSGIContainer
 from stablehand_server.gunicorn_internals.sockets import ssl_context
 from stablehand_server.gunicorn_internals.tornado import TornadoWorker as GunicornTornadoWorker
 from stablehand_server.shared_memory import Cell
-from stablehand_server.workers.common.app_forks import LoopInChild
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS, LONGEST_SILENCE_SECONDS, MeasuredWorker
+from stablehand_server.workers.common.loop_in_child import LoopInChild
 from stablehand_server.workers.tornado.requests import InlineContainer, MeasuredApplication
 from stablehand_server.workers.tornado.server import Server
 

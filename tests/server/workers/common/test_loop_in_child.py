@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from stablehand_server.workers.common.app_forks import LoopInChild
+from stablehand_server.workers.common.loop_in_child import LoopInChild
 
 
 def in_child(function):
