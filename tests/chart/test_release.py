@@ -120,7 +120,7 @@ def test_switching_the_definition_off_later_keeps_it(release, owner):
 
 def test_without_a_definition_the_notes_say_what_is_missing(release, owner):
     said = release.install("stablehand", "system", "--set", "crds.enabled=false").stdout
-    assert "has no definition of WSGIApp yet" in said
+    assert "this cluster has no definition of WSGIApp" in said
     assert owner() is None
 
 
