@@ -48,12 +48,17 @@ def description() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return which commit is measured, with a plus where the files are not exactly its own; empty outside of git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--exclude=*", "--dirty=+"]
+    """Return which commit is measured, with a plus where the code is not exactly its own; empty outside of git.
+
+    The pages in docs/ do not count: the bench itself writes them, part by part.
+    """
+    git = ["git", "-C", str(Path(__file__).parents[2])]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!docs"], check=False).returncode
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return name.stdout.strip() + ("+" if changed else "")
 
 
 def load_average() -> float:
