@@ -19,7 +19,7 @@ from stablehand_bench.errors import BenchError
 from stablehand_server.linux import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _BOOT_SECONDS = 60.0
 _DRAIN_SECONDS = 60.0
@@ -56,29 +56,34 @@ class Server:
 
     def await_answer(self, port: int, path: str, seconds: float = _BOOT_SECONDS) -> None:
         """Return once a request is answered with 200; raise BenchError when it ends, or that takes too long."""
-        deadline = time.monotonic() + seconds
-        while not answers(port, path):
-            self.check()
-            if time.monotonic() > deadline:
-                raise BenchError(f"no answer from port {port} within {seconds:g} s:\n{self.log()[-2000:]}")
-            time.sleep(0.05)
+        self._await(
+            lambda: answers(port, path),
+            seconds,
+            lambda: f"no answer from port {port} within {seconds:g} s:\n{self.log()[-2000:]}",
+        )
 
     def await_no_connections(self, port: int, seconds: float = _DRAIN_SECONDS) -> None:
         """Return once no connection to a port is open; raise BenchError when it ends, or that takes too long."""
-        deadline = time.monotonic() + seconds
-        while left := connections(port):
-            self.check()
-            if time.monotonic() > deadline:
-                raise BenchError(f"{left} connections to port {port} are still open after {seconds:g} s")
-            time.sleep(0.05)
+        self._await(
+            lambda: not connections(port),
+            seconds,
+            lambda: f"{connections(port)} connections to port {port} are still open after {seconds:g} s",
+        )
 
     def await_children(self, count: int, seconds: float = _BOOT_SECONDS) -> None:
         """Return once the master has so many children; raise BenchError when it ends, or that takes too long."""
+        self._await(
+            lambda: len(self.children()) == count,
+            seconds,
+            lambda: f"there are {len(self.children())} processes beside the master, not {count}, after {seconds:g} s",
+        )
+
+    def _await(self, reached: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
         deadline = time.monotonic() + seconds
-        while len(self.children()) != count:
+        while not reached():
             self.check()
             if time.monotonic() > deadline:
-                raise BenchError(f"there are {len(self.children())} processes beside the master, not {count}")
+                raise BenchError(complaint())
             time.sleep(0.05)
 
     def log(self) -> str:

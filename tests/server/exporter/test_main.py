@@ -56,57 +56,52 @@ def until(condition, seconds=15.0):
         time.sleep(0.05)
 
 
-def test_the_exporter_serves_while_its_master_runs_and_exits_soon_after_it():
+@pytest.fixture
+def running():
+    """A master whose exporter serves: the process, the exporter's process id, and its port."""
     port = free_port()
-    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)])
+    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
     try:
         until(lambda: healthy(port))
+        yield master, int(master.stdout.readline()), port
     finally:
-        os.kill(master.pid, signal.SIGKILL)
-        master.wait()
+        master.kill()
+        master.communicate()
+        until(lambda: not healthy(port), seconds=5.0)
+
+
+def test_the_exporter_serves_while_its_master_runs_and_exits_soon_after_it(running):
+    master, _, port = running
+    assert healthy(port)
+    master.kill()
+    master.wait()
     until(lambda: not healthy(port), seconds=5.0)
 
 
-def test_an_exporter_that_is_asked_to_end_first_answers_who_has_connected():
-    port = free_port()
-    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
-    try:
-        until(lambda: healthy(port))
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as accepted:
-            accepted.sendall(b"GET /healthz HTTP/1.1\r\n")
-            assert healthy(port)  # so the connection before it was accepted
-            os.kill(int(master.stdout.readline()), exporter.END_SIGNAL)
-            accepted.sendall(b"\r\n")
-            assert accepted.makefile("rb").read().endswith(b"ok\n")
-        assert master.wait(5) == 0
-    finally:
-        master.kill()
-        master.communicate()
+def test_an_exporter_that_is_asked_to_end_first_answers_who_has_connected(running):
+    master, pid, port = running
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as accepted:
+        accepted.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert healthy(port)  # so the connection before it was accepted
+        os.kill(pid, exporter.END_SIGNAL)
+        accepted.sendall(b"\r\n")
+        assert accepted.makefile("rb").read().endswith(b"ok\n")
+    assert master.wait(5) == 0
 
 
-def test_an_exporter_that_is_asked_to_exit_does_not_wait_for_a_silent_client():
-    port = free_port()
-    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
-    try:
-        until(lambda: healthy(port))
-        with socket.create_connection(("127.0.0.1", port), timeout=5):
-            assert healthy(port)
-            os.kill(int(master.stdout.readline()), exporter.END_SIGNAL)
-            assert master.wait(5) == 0
-    finally:
-        master.kill()
-        master.communicate()
-
-
-def test_a_service_managers_signal_to_all_processes_leaves_the_exporter_to_its_master():
-    port = free_port()
-    master = subprocess.Popen([sys.executable, "-c", MASTER, str(port)], stdout=subprocess.PIPE, text=True)
-    try:
-        until(lambda: healthy(port))
-        os.kill(int(master.stdout.readline()), signal.SIGTERM)
+def test_an_exporter_that_is_asked_to_exit_does_not_wait_for_a_silent_client(running):
+    master, pid, port = running
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
         assert healthy(port)
-        assert master.poll() is None
-    finally:
-        os.kill(master.pid, signal.SIGKILL)
-        master.communicate()
+        os.kill(pid, exporter.END_SIGNAL)
+        assert master.wait(5) == 0
+
+
+def test_a_service_managers_signal_to_all_processes_leaves_the_exporter_to_its_master(running):
+    master, pid, port = running
+    os.kill(pid, signal.SIGTERM)
+    assert healthy(port)
+    assert master.poll() is None
+    master.kill()
+    master.wait()
     until(lambda: not healthy(port), seconds=5.0)

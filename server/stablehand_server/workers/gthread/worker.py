@@ -116,7 +116,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def handle_quit(self, sig: int, frame: Any) -> None:
         """SIGQUIT and SIGINT: answer the requests that threads have, as gunicorn's pool does, and exit.
 
-        The master repeats its SIGQUIT. A second SIGINT comes from a user at a terminal, who does not want to wait.
+        Only a second SIGINT ends the worker at once: it comes from a user at a terminal, who does not want to wait.
         """
         if not self._serves:
             super().handle_quit(sig, frame)
