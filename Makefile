@@ -50,7 +50,7 @@ test-fast: venv ## Runs the fast tests: seconds, no network, no root
 	$(PYTEST) -m "not integration and not e2e" --numprocesses auto --dist worksteal
 
 test-integration: tools ## Runs the tests with real servers under load and a real API server
-	$(PYTEST) -m "integration and not soak" --numprocesses 2 --dist loadfile
+	$(PYTEST) -m "integration and not soak" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-e2e: tools ## Runs the tests on a real cluster of their own, or on an empty one that you name
 	$(PYTEST) -m "e2e and not soak"

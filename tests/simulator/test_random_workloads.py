@@ -6,7 +6,9 @@ A workload that breaks a property is found again by its seed: `stablehand tune s
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import multiprocessing
+import os
 import statistics
 
 import pytest
@@ -21,7 +23,9 @@ def measured(measure, seeds, *, processes=1):
     if processes == 1:
         return [measure(seed) for seed in seeds]
     spawning = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=spawning) as pool:
+    # They compute for minutes. Tests of real servers that run beside them go first; what those leave idle suffices.
+    nice = functools.partial(os.nice, 19)
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=spawning, initializer=nice) as pool:
         return list(pool.map(measure, seeds, chunksize=20))
 
 
@@ -61,7 +65,7 @@ def test_fifty_random_workloads_keep_the_tuners_rules():
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_two_thousand_random_workloads_keep_the_tuners_rules_settle_and_come_near_the_best():
     all_of_them = measured(survey.measure, range(MANY), processes=2)
     worst = survey.worst(all_of_them)
@@ -78,7 +82,7 @@ def test_two_thousand_random_workloads_keep_the_tuners_rules_settle_and_come_nea
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_apps_that_turn_into_others_every_three_minutes_are_followed_within_the_budget():
     all_of_them = measured(survey.measure_changing, range(100), processes=2)
 
