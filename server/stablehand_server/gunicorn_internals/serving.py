@@ -34,6 +34,7 @@ __all__ = [
     "ParseException",
     "Request",
     "Response",
+    "builds_its_own_response",
     "create",
     "get_parser",
     "is_of_the_connection",
@@ -52,4 +53,11 @@ def is_of_the_connection(owner: object) -> bool:
 
     A file wrapper is the app's, although its class is gunicorn's.
     """
+    if isinstance(owner, Response):
+        return True
     return type(owner).__module__.startswith("gunicorn.http") and not isinstance(owner, FileWrapper)
+
+
+def builds_its_own_response() -> bool:
+    """Return whether `create` builds gunicorn's own response, not of a class that somebody has put in its place."""
+    return wsgi.Response is Response

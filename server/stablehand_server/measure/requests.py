@@ -9,7 +9,12 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.gunicorn_internals.serving import create, is_of_the_connection, put_in_place_of_create
+from stablehand_server.gunicorn_internals.serving import (
+    builds_its_own_response,
+    create,
+    is_of_the_connection,
+    put_in_place_of_create,
+)
 from stablehand_server.measure import access_log
 from stablehand_server.measure.queueing import seconds_queued
 from stablehand_server.measure.wsgi import code_of_status
@@ -32,16 +37,18 @@ class RequestMeter:
             the same time close one more, which does no harm.
     """
 
-    def __init__(self, recorder: UnlockedRecorder, *, identified: bool) -> None:
+    def __init__(self, recorder: UnlockedRecorder, *, identified: bool, response_class: Any = None) -> None:
         """Create a meter.
 
         Args:
             recorder: records what is measured.
             identified: whether each request gets an id for the access log, which the app finds in its environ.
+            response_class: what is built instead of gunicorn's response.
         """
         self._recorder = recorder
         self._enter = recorder.enter
         self._identified = identified
+        self._response_class = response_class
         self.to_close = 0.0
 
     def install(self) -> None:
@@ -62,6 +69,8 @@ class RequestMeter:
 
         The parameters have gunicorn's names: a worker class may pass them by these.
         """
+        if response_class is None and builds_its_own_response():
+            response_class = self._response_class
         response, environ = create(req, sock, client, server, cfg, response_class, response_args)
         if self.to_close > 0.0:
             self.to_close -= 1.0

@@ -112,13 +112,37 @@ def test_the_app_is_what_the_worker_shows_and_what_is_called(serving):
     seen = []
 
     def app(environ, start_response):
-        seen.append((served.worker.wsgi is app, served.busy, environ["PATH_INFO"], type(start_response.__self__)))
+        seen.append((served.worker.wsgi is app, served.busy, environ["PATH_INFO"], start_response.__self__))
         return answering()(environ, start_response)
 
     served = serving(app)
     served.ask()
     assert served.worker.wsgi is app
-    assert seen == [(True, 1, "/shop", wsgi.Response)]
+    assert [each[:3] for each in seen] == [(True, 1, "/shop")]
+    assert isinstance(seen[0][3], wsgi.Response)
+
+
+def test_a_response_class_that_somebody_has_put_in_the_place_of_gunicorns_is_used(serving, monkeypatch):
+    class OfSomebody(wsgi.Response):
+        def default_headers(self):
+            return [*super().default_headers(), "X-Somebody: was here\r\n"]
+
+    monkeypatch.setattr(wsgi, "Response", OfSomebody)
+    served = serving(answering())
+    served.ask()
+    assert b"X-Somebody: was here\r\n" in served.answer()
+
+
+def test_a_method_that_somebody_has_put_into_gunicorns_response_is_used(serving, monkeypatch):
+    def send_headers(response):
+        response.headers.append(("X-Somebody", "was here"))
+        original(response)
+
+    original = wsgi.Response.send_headers
+    monkeypatch.setattr(wsgi.Response, "send_headers", send_headers)
+    served = serving(answering())
+    served.ask()
+    assert b"X-Somebody: was here\r\n" in served.answer()
 
 
 def test_an_app_that_a_hook_has_put_in_its_place_is_called_and_counted_from_then_on(serving):

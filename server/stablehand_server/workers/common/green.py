@@ -217,6 +217,8 @@ class GreenWorker(WSGIWorker, AsyncWorker):
             ):
                 return
             watched.request = None
+            if not request.body.failed:
+                parser.mesg = None  # gunicorn would look for the rest of its body, which has been read
             watched.await_request(self.cfg.keepalive)
 
     def _answer(self, error: BaseException, request: Any, client: Any, address: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from stablehand_server.measure.requests import RequestMeter
 from stablehand_server.workers.common.base import MeasuredWorker
+from stablehand_server.workers.common.joined_response import JoinedResponse
 
 
 class WSGIWorker(MeasuredWorker):
@@ -33,7 +34,8 @@ class WSGIWorker(MeasuredWorker):
         super().load_wsgi()
         if self.is_gunicorns:
             self.refuse_asgi()
-        self.meter = RequestMeter(self.recorder(), identified=self.cfg.access_log_json)
+        identified = self.cfg.access_log_json
+        self.meter = RequestMeter(self.recorder(), identified=identified, response_class=JoinedResponse)
         self.meter.install()
 
     def handle_request(self, *arguments: Any, **named: Any) -> Any:
