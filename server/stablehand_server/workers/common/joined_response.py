@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.gunicorn_internals.serving import Response
+from stablehand_server.gunicorn_internals.serving import Response as GunicornResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _LONGEST_JOINED_BYTES = 64 * 1024  # copying more costs about what the system call does
 
 
-class JoinedResponse(Response):
-    """gunicorn's response, all of whose code still runs: only what it sends within its first `write` is gathered."""
+class Response(GunicornResponse):
+    """gunicorn's response, all of whose code still runs: only what it sends within its first `write` is gathered.
+
+    It has the same name as gunicorn's, which hooks see.
+    """
 
     sock: Any
     headers_sent: bool

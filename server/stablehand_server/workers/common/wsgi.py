@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from stablehand_server.measure.requests import RequestMeter
 from stablehand_server.workers.common.base import MeasuredWorker
-from stablehand_server.workers.common.joined_response import JoinedResponse
+from stablehand_server.workers.common.joined_response import Response
 
 
 class WSGIWorker(MeasuredWorker):
@@ -35,7 +35,7 @@ class WSGIWorker(MeasuredWorker):
         if self.is_gunicorns:
             self.refuse_asgi()
         identified = self.cfg.access_log_json
-        self.meter = RequestMeter(self.recorder(), identified=identified, response_class=JoinedResponse)
+        self.meter = RequestMeter(self.recorder(), identified=identified, response_class=Response)
         self.meter.install()
 
     def handle_request(self, *arguments: Any, **named: Any) -> Any:

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 from gunicorn.config import Config
-from gunicorn.http.wsgi import Response
+from gunicorn.http.wsgi import Response as GunicornResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablehand_server.workers.common.joined_response import JoinedResponse
+from stablehand_server.workers.common.joined_response import Response
 
 LENGTHS = st.sampled_from([None, 0, 1, 5, 70_000])
 PIECES = st.lists(st.sampled_from([b"", b"x", b"four", b"y" * 70_000]), max_size=3)
@@ -32,7 +32,7 @@ class Sent:
         self.pieces.append(bytes(data))
 
 
-def response(kind=JoinedResponse, *, method="GET", version=(1, 1), status="200 OK", length=None, sock=None):
+def response(kind=Response, *, method="GET", version=(1, 1), status="200 OK", length=None, sock=None):
     request = SimpleNamespace(method=method, version=version, should_close=lambda: False)
     made = kind(request, Sent() if sock is None else sock, Config())
     made.start_response(status, [] if length is None else [("Content-Length", str(length))])
@@ -97,7 +97,7 @@ def test_a_client_that_has_left_is_an_oserror_and_the_response_keeps_its_connect
 @given(pieces=PIECES, length=LENGTHS, method=METHODS, status=STATUSES, version=VERSIONS)
 def test_the_same_bytes_are_sent_as_by_gunicorn(pieces, length, method, status, version):
     sent = []
-    for kind in (Response, JoinedResponse):
+    for kind in (GunicornResponse, Response):
         made = response(kind, method=method, version=version, status=status, length=length)
         for piece in pieces:
             made.write(piece)
