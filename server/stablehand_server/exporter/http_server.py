@@ -64,11 +64,7 @@ class MetricsServer(ThreadingHTTPServer):
             except OSError:  # no descriptor is left: the connection waits, and must not be looked for all the time
                 time.sleep(_PAUSE_SECONDS)
                 return
-            try:
-                self.process_request(request, client_address)
-            except RuntimeError:  # no thread can be started
-                self.handle_error(request, client_address)
-                self.shutdown_request(request)
+            self.process_request(request, client_address)
 
     def await_answers(self, seconds: float) -> None:
         """Wait until every accepted connection is answered, at most so many seconds."""
@@ -76,14 +72,17 @@ class MetricsServer(ThreadingHTTPServer):
             self._closed.wait_for(lambda: not self._open, seconds)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Handle a connection in a thread of its own."""
+        """Handle a connection in a thread of its own, or in this one if no other can be started."""
         with self._lock:
             self._open[request] = None
             if len(self._open) > _MOST_CONNECTIONS:
                 oldest = next(iter(self._open))
                 del self._open[oldest]
                 _hang_up(oldest)
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the limit on processes: no reason for a probe to fail
+            self.process_request_thread(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection that was handled."""

@@ -49,17 +49,28 @@ def run(slots: Slots, listener: socket.socket, parent_pid: int, become: Callable
     processes = Processes(parent_pid)
     collector = ServerCollector(slots, processes, Cgroup.of_this_process())
     server = MetricsServer(listener, slots, collector)
-    threading.Thread(target=_read_memory, args=(processes,), name="memory", daemon=True).start()
+    reads_memory = False
     with server, selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         selector.register(ending, selectors.EVENT_READ)
         while os.getppid() == parent_pid:
+            reads_memory = reads_memory or _start_reading_memory(processes)
             ready = {key.fd for key, _ in selector.select(_SECONDS_BETWEEN_LOOKS)}
             if ready:
                 server.accept_waiting()
             if ending in ready:
                 server.await_answers(LONGEST_END_SECONDS)
                 return
+
+
+def _start_reading_memory(processes: Processes) -> bool:
+    """Return whether it was possible: at the limit on processes, probes and scrapes are answered without it."""
+    thread = threading.Thread(target=_read_memory, args=(processes,), name="memory", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _read_memory(processes: Processes) -> None:

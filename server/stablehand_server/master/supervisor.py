@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import math
 import os
@@ -34,6 +35,8 @@ _SHORTEST_RESPAWN_SECONDS = 1.0
 _LONGEST_RESPAWN_SECONDS = 5.0  # an app may be waiting for its database, and gunicorn does not pause at all
 _KILLED_SECONDS = 1.0  # for the kernel to end what was killed
 _SECONDS_BETWEEN_REAPS = 0.01
+# What may pass by itself; anything else that keeps the first worker from being started is a fault of the configuration.
+_SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT})
 _CLASSES = list(WorkerClass)
 
 
@@ -130,7 +133,7 @@ class Supervisor(Arbiter):
         except Exception as error:  # no process, no file for its heartbeat, a hook that fails: keep serving
             self.slots.release(record)
             self._respawning.failed(time.monotonic())
-            if self._switching.serving is None and not isinstance(error, OSError):
+            if self._switching.serving is None and not _is_shortage(error):
                 raise
             self.log.error("A worker cannot be started (%s); trying again", error)  # noqa: TRY400 (no bug of ours)
             return None
@@ -323,6 +326,10 @@ class Supervisor(Arbiter):
         # As under gunicorn, an app that only exits may be waiting for something: its boot is tried again.
         boot_error = code if code in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR} else None
         return worker.assignment.record.failure or f"it {exits.in_words(status)}", boot_error
+
+
+def _is_shortage(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _SHORTAGES
 
 
 def _class_number(generation: Generation) -> int:

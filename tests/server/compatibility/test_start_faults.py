@@ -49,6 +49,13 @@ def test_a_fault_at_the_start_is_in_the_error_log_and_in_the_exit_status(run, *,
         assert program.log().strip()  # by the command, on stderr, for whoever sits there
 
 
+def test_a_folder_in_which_no_heartbeat_file_can_be_made_ends_the_server_as_with_gunicorn(run):
+    program = run("--error-logfile", "errors", "--worker-tmp-dir", "/proc")
+
+    assert program.process.wait(timeout=60) == 255
+    assert "No such file or directory: '/proc/" in (program.directory / "errors").read_text()
+
+
 @pytest.mark.parametrize("setting", ["logconfig_dict", "logger_class"])
 def test_other_ways_to_log_have_it_too(run, taken, setting):
     handlers = "{'file': {'class': 'logging.FileHandler', 'filename': 'errors'}}"

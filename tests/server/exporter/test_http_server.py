@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import socket
+import threading
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -47,6 +48,21 @@ def test_the_head_of_an_answer_can_be_asked_for_alone(server, spawn):
         assert int(response.headers["Content-Length"]) > 1000
     finally:
         connection.close()
+
+
+def test_a_probe_is_answered_where_no_thread_can_be_started(server, monkeypatch):
+    refused = []
+
+    def refuse(thread):
+        refused.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=5) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.endswith(b"\r\n\r\nok\n")
+    assert refused
 
 
 def test_the_server_is_ready_once_a_worker_is(get, spawn):

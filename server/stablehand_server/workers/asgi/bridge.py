@@ -26,7 +26,10 @@ from stablehand_server.workers.common import app_forks
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from concurrent.futures import Future
 
+_SECONDS_BETWEEN_TRIES = 1.0  # to start a thread that could not be started
+_SECONDS_BETWEEN_WARNINGS = 10.0
 _CLIENT_HAS_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN})
 
 
@@ -88,11 +91,35 @@ class Bridge:
         self._stuck = 0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="wsgi")
         self.calls: dict[Call, None] = {}  # in the order in which they arrived; used by the loop only
+        self._is_short = False  # a thread could not be started
+        self._try_again_at = self._warn_at = 0.0
+
+    def prepare(self) -> None:
+        """Start the first thread; the others follow when they are needed.
+
+        Raises:
+            RuntimeError: when no thread can be started: nothing would ever be served.
+        """
+        self._pool.submit(_nothing)
 
     def serve(self, call: Call) -> None:
         """Serve a request in a thread, as soon as one is free."""
         self.calls[call] = None
-        call.pending = weakref.ref(self._pool.submit(self._serve, call))
+        future = self._submit(self._serve, call)
+        call.pending = None if future is None else weakref.ref(future)
+
+    def _submit(self, work: Callable[..., None], *arguments: Any) -> Future[None] | None:
+        """Have a thread do some work; return None if that waits for the existing ones, as no other can be started."""
+        try:
+            return self._pool.submit(work, *arguments)
+        except RuntimeError as error:  # the limit on processes: the work is in the pool's queue nevertheless
+            self._is_short = True
+            now = time.monotonic()
+            self._try_again_at = now + _SECONDS_BETWEEN_TRIES
+            if now >= self._warn_at:
+                self._warn_at = now + _SECONDS_BETWEEN_WARNINGS
+                self._worker.log.warning("No further thread can be started (%s); the others serve", error)
+            return None
 
     @property
     def is_full(self) -> bool:
@@ -112,8 +139,13 @@ class Bridge:
     def replace_ended(self) -> None:
         """Let the pool replace threads that an exception has ended outside of a request, and end what they had taken.
 
+        Those that could not be started before are tried again.
+
         An app may raise one in another thread, whose request has been served meanwhile. A pool does without the thread.
         """
+        if self._is_short and time.monotonic() >= self._try_again_at:
+            self._is_short = False
+            self._resize()
         threads: Any = self._pool._threads  # noqa: SLF001 (as above)
         ended = {thread for thread in tuple(threads) if not thread.is_alive()}
         if not ended:
@@ -129,7 +161,7 @@ class Bridge:
 
     def _resize(self) -> None:
         self._pool._max_workers = self._threads + self._stuck  # noqa: SLF001 (a pool starts threads up to it; no public way)
-        self._pool.submit(_nothing)  # only then does it check whether it needs another one
+        self._submit(_nothing)  # only then does it check whether it needs another one
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request as an ASGI app does, for HTTP/2 and uWSGI's protocol."""

@@ -152,6 +152,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     def _take_up_app(self) -> None:
         """Set up the app to serve: `asgi` as the boot's hooks have left it."""
         if self.bridge is not None:
+            self.bridge.prepare()
             self.http1_app = self.measured_app = self.bridge
             return
         self.http1_app = single_callable(self.asgi) if interface_of(self.asgi) is Interface.ASGI2 else self.asgi

@@ -120,7 +120,8 @@ class MeasuredWorker(Worker):
         try:
             super().init_process()
         except BaseException as error:
-            if not self.booted:
+            never_ready = not self.booted or not self._next_look  # without one heartbeat
+            if never_ready and not self.assignment.record.failure:
                 self.assignment.record.failure = traceback.format_exception_only(error)[-1].strip()
             raise
         finally:

@@ -39,6 +39,7 @@ _LONGEST_WINDOW_SECONDS = 0.1
 _WINDOW_DECAY = 0.9  # for each request that was served within the patience
 _PAUSE_AFTER_ERROR_SECONDS = 0.1
 _IDLE_LOOKS = 5  # before the monitor sleeps until it is called
+_SECONDS_BETWEEN_WARNINGS = 10.0
 
 
 class _Term:
@@ -89,11 +90,23 @@ class LeaderFollowers:
         self._promote_first_until = 0.0
         self._monitor_sleeps = True
         self._looks_left = 0
+        self._is_short = False  # a thread could not be started
+        self._warn_at = 0.0
 
-    def start(self) -> None:
-        """Start the first thread; the others follow when they are needed."""
+    def prepare(self) -> None:
+        """Start the first thread, which sleeps until `start`; the others follow when they are needed.
+
+        Raises:
+            RuntimeError: when no thread can be started: nothing would ever be served.
+        """
         with self._mutex:
             self._start_thread()
+            if not self._threads_there:
+                raise RuntimeError("no thread can be started")
+
+    def start(self) -> None:
+        """Let the first thread serve."""
+        with self._mutex:
             self._call.release()
 
     def grow(self, threads: int) -> None:
@@ -162,6 +175,15 @@ class LeaderFollowers:
                 self._call_someone()
         return bool(ended)
 
+    def make_up(self) -> bool:
+        """Start a thread that is needed and could not be started before; return whether one was tried."""
+        if not self._is_short or self._stopped:
+            return False
+        with self._mutex:
+            self._is_short = False
+            self._call_someone()
+        return True
+
     # The threads' side -----------------------------------------------------------------------------------------------
 
     def _start_thread(self) -> None:
@@ -171,8 +193,12 @@ class LeaderFollowers:
             thread.start()
         except RuntimeError as error:  # the limit on processes: the existing threads continue
             self._threads_there.discard(thread)
-            there = len(self._threads_there)
-            self._log.warning("No further thread can be started (%s); %d serve", error, there)
+            self._is_short = True
+            now = time.monotonic()
+            if now >= self._warn_at:
+                self._warn_at = now + _SECONDS_BETWEEN_WARNINGS
+                there = len(self._threads_there)
+                self._log.warning("No further thread can be started (%s); %d serve", error, there)
 
     def _call_someone(self) -> None:
         """Have a thread take the leadership if it is free, a new one if none is idle; to be called with the mutex."""

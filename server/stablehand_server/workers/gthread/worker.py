@@ -101,6 +101,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         )
         self._alarms = select.poll()
         self._alarms.register(self.PIPE[0], select.POLLIN)
+        self._crew.prepare()  # before the first heartbeat: a worker without a thread serves nothing, so it is not ready
         self.notify()  # before anything is accepted: a request that keeps the GIL from then on is detected
         self._crew.start()
         self._serves = True
@@ -165,7 +166,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._end_silent_connections(now)
             self._lingering.expire()
             self._replace_stuck_threads(now)
-            if self._crew.replace_ended():
+            if self._crew.replace_ended() or self._crew.make_up():
                 self._look_at_crew_at = now
 
     def _wake_main_thread(self) -> None:

@@ -53,6 +53,7 @@ class Crew:
 
     def __enter__(self):
         self._monitor.start()
+        self.threads.prepare()
         self.threads.start()
         return self
 
@@ -68,6 +69,7 @@ class Crew:
     def _watch(self):
         while not self._ended.wait(0.001):
             self.threads.replace_ended()
+            self.threads.make_up()
             self.threads.watch(time.monotonic(), 0.0)
 
     def ask(self, task=lambda: None):
@@ -191,6 +193,34 @@ def test_a_thread_that_is_about_to_start_counts_as_alive(monkeypatch):
     with Crew(2) as crew:
         assert crew.serves()
     assert not crew.recovered
+
+
+def test_a_thread_that_could_not_be_started_is_started_later_although_the_others_take_long(monkeypatch):
+    refused = threading.Event()
+    start = ServingThread.start
+
+    def refuse(_):
+        refused.set()
+        raise RuntimeError("can't start new thread")
+
+    with Crew(2) as crew:
+        assert crew.ask().wait(SECONDS)
+        monkeypatch.setattr(ServingThread, "start", refuse)
+        with crew.held():
+            done = crew.ask()
+            assert refused.wait(SECONDS)
+            monkeypatch.setattr(ServingThread, "start", start)
+            assert done.wait(SECONDS)
+
+
+def test_threads_none_of_which_can_be_started_are_an_error_before_anything_is_served(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ServingThread, "start", refuse)
+    crew = Crew(2)
+    with pytest.raises(RuntimeError, match="no thread can be started"):
+        crew.threads.prepare()
 
 
 def test_work_that_a_task_starts_is_no_daemon_although_the_process_does_not_wait_for_the_tasks_thread():
