@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from stablehand_server.autotune import files
+from stablehand_server.autotune.recurring import RecurringFault
 from stablehand_server.autotune.view import View
 from stablehand_server.linux import procfs
 from stablehand_server.linux.cgroup import Cgroup
@@ -88,6 +89,8 @@ class Tuning:
         self._earlier: Snapshot | None = None
         self._last: Decision | None = None
         self._runs: Settings | None = None
+        self._state_fault = RecurringFault("The tuner's state can be written again")
+        self._settings_fault = RecurringFault("The settings can be written again")
         self._decisions: collections.deque[Decision] = collections.deque(maxlen=_DECISIONS_KEPT)
         self.state = files.read_state(state_path).for_image(app)
 
@@ -132,8 +135,9 @@ class Tuning:
             # before anything is carried out: after a crash, the next start finds what was decided and completes it
             files.write_state(self._state_path, state, self._running(later))
         except OSError as error:
-            logger.warning("Nothing is decided while the tuner's state cannot be written: %s", error)
+            self._state_fault.found("Nothing is decided while the tuner's state cannot be written: %s", error=error)
             return None
+        self._state_fault.not_found()
         self.state = state
         for decision in decisions:
             self._carry_out(decision)
@@ -174,8 +178,10 @@ class Tuning:
             return
         try:
             files.replace(self._settings_path, decision.settings.to_json() + "\n")
-        except OSError as error:
-            logger.error("The settings %s cannot be written: %s", decision.settings, error)  # noqa: TRY400 (no traceback: the next tick tries again)
+        except OSError as error:  # the next tick tries again
+            self._settings_fault.found("The settings %s cannot be written: %s", decision.settings, error=error)
+        else:
+            self._settings_fault.not_found()
 
     def _is_news(self, decision: Decision) -> bool:
         """Return whether a decision differs from the last: a change under way is decided again until it is done."""

@@ -175,7 +175,21 @@ def test_nothing_is_written_to_the_server_while_the_state_cannot_be_kept(run, ca
             assert run.tick() is None
 
     assert not run.settings_path.exists()
-    assert "state cannot be written" in caplog.text
+    assert caplog.text.count("state cannot be written") == 1  # not in each round: that would fill a disk
+
+
+def test_a_state_that_can_be_kept_again_is_logged_and_the_next_fault_too(run, caplog):
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            run.state_path.mkdir()
+            for _ in range(3):
+                run.tick()
+            run.state_path.rmdir()
+            run.tick()
+            run.state_path.unlink()
+
+    assert caplog.text.count("state cannot be written") == 2
+    assert caplog.text.count("state can be written again") == 2
 
 
 def test_a_successor_finishes_the_change_that_was_begun(run):
@@ -269,10 +283,12 @@ def test_settings_that_cannot_be_written_are_logged_and_tried_again(run, caplog)
             run.seconds += 1.0
             run.fake.pass_time(1.0)
         assert view.decision.action is Action.APPLY
-    assert "cannot be written" in caplog.text
+    assert caplog.text.count("cannot be written") == 1
     run.settings_path.rmdir()
-    run.tuning.tick(run.seconds, START + run.seconds)
+    with caplog.at_level(logging.INFO):
+        run.tuning.tick(run.seconds, START + run.seconds)
 
+    assert "The settings can be written again" in caplog.text
     assert Settings.from_json(run.settings_path.read_text()) == view.decision.settings
 
 
