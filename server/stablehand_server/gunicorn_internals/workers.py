@@ -3,7 +3,7 @@
 Relied on: `init_process` boots a worker and calls `run`, which serves until `alive` is false; `init_signals` sets the
 handlers; `load_wsgi` sets `wsgi` to the app; `notify` sends a heartbeat; `nr` counts requests up to `max_requests`.
 `handle` serves a connection, and calls `handle_request` for each request. Each signal makes `PIPE` readable.
-gthread passes a `TConn` for each connection, and keeps those that wait in `pending_conns` and `keepalived_conns`.
+gthread passes a `TConn` for each connection, and decides by the length of `keepalived_conns` whether to keep one more.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from stablehand_server.workers.common.wsgi import WSGIWorker
 from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
 from stablehand_server.workers.gthread.overdue import OverdueRequests
 from stablehand_server.workers.gthread.readable import has_buffered_request, has_data
+from stablehand_server.workers.gthread.waiting import WaitingConnections, is_registered, unregister
 
 if TYPE_CHECKING:
     import socket
@@ -44,8 +45,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     back: two wake-ups per request, for which threads wait for the GIL. Here the thread that finds a request serves it.
     When all threads serve, none accepts: new connections are left to the other workers.
 
-    A connection is owned by one thread, or is in one of `pending_conns` and `keepalived_conns`, with the time until
-    which it may be silent. The thread that removes it from there owns it: the removal is atomic.
+    A connection is owned by one thread, or waits: in `_awaiting_first` or `_awaiting_next`.
     """
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
@@ -73,10 +73,11 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
 
     def run(self) -> None:
         """Serve until told to retire; then answer what arrives on the open connections, and exit."""
-        self.pending_conns: dict[TConn, float] = {}
-        self.keepalived_conns: dict[TConn, float] = {}
         self._in_flight: dict[threading.Thread, TConn] = {}  # what a thread owns
         self._ready: deque[TConn] = deque()  # whose request waits for a thread
+        self._awaiting_first = WaitingConnections(self.poller, self._ready.append)
+        self._awaiting_next = WaitingConnections(self.poller, self._ready.append)
+        self.keepalived_conns = self._awaiting_next.until  # by their number gunicorn decides whether to keep one more
         self._lingering = LingeringCloses(self.poller)
         remembered.remember(self.cfg)
         self._overdue = OverdueRequests(float(self.cfg.request_timeout), self.log)
@@ -163,7 +164,8 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._next_lag_tick = now + LAG_TICK_SECONDS
             self.notify()
             self.note_connections(self._count())
-            self._end_silent_connections(now)
+            self._awaiting_first.end_silent(now)
+            self._awaiting_next.end_silent(now)
             self._lingering.expire()
             self._replace_stuck_threads(now)
             if self._crew.replace_ended() or self._crew.make_up():
@@ -171,14 +173,6 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
 
     def _wake_main_thread(self) -> None:
         os.write(self.PIPE[1], b"\0")
-
-    def _end_silent_connections(self, now: float) -> None:
-        for waiting in (self.pending_conns, self.keepalived_conns):
-            for connection, until in list(waiting.items()):
-                # While all threads serve, none selects: a request that has arrived meanwhile waits for one of them.
-                if until <= now and not has_data(connection.sock) and waiting.pop(connection, None) is not None:
-                    self._unregister(connection.sock)
-                    connection.close()
 
     def _replace_stuck_threads(self, now: float) -> None:
         """Have this worker replaced once a request exceeds its limit, and meanwhile continue without its thread."""
@@ -197,7 +191,8 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self.alive = False
         started = time.monotonic()
         last_call = started + self.linger_seconds()
-        self._wait_at_most_until(last_call)
+        self._awaiting_first.shorten(last_call)
+        self._awaiting_next.shorten(last_call)
         for listener, client, address in left_behind(self.cfg, self.sockets):
             self._take(listener, client, address)
         self._wake_leader()
@@ -211,19 +206,13 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
                 self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
         self._crew.stop()
         self._wake_leader()
-        for connection in (*self.pending_conns, *self.keepalived_conns):
+        for connection in (*self._awaiting_first, *self._awaiting_next):
             connection.close()
         if self._only_overdue_are_left():
             # The master ends this worker as it ends any that takes too long: SIGABRT, worker_abort, the reason.
             self._cells[Cell.OVERDUE] = float(Overdue.ONLY)
             while self.is_parent_alive():
                 time.sleep(_LONGEST_WAIT_SECONDS)
-
-    def _wait_at_most_until(self, last_call: float) -> None:
-        for waiting in (self.pending_conns, self.keepalived_conns):
-            for connection, until in list(waiting.items()):
-                if connection in waiting:
-                    waiting[connection] = min(until, last_call)
 
     def _only_overdue_are_left(self) -> bool:
         return self._overdue.only_these_are_left(self._in_flight.values(), time.monotonic())
@@ -236,7 +225,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         return self._count() > 0
 
     def _count(self) -> int:
-        waiting = len(self.pending_conns) + len(self.keepalived_conns) + len(self._ready)
+        waiting = len(self._awaiting_first) + len(self._awaiting_next) + len(self._ready)
         return waiting + len(self._in_flight) + len(self._lingering)
 
     def _wake_leader(self) -> None:
@@ -259,25 +248,19 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._drop(connection)
         if not led:
             return
-        if self._accepting != all(self._is_registered(listener) for listener in self.sockets):
+        if self._accepting != all(is_registered(self.poller, listener) for listener in self.sockets):
             for listener in self.sockets:
-                self._unregister(listener)
+                unregister(self.poller, listener)
             self._accepting = False
-        for connection in (*self.pending_conns, *self.keepalived_conns):
+        for connection in (*self._awaiting_first, *self._awaiting_next):
             # In this order: another thread has it in hand until it is registered.
-            if connection not in self._in_flight.values() and not self._is_registered(connection.sock):
+            if connection not in self._in_flight.values() and not is_registered(self.poller, connection.sock):
                 self._drop(connection)
 
-    def _is_registered(self, client: Any) -> bool:
-        try:
-            return client in self.poller.get_map()
-        except ValueError:  # closed
-            return False
-
     def _drop(self, connection: TConn) -> None:
-        self.pending_conns.pop(connection, None)
-        self.keepalived_conns.pop(connection, None)
-        self._unregister(connection.sock)
+        self._awaiting_first.discard(connection)
+        self._awaiting_next.discard(connection)
+        unregister(self.poller, connection.sock)
         connection.close()
 
     # The leading thread -----------------------------------------------------------------------------------------------
@@ -313,31 +296,10 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         if has_data(connection.sock):
             self._ready.append(connection)
         else:
-            self.pending_conns[connection] = self._deadline(self.first_request_seconds())
-            self._await_request(connection, self.pending_conns)
+            self._awaiting_first.add(connection, self._deadline(self.first_request_seconds()))
 
     def _deadline(self, patience: float) -> float:
         return time.monotonic() + (patience if self.alive else min(patience, self.linger_seconds()))
-
-    def _await_request(self, connection: TConn, waiting: dict[TConn, float]) -> None:
-        try:
-            readable = functools.partial(self._on_readable, connection, waiting)
-            self.poller.register(connection.sock, selectors.EVENT_READ, readable)
-        except (OSError, ValueError, KeyError):  # its time was already over
-            if waiting.pop(connection, None) is not None:
-                connection.close()
-
-    def _on_readable(self, connection: TConn, waiting: dict[TConn, float], client: Any) -> None:
-        waits = waiting.pop(connection, None) is not None
-        self._unregister(client)  # also what an exception has kept a thread from unregistering: it stays readable
-        if waits:
-            self._ready.append(connection)
-
-    def _unregister(self, client: Any) -> None:
-        try:
-            self.poller.unregister(client)
-        except (OSError, KeyError, ValueError):
-            return  # it was never registered
 
     # Any thread -------------------------------------------------------------------------------------------------------
 
@@ -356,8 +318,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             return  # the request has forked, and this is its child: the connection is the worker's
         # Into the next place before out of this one, so that it is always counted.
         if keep:
-            self.keepalived_conns[connection] = self._deadline(self.cfg.keepalive)
-            self._await_request(connection, self.keepalived_conns)
+            self._awaiting_next.add(connection, self._deadline(self.cfg.keepalive))
         else:
             self._lingering.add(connection.sock)
         self._in_flight.pop(thread, None)
