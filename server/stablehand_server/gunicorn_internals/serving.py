@@ -36,11 +36,18 @@ __all__ = [
     "Response",
     "builds_its_own_response",
     "create",
+    "current_create",
     "get_parser",
     "is_of_the_connection",
     "put_in_place_of_create",
     "split_request_uri",
 ]
+
+
+def current_create() -> Callable[..., Any]:
+    """Return what gunicorn's workers of this process call: `create`, or what somebody has put in its place."""
+    current: Callable[..., Any] = wsgi.create
+    return current
 
 
 def put_in_place_of_create(replacement: Callable[..., Any]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stablehand_server.gunicorn_internals.serving import (
     builds_its_own_response,
     create,
+    current_create,
     is_of_the_connection,
     put_in_place_of_create,
 )
@@ -49,10 +50,17 @@ class RequestMeter:
         self._enter = recorder.enter
         self._identified = identified
         self._response_class = response_class
+        self._create = create
         self.to_close = 0.0
 
     def install(self) -> None:
-        """Let gunicorn's workers of this process call `create`: a worker's process has one worker."""
+        """Let gunicorn's workers of this process call `create`: a worker's process has one worker.
+
+        It calls what was in that place before, which may be somebody's own: the app's, or a configuration file's.
+        """
+        found = current_create()
+        owner = getattr(found, "__self__", None)
+        self._create = owner._create if isinstance(owner, RequestMeter) else found  # noqa: SLF001 (a meter's)
         put_in_place_of_create(self.create)
 
     def create(  # noqa: PLR0917 (gunicorn's)
@@ -69,9 +77,11 @@ class RequestMeter:
 
         The parameters have gunicorn's names: a worker class may pass them by these.
         """
-        if response_class is None and builds_its_own_response():
+        if response_class is None and self._create is create and builds_its_own_response():
             response_class = self._response_class
-        response, environ = create(req, sock, client, server, cfg, response_class, response_args)
+        # Somebody's own function may only know the parameters that gunicorn passes.
+        others = {} if response_class is None else {"response_class": response_class, "response_args": response_args}
+        response, environ = self._create(req, sock, client, server, cfg, **others)
         if self.to_close > 0.0:
             self.to_close -= 1.0
             response.force_close()

@@ -133,6 +133,29 @@ def test_a_response_class_that_somebody_has_put_in_the_place_of_gunicorns_is_use
     assert b"X-Somebody: was here\r\n" in served.answer()
 
 
+def test_a_function_that_somebody_has_put_in_the_place_of_create_is_called_and_its_requests_are_counted(
+    serving, monkeypatch
+):
+    def create(req, sock, client, server, cfg):
+        response, environ = original(req, sock, client, server, cfg)
+        response.headers.append(("X-Somebody", "was here"))
+        return response, environ
+
+    original = wsgi.create
+    monkeypatch.setattr(wsgi, "create", create)
+    served = serving(answering())
+    served.ask()
+    assert b"X-Somebody: was here\r\n" in served.answer()
+    assert served.finished == {"2xx": 1}
+
+
+def test_a_worker_that_loads_its_app_again_counts_each_request_once(serving):
+    served = serving(answering())
+    served.worker.load_wsgi()
+    served.ask()
+    assert (served.finished, served.busy) == ({"2xx": 1}, 0)
+
+
 def test_a_method_that_somebody_has_put_into_gunicorns_response_is_used(serving, monkeypatch):
     def send_headers(response):
         response.headers.append(("X-Somebody", "was here"))

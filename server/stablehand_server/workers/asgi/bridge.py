@@ -14,9 +14,10 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.gunicorn_internals.serving import Body, NoMoreData, create
+from stablehand_server.gunicorn_internals.serving import Body, NoMoreData, current_create
 from stablehand_server.measure.asgi import SOCKET_KEY
 from stablehand_server.workers.asgi.bridged_body import AwaitedBody
 from stablehand_server.workers.asgi.bridged_request import BridgedRequest
@@ -25,7 +26,7 @@ from stablehand_server.workers.common import app_forks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
 _SECONDS_BETWEEN_TRIES = 1.0  # to start a thread that could not be started
@@ -65,7 +66,7 @@ class Call:
         is_last: bool,
         ended: Callable[[bool], None],
         hang_up: Callable[[], None],
-        response: tuple[type[Any] | None, tuple[Any, ...]] = (None, ()),
+        response: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.make_request = make_request
         self.outlet = outlet
@@ -201,7 +202,7 @@ class Bridge:
                 is_last=False,
                 ended=ended,
                 hang_up=lambda: ended(False),
-                response=(MessageResponse, (send, loop)),
+                response={"response_class": MessageResponse, "response_args": (send, loop)},
             )
         )
         await over
@@ -261,8 +262,8 @@ class Bridge:
         try:
             cfg.pre_request(worker, request)
             started = datetime.now()  # noqa: DTZ005 (for a difference, which gunicorn's log wants)
-            response_class, arguments = call.response
-            response, environ = create(request, call.outlet, call.client, call.server, cfg, response_class, arguments)
+            create = current_create()
+            response, environ = create(request, call.outlet, call.client, call.server, cfg, **call.response)
             environ["wsgi.multithread"] = True
             if call.is_last or worker.is_leaving or not cfg.keepalive:
                 response.force_close()

@@ -36,19 +36,35 @@ class Response(GunicornResponse):
             super().write(arg)
             return
         connection = self.sock
-        pieces: list[bytes] = []
-        self.sock = _Gathering(pieces.append)
+        self.sock = gathering = _Gathering(connection)
         try:
             super().write(arg)
         finally:
             self.sock = connection
-        connection.sendall(b"".join(pieces))
+            gathering.flush()
 
 
 class _Gathering:
-    """Takes the place of a socket to which only `sendall` is called."""
+    """Takes the place of a socket while gunicorn sends, which only calls `sendall`.
 
-    __slots__ = ("sendall",)
+    For what others have put in the place of gunicorn's methods it is the socket itself: whatever else they use of it,
+    what was gathered before is sent first.
+    """
 
-    def __init__(self, sendall: Callable[[bytes], None]) -> None:
-        self.sendall = sendall
+    __slots__ = ("_connection", "_pieces", "sendall")
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._pieces: list[bytes] = []
+        self.sendall: Callable[[bytes], None] = self._pieces.append
+
+    def __getattr__(self, name: str) -> Any:
+        self.flush()
+        return getattr(self._connection, name)
+
+    def flush(self) -> None:
+        """Send what was gathered, and from now on everything at once."""
+        self.sendall = self._connection.sendall
+        if self._pieces:
+            gathered, self._pieces = b"".join(self._pieces), []
+            self.sendall(gathered)

@@ -94,6 +94,39 @@ def test_a_client_that_has_left_is_an_oserror_and_the_response_keeps_its_connect
         assert made.sock is ours
 
 
+def test_what_somebody_puts_in_the_place_of_a_method_can_use_the_socket_in_any_way(monkeypatch):
+    def send_headers(response):
+        original(response)
+        sockets.append(response.sock)
+        assert response.sock.fileno() == ours.fileno()
+        response.sock.send(b"sent,")
+        response.sock.sendall(b"all,")
+
+    sockets = []
+    original = GunicornResponse.send_headers
+    monkeypatch.setattr(GunicornResponse, "send_headers", send_headers)
+    ours, client = socket.socketpair()
+    with ours, client:
+        response(sock=ours, length=4).write(b"body")
+        assert client.recv(65536).endswith(b"\r\n\r\nsent,all,body")
+        sockets[0].sendall(b"later")
+        assert client.recv(65536) == b"later"
+
+
+def test_what_was_sent_before_an_error_is_sent(monkeypatch):
+    def write(response, _):
+        response.send_headers()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(GunicornResponse, "write", write)
+    made = response()
+    with pytest.raises(ZeroDivisionError):
+        made.write(b"one")
+
+    assert made.headers_sent
+    assert made.sock.pieces[0].endswith(b"\r\n\r\n")
+
+
 @given(pieces=PIECES, length=LENGTHS, method=METHODS, status=STATUSES, version=VERSIONS)
 def test_the_same_bytes_are_sent_as_by_gunicorn(pieces, length, method, status, version):
     sent = []
