@@ -18,6 +18,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.gunicorn_internals.asgi import MOST_FINISHING_APP_CALLS, ASGIProtocol
+from stablehand_server.workers.asgi.body_receiver import BodyReceiver
 from stablehand_server.workers.asgi.bridged_exchange import BridgedExchange
 from stablehand_server.workers.asgi.discarded import Discarded
 from stablehand_server.workers.asgi.exchange import Exchange
@@ -160,7 +161,9 @@ class Connection(Reading, Scopes):
         if self._bridge is not None:
             self._begin_bridged(self._bridge)
             return
-        exchange = Exchange(self, self._body_receiver, self._recorder)
+        receiver = self._body_receiver
+        receiver.__class__ = BodyReceiver
+        exchange = Exchange(self, receiver, self._recorder)
         served = exchange.serve(self._current_request, self._sockname, self._peername)
         # In a context of the worker, not in that of the app's call that has just ended and resumed the parser.
         exchange.task = self._task = self.worker.context.run(self.worker.loop.create_task, served)

@@ -254,6 +254,47 @@ async def test_a_client_that_leaves_is_no_error_and_the_apps_call_is_cancelled_a
     assert client.worker.connections == set()
 
 
+async def test_an_app_may_ask_again_and_again_whether_its_client_has_disconnected(connect):
+    async def is_disconnected(receive):
+        # as Starlette's Request.is_disconnected
+        asked = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        return not asked.cancelled() and asked.result()["type"] == "http.disconnect"
+
+    async def app(scope, receive, send):
+        await receive()  # the body
+        answers = [await is_disconnected(receive) for _ in range(3)]
+        await respond(send, repr(answers).encode())
+
+    client = await connect(app)
+    for _ in range(2):
+        client.send(GET)
+        assert (await client.response())[1] == b"[False, False, False]"
+
+
+async def test_all_that_wait_for_a_client_to_disconnect_are_notified(connect):
+    heard = []
+
+    async def listen(receive):
+        heard.append((await receive())["type"])
+
+    async def app(scope, receive, send):
+        await receive()  # the body
+        impatient = asyncio.ensure_future(listen(receive))
+        patient = [asyncio.ensure_future(listen(receive)) for _ in range(2)]
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await asyncio.wait(patient)
+
+    client = await connect(app)
+    client.send(GET)
+    await until(lambda: client.worker.busy == 1)
+    client.leave()
+    await until(lambda: heard == ["http.disconnect"] * 2)
+
+
 async def test_work_after_a_response_is_cancelled_too_once_the_client_has_left(connect):
     cancelled = asyncio.Event()
 
