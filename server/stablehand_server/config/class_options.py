@@ -6,6 +6,7 @@ elsewhere, a tuner for example, and must not take away what the running class pr
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from stablehand_server.config import fast_parser
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 
 _TORNADO, _ASGI, _SYNC = WorkerClass.TORNADO, WorkerClass.ASGI, WorkerClass.SYNC
 _GREEN = (WorkerClass.GEVENT, WorkerClass.EVENTLET)
-_DEFAULTS = Config()
+
+
+@functools.cache
+def _defaults() -> Config:
+    return Config()  # not at import: a variable that gunicorn refuses must end in its message
 
 
 def _differs(name: str) -> Callable[[Config], bool]:
-    return lambda config: bool(getattr(config, name) != getattr(_DEFAULTS, name))
+    return lambda config: bool(getattr(config, name) != getattr(_defaults(), name))
 
 
 def _is_hooked(name: str) -> Callable[[Config], bool]:

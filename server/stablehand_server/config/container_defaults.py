@@ -86,6 +86,14 @@ def default_of_image() -> str | None:
     return None if VARIABLE in os.environ else os.environ.get(DEFAULT_VARIABLE) or None
 
 
+def _is_number(value: str) -> bool:
+    """Return whether gunicorn, which converts it with int(), would start with it."""
+    try:
+        return int(value) >= 0
+    except ValueError:
+        return False
+
+
 def resolve_variable() -> None:
     """Replace `auto` in WEB_CONCURRENCY with the number that it means here.
 
@@ -93,7 +101,7 @@ def resolve_variable() -> None:
         SystemExit: when it, or STABLEHAND_WORKERS, is neither a number nor `auto`, with a message on stderr.
     """
     for name, value in ((VARIABLE, os.environ.get(VARIABLE)), (DEFAULT_VARIABLE, default_of_image())):
-        if value is not None and not value.strip().isdigit() and value.strip().lower() != AUTO:
+        if value is not None and value.strip().lower() != AUTO and not _is_number(value):
             raise SystemExit(f"Error: {name} is {value!r}, but must be a number of workers, or {AUTO}")
     if os.environ.get(VARIABLE, "").strip().lower() == AUTO:
         os.environ[VARIABLE] = str(of_this_process().workers)

@@ -211,6 +211,9 @@ def _as_written(value: str) -> int | str:
     return value if value.strip().lower() == container_defaults.AUTO else int(value)
 
 
+_as_written.__name__ = "number of workers"  # in argparse's message: invalid ... value
+
+
 class Workers(GunicornWorkers):  # noqa: D101
     default = _default_workers()
     validator = number_of_workers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -118,3 +120,12 @@ def test_several_options_are_named_in_one_sentence(configured):
         "worker class tornado does not honour --proxy-protocol, --access-logfile and --limit-request-fields, "
         "which this server uses"
     )
+
+
+def test_an_invalid_variable_of_gunicorns_is_reported_in_one_sentence():
+    env = {**os.environ, "FORWARDED_ALLOW_IPS": "nowhere"}
+    command = [sys.executable, "-m", "stablehand_server", "shop:app"]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+    assert ended.stderr.split("\n")[-2].startswith("Error: 'nowhere' ")
+    assert "Traceback" not in ended.stderr

@@ -84,7 +84,7 @@ def test_the_variable_is_a_number_when_gunicorn_and_the_app_read_it(two_workers_
     assert container_defaults.os.environ["WEB_CONCURRENCY"] == "2"
 
 
-@pytest.mark.parametrize("value", [None, "7"])
+@pytest.mark.parametrize("value", [None, "7", " 7\n", "+7", "1_0", "0"])
 def test_any_other_variable_is_left_alone(two_workers_suit, monkeypatch, value):
     if value is None:
         monkeypatch.delenv("WEB_CONCURRENCY", raising=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from gunicorn.config import Config
 from stablehand_server import cli
 from stablehand_server.application import LiveApplication
 from stablehand_server.config import flags
+from stablehand_server.config.flags import Workers
 
 
 @pytest.fixture
@@ -100,3 +102,12 @@ def test_the_command_without_an_app_says_what_is_missing(monkeypatch, tmp_path, 
         cli.main()
     assert end.value.code != 0
     assert "No application module specified" in capfd.readouterr().err
+
+
+def test_a_wrong_number_of_workers_is_reported_in_words(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=Workers.type)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--workers", "2.0"])
+
+    assert "invalid number of workers value: '2.0'" in capsys.readouterr().err
