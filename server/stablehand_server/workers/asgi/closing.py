@@ -57,7 +57,11 @@ class Closing(Takeover):
         """
         self._closed = self._lingers = True
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:  # the client has reset the connection, which the loop has not noticed yet
+                self.transport.abort()
+                return
         self._resume_reading()
         self.worker.loop.call_later(_LINGER_SECONDS, self.transport.close)
 

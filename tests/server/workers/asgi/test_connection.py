@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import socket
+import struct
 
 import pytest
 
@@ -322,6 +323,23 @@ async def test_a_body_that_the_app_leaves_is_never_taken_for_a_request(connect):
     answer = await client.rest()
     assert answer.count(b"HTTP/1.1 ") == 1
     assert client.worker.finished == {"2xx": 1}
+
+
+async def test_a_connection_that_its_client_resets_as_it_is_closed_does_not_stay(worker_for):
+    async def app(scope, receive, send):
+        await respond(send)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+    worker = worker_for(app)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    accepted.setblocking(False)
+    await worker.loop.connect_accepted_socket(worker.connection, accepted)
+    client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\n\r\npart")
+    await until(lambda: worker.finished == {"2xx": 1})
+    await until(lambda: worker.connections == set())
 
 
 async def test_a_body_reaches_the_app_and_the_connection_goes_on(connect):
