@@ -1,4 +1,4 @@
-"""Which interface an app speaks, WSGI or ASGI, determined by its signature, without calling it."""
+"""Which interface an app speaks, WSGI or ASGI, determined by its signature, and without calling it where possible."""
 
 from __future__ import annotations
 
@@ -42,6 +42,26 @@ def interface_of(app: Any) -> Interface:
     return Interface.WSGI
 
 
+def interface_of_hidden(app: Any) -> Interface:
+    """Return the interface of an app for a class that serves both: it is called if its signature reveals nothing.
+
+    That is the case for what a decorator without functools.wraps returns. As a WSGI app it refuses the three arguments
+    of a lifespan; as an ASGI app it returns what would then be awaited, and here is not.
+    """
+    interface = interface_of(app)
+    if interface is Interface.WSGI and _accepts_anything(app):
+        try:
+            called = app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, _refuse, _refuse)
+        except Exception:  # noqa: BLE001 (whatever the app's own code makes of it)
+            return Interface.WSGI
+        if inspect.isawaitable(called):
+            interface = Interface.ASGI
+        close = getattr(called, "close", None)
+        if close is not None:
+            close()
+    return interface
+
+
 def single_callable(app: Callable[[Any], Any]) -> Callable[..., Any]:
     """Return an ASGI 2 app as what ASGI 3 calls."""
 
@@ -57,6 +77,18 @@ def _is_coroutine_callable(app: Any) -> bool:
     if inspect.isclass(app):
         return False  # calling it makes an instance
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004 (not whether it can be called, but how)
+
+
+def _accepts_anything(app: Any) -> bool:
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return next((each.kind for each in parameters), None) is inspect.Parameter.VAR_POSITIONAL
+
+
+def _refuse(*_: Any) -> Any:
+    raise RuntimeError("not meant to be used: the app is called to see whether it returns an awaitable")
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

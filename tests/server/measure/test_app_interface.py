@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
+from stablehand_server.measure.app_interface import Interface, interface_of, interface_of_hidden, single_callable
 
 
 def wsgi(environ, start_response): ...
@@ -29,7 +29,8 @@ class _WSGIClass:
 async def asgi(scope, receive, send): ...
 
 
-def asgi_returning_an_awaitable(scope, receive, send): ...
+def asgi_returning_an_awaitable(scope, receive, send):
+    return asgi(scope, receive, send)
 
 
 def asgi_with_other_names(a, b, c): ...
@@ -54,6 +55,51 @@ def decorated(app):
         return app(*args, **kwargs)
 
     return outer
+
+
+def hidden(app):
+    def outer(*args, **kwargs):
+        return app(*args, **kwargs)
+
+    return outer
+
+
+class _Hiding:
+    def __init__(self, app):
+        self.app = app
+
+    def __call__(self, *args, **kwargs):
+        return self.app(*args, **kwargs)
+
+
+def wsgi_that_answers_whatever_it_is_called_with(*args):
+    _, start_response, *_ = args
+    try:
+        start_response("200 OK", [])
+    except RuntimeError:
+        return iter([b"an error page"])
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        (hidden(asgi), Interface.ASGI),
+        (hidden(asgi_returning_an_awaitable), Interface.ASGI),
+        (_Hiding(asgi), Interface.ASGI),
+        (hidden(_ASGIInstance()), Interface.ASGI),
+        (hidden(wsgi), Interface.WSGI),
+        (_Hiding(_WSGIInstance()), Interface.WSGI),
+        (hidden(_WSGIClass), Interface.WSGI),
+        (wsgi_of_any_arguments, Interface.WSGI),
+        (wsgi_that_answers_whatever_it_is_called_with, Interface.WSGI),
+        (wsgi, Interface.WSGI),
+        (asgi, Interface.ASGI),
+        (asgi2, Interface.ASGI2),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_an_app_behind_a_decorator_that_hides_its_signature_is_recognised(app, interface):
+    assert interface_of_hidden(app) is interface
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from stablehand_server.gunicorn_internals.asgi import ASGIWorker as GunicornASGIWorker
 from stablehand_server.gunicorn_internals.asgi import LifespanManager, LifespanStartupFailed
 from stablehand_server.gunicorn_internals.master import Arbiter
-from stablehand_server.measure.app_interface import Interface, interface_of, single_callable
+from stablehand_server.measure.app_interface import Interface, interface_of, interface_of_hidden, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.acceptor import Acceptor
@@ -143,7 +143,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     def load_wsgi(self) -> None:
         """Load the app, and put the bridge before a WSGI app; hooks find the app where the other classes have it."""
         super().load_wsgi()
-        if interface_of(self.asgi) is Interface.WSGI:
+        if interface_of_hidden(self.asgi) is Interface.WSGI:
             self.wsgi = self.asgi
             self.bridge = Bridge(self.measured_wsgi(), self)
             self._overdue = OverdueCalls(self.bridge, float(self.cfg.request_timeout), self.log)
