@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import socket
 import time
 from socket import SHUT_WR
-from typing import TYPE_CHECKING
 
 from stablehand_server.workers.common import arrived
 from stablehand_server.workers.common.closing_limits import LONGEST_BYTES, LONGEST_SECONDS, READ_BYTES
-
-if TYPE_CHECKING:
-    import socket
 
 _SILENCE_SECONDS = 2.0  # as long as gunicorn: such a connection counts against worker_connections
 
@@ -46,16 +43,17 @@ class LingeringCloses:
         """Return how many connections linger."""
         return len(self._lingering)
 
-    def __contains__(self, client: object) -> bool:
-        """Return whether a connection lingers."""
-        return client in self._lingering
-
     def add(self, client: socket.socket) -> None:
-        """Close the connection's write side now, and the socket when the client is done."""
+        """Close the connection's write side now, and the socket when the client is done.
+
+        The socket passed is detached: code of the app's that holds it, as a websocket's thread over TLS does, must not
+        close a descriptor that the selector knows, since a new connection may get the same number.
+        """
         try:
             client.setblocking(False)
-            client.shutdown(SHUT_WR)
-        except OSError:  # the client has already disconnected
+            client.shutdown(SHUT_WR)  # before it is detached: over TLS this also parts it from OpenSSL's own descriptor
+            client = socket.socket(fileno=client.detach())
+        except (OSError, ValueError):  # the client has already disconnected, or the app has closed the socket
             client.close()
             return
         self._lingering[client] = _Lingering()

@@ -244,7 +244,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         the next leader that finds it readable.
         """
         connection = self._in_flight.pop(thread, None)
-        if connection is not None and connection not in self._ready and connection.sock not in self._lingering:
+        if connection is not None and connection not in self._ready and connection.sock.fileno() >= 0:
             self._drop(connection)
         if not led:
             return
