@@ -40,13 +40,15 @@ class HalfClosed:
 
         Pass what it returns to `close_when_done`.
         """
-        plain = _socket.socket(fileno=client.detach())
         try:
-            plain.setblocking(False)
-            plain.shutdown(_socket.SHUT_WR)
-        except OSError:
-            plain.close()  # the client has disconnected
+            # Before it is detached: over TLS this also parts it from OpenSSL, which the app's code may still hold, and
+            # which would write to whatever connection gets this descriptor's number next.
+            client.shutdown(_socket.SHUT_WR)
+        except OSError:  # the client has disconnected
+            client.close()
             return None
+        plain = _socket.socket(fileno=client.detach())
+        plain.setblocking(False)
         self._connections.add(plain)
         return plain
 
