@@ -59,7 +59,7 @@ class Server(HTTPServer):
         """Stop accepting, and make each connection's next request its last."""
         self._wait_no_more()
         for _, client, address in left_behind(config, self._listeners):
-            self._take(client, address)
+            self._handle_connection(client, address)
         self._retiring = True
         self.announce_closes()
 
@@ -125,23 +125,20 @@ class Server(HTTPServer):
                 IOLoop.current().remove_handler(listener)
 
     def _accept(self, listener: Any, _events: int) -> None:
-        for _ in range(self._at_once):
-            if self.connections >= self._limit:
-                self._wait_no_more()
-                return
+        for _ in range(min(self._at_once, self._limit - self.connections)):
             try:
                 client, address = listener.accept()
+            except BlockingIOError:
+                return
             except OSError as error:
                 self._accept_errors.note(error)
                 if self._accept_errors.pause():
                     self._wait_no_more()
                     IOLoop.current().call_later(PAUSE_SECONDS, self._wait_for_connections)
                 return
-            self._take(client, address)
-
-    def _take(self, client: socket.socket, address: Any) -> None:
-        client.setblocking(False)
-        self._handle_connection(client, address)
+            self._handle_connection(client, address)
+        if self.connections >= self._limit:
+            self._wait_no_more()
 
 
 def _data_waits(client: socket.socket | None) -> bool:
