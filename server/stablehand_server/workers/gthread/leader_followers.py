@@ -107,7 +107,7 @@ class LeaderFollowers:
     def start(self) -> None:
         """Let the first thread serve."""
         with self._mutex:
-            self._call.release()
+            self._wake_one()
 
     def grow(self, threads: int) -> None:
         """Allow more threads."""
@@ -206,6 +206,10 @@ class LeaderFollowers:
             return
         if not self._idle and len(self._threads_there) < self._threads and not self._stopped:
             self._start_thread()
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        """Wake an idle thread, or the next that becomes idle, unless that was done already; to be called as above."""
         if self._call.locked():
             self._call.release()
 

@@ -224,6 +224,14 @@ def test_threads_none_of_which_can_be_started_are_an_error_before_anything_is_se
         crew.threads.prepare()
 
 
+def test_a_crew_whose_first_thread_was_replaced_before_it_started_starts_nevertheless(monkeypatch):
+    monkeypatch.setattr(ServingThread, "start", lambda _: None)
+    crew = Crew(2)
+    crew.threads.prepare()
+    assert crew.threads.replace_ended()
+    crew.threads.start()
+
+
 def test_work_that_a_task_starts_is_no_daemon_although_the_process_does_not_wait_for_the_tasks_thread():
     started = []
     with Crew(1) as crew:
