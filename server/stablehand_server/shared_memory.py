@@ -22,7 +22,14 @@ import enum
 import mmap
 from typing import TYPE_CHECKING
 
-from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS, EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
+from stablehand_tuner.contracts.metric_names import (
+    BODY_BUCKETS,
+    DURATION_BUCKETS,
+    EXIT_REASONS,
+    NOTED_STATUSES,
+    STATUS_CODES,
+    SWITCH_OUTCOMES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +40,7 @@ RECORDS = 4 * INDEXES  # living processes: every worker, its successor, and as m
 _TEXT_BYTES = 512  # the last line of a failed boot
 
 BUCKETS = len(DURATION_BUCKETS) + 1  # the last one has no upper bound
+SIZES = len(BODY_BUCKETS) + 1
 
 
 class State(enum.IntEnum):
@@ -103,7 +111,10 @@ class Cell(enum.IntEnum):
     TOLD_TO_RETIRE = 20
     # counters: the worker's
     REQUESTS = 21
-    DURATION_BUCKETS = REQUESTS + len(STATUS_CODES)
+    NOTED = REQUESTS + len(STATUS_CODES)  # in the order of NOTED_STATUSES, besides their class
+    BODY_BUCKETS = NOTED + len(NOTED_STATUSES)
+    BODY_BYTES = BODY_BUCKETS + SIZES
+    DURATION_BUCKETS = BODY_BYTES + 1
     DURATION_SECONDS = DURATION_BUCKETS + BUCKETS  # also the busy seconds: both are the time inside the app
     QUEUE_BUCKETS = DURATION_SECONDS + 1
     QUEUE_SECONDS = QUEUE_BUCKETS + BUCKETS

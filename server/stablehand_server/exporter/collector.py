@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 from stablehand_server.exporter import reading
 from stablehand_server.linux import cgroup
 from stablehand_server.measure import blocking_modules
-from stablehand_server.shared_memory import BUCKETS, COUNTERS, Cell, Server, State
+from stablehand_server.shared_memory import COUNTERS, Cell, Server, State
 from stablehand_tuner.contracts import metric_names as names
 from stablehand_tuner.contracts.settings import WorkerClass
 
@@ -31,7 +31,8 @@ _CLASSES = tuple(WorkerClass)
 _CUSTOM_CLASS = "custom"  # a class of the user's own
 _SETTING_NAMES = ("workers", "threads", "worker_connections")
 _STATE_NAMES = {State.BOOTING: "booting", State.READY: "ready", State.RETIRING: "retiring"}
-_BOUNDS = (*map(floatToGoString, names.DURATION_BUCKETS), "+Inf")
+_SECONDS = (*map(floatToGoString, names.DURATION_BUCKETS), "+Inf")
+_BYTES = (*map(floatToGoString, names.BODY_BUCKETS), "+Inf")
 _MODES = ("user", "system")
 _NO_COUNTS = [0.0] * len(COUNTERS)
 # Places in COUNTERS
@@ -170,8 +171,10 @@ def _server_families(mapping: reading.Reading) -> Iterable[Family]:
     counted = (cells[COUNTERS.start : COUNTERS.stop] for cells in mapping.records)
     whole = [sum(column) for column in zip(_NO_COUNTS, *mapping.totals.values(), *counted, strict=True)]
     if not _unknown(mapping.records, whole):
-        yield _histogram(names.REQUEST_DURATION_SECONDS, whole, Cell.DURATION_BUCKETS, Cell.DURATION_SECONDS)
-        yield _histogram(names.REQUEST_QUEUE_SECONDS, whole, Cell.QUEUE_BUCKETS, Cell.QUEUE_SECONDS)
+        yield _histogram(names.REQUEST_DURATION_SECONDS, whole, _SECONDS, Cell.DURATION_BUCKETS, Cell.DURATION_SECONDS)
+        yield _histogram(names.REQUEST_QUEUE_SECONDS, whole, _SECONDS, Cell.QUEUE_BUCKETS, Cell.QUEUE_SECONDS)
+        yield _histogram(names.RESPONSE_BODY_BYTES, whole, _BYTES, Cell.BODY_BUCKETS, Cell.BODY_BYTES)
+        yield _fixed_counter(names.RESPONSES, names.NOTED_STATUSES, whole[Cell.NOTED - COUNTERS.start :])
     yield _gauge(names.LISTEN_BACKLOG, server[Server.BACKLOG])
     yield _gauge(names.LISTEN_BACKLOG_LIMIT, server[Server.BACKLOG_LIMIT])
     modules = _gauge(names.BLOCKING_MODULE_INFO)
@@ -246,9 +249,11 @@ def _fixed_counter(metric: names.Metric, values: Sequence[str], cells: Sequence[
     return family
 
 
-def _histogram(metric: names.Metric, counters: Sequence[float], buckets: int, seconds: int) -> HistogramMetricFamily:
+def _histogram(
+    metric: names.Metric, counters: Sequence[float], bounds: Sequence[str], buckets: int, total: int
+) -> HistogramMetricFamily:
     first = buckets - COUNTERS.start
-    cumulative = accumulate(counters[first : first + BUCKETS])
+    cumulative = accumulate(counters[first : first + len(bounds)])
     family = HistogramMetricFamily(metric.name, metric.help)
-    family.add_metric([], list(zip(_BOUNDS, cumulative, strict=True)), counters[seconds - COUNTERS.start])
+    family.add_metric([], list(zip(bounds, cumulative, strict=True)), counters[total - COUNTERS.start])
     return family

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_server.linux import tcp_info
 from stablehand_server.measure.queueing import seconds_since_request_start
-from stablehand_tuner.contracts.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import NOTED_STATUSES, STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -28,6 +28,9 @@ CLIENT_CLOSED_REQUEST = (
     499  # nginx's status for a client that disconnected before there was one: not a failure of the app
 )
 _ERROR = STATUS_CODES.index("error")
+_CLIENT_ERROR = 4
+_4XX = STATUS_CODES.index("4xx")
+_NOTED = {int(status): place for place, status in enumerate(NOTED_STATUSES, len(STATUS_CODES))}
 _MEASURED = frozenset({"http", "websocket"})
 _SMALL_BYTES = 64 * 1024  # of a body's last part: what any transport takes at once
 
@@ -119,8 +122,10 @@ class _Request:
 
 
 def code_of(status: int) -> int:
-    """Return the index of a status's class in STATUS_CODES; an invalid status counts as an error."""
+    """Return the code, for a recorder, of a status; an invalid status counts as an error."""
     digit = status // 100
+    if digit == _CLIENT_ERROR:
+        return _NOTED.get(status, _4XX)
     return digit - 1 if 1 <= digit <= _ERROR else _ERROR
 
 

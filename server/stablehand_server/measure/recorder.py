@@ -13,18 +13,23 @@ from bisect import bisect_left
 from time import monotonic
 
 from stablehand_server.shared_memory import Cell
-from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
+from stablehand_tuner.contracts.metric_names import BODY_BUCKETS, DURATION_BUCKETS, STATUS_CODES
 
 _LOWEST_BUCKET = DURATION_BUCKETS[0]
 
 _BUSY = int(Cell.BUSY)
 _REQUESTS = int(Cell.REQUESTS)
+_BODY_BUCKETS = int(Cell.BODY_BUCKETS)
+_BODY_BYTES = int(Cell.BODY_BYTES)
 _DURATION_BUCKETS = int(Cell.DURATION_BUCKETS)
 _DURATION_SECONDS = int(Cell.DURATION_SECONDS)
 _QUEUE_BUCKETS = int(Cell.QUEUE_BUCKETS)
 _QUEUE_SECONDS = int(Cell.QUEUE_SECONDS)
 _OLDEST_SINCE = int(Cell.OLDEST_REQUEST_SINCE)
 _OLD = int(Cell.OLD_REQUESTS)
+_2XX = STATUS_CODES.index("2xx")
+_4XX = STATUS_CODES.index("4xx")
+_FIRST_NOTED = len(STATUS_CODES)
 _CLOCK_READINGS_SECONDS = 5e-6  # between a request's beginning and the reading of the clock that times it
 
 
@@ -48,9 +53,21 @@ class UnlockedRecorder:
             cells[_QUEUE_BUCKETS + bucket] += 1.0
             cells[_QUEUE_SECONDS] += queued
 
-    def leave(self, seconds: float, code: int) -> None:
-        """Record that a request left the app after so many seconds; the code is a place in STATUS_CODES."""
+    def leave(self, seconds: float, code: int, size: int | None = None) -> None:
+        """Record that a request left the app.
+
+        Args:
+            seconds: for how long it was inside.
+            code: a place in STATUS_CODES, or behind them in NOTED_STATUSES.
+            size: of the response's body in bytes, if it is known.
+        """
         cells = self._cells
+        if code >= _FIRST_NOTED:
+            cells[_REQUESTS + code] += 1.0  # the cells of NOTED follow those of REQUESTS
+            code = _4XX
+        elif size is not None and code == _2XX:
+            cells[_BODY_BUCKETS + bisect_left(BODY_BUCKETS, size)] += 1.0
+            cells[_BODY_BYTES] += size
         bucket = 0 if seconds <= _LOWEST_BUCKET else bisect_left(DURATION_BUCKETS, seconds)
         cells[_BUSY] -= 1.0
         cells[_REQUESTS + code] += 1.0
@@ -95,11 +112,11 @@ class RequestRecorder(UnlockedRecorder):
         finally:
             self._release()
 
-    def leave(self, seconds: float, code: int) -> None:
-        """Record that a request left the app after so many seconds; the code is a place in STATUS_CODES."""
+    def leave(self, seconds: float, code: int, size: int | None = None) -> None:
+        """Record that a request left the app."""
         self._acquire()
         try:
-            UnlockedRecorder.leave(self, seconds, code)
+            UnlockedRecorder.leave(self, seconds, code, size)
         finally:
             self._release()
         if self._abandoned:

@@ -107,11 +107,13 @@ class RequestMeter:
                 code = _code_of_unusual(served, response)
             else:
                 code = code_of_status(response.status)
-            self._recorder.leave(monotonic() - started, code)
+            # A file that the kernel sends is not counted as sent: it is as long as announced.
+            size = getattr(response, "sent", 0) or getattr(response, "response_length", 0) or 0
+            self._recorder.leave(monotonic() - started, code, size)
 
 
 def _code_of_unusual(served: Any, response: Any) -> int:
-    """Return the place in STATUS_CODES of a request whose `handle_request` raised, or that has no status.
+    """Return the code, for a recorder, of a request whose `handle_request` raised, or that has no status.
 
     gunicorn raises StopIteration where the connection closes after a complete response, and also, while it handles the
     app's own exception, where a response that has begun cannot be completed. An app raises it before it has started a

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.measure.queueing import seconds_queued
-from stablehand_tuner.contracts.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import NOTED_STATUSES, STATUS_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _CODE_OF_DIGIT = {code[0]: place for place, code in enumerate(STATUS_CODES) if code[0].isdigit()}
 _ERROR = STATUS_CODES.index("error")
+_4XX = STATUS_CODES.index("4xx")
+_NOTED = {status: place for place, status in enumerate(NOTED_STATUSES, len(STATUS_CODES))}
 
 
 class InstrumentedApp:
@@ -126,7 +128,7 @@ class _MeasuredResponse:
         # the latest when its response is no longer referenced.
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            recorder.abandon(monotonic() - self._started, _CODE_OF_DIGIT.get(str(self._status)[:1], _ERROR))
+            recorder.abandon(monotonic() - self._started, code_of_status(self._status))
 
     def finish(self) -> None:
         """Record the end, once, however often it is called."""
@@ -152,5 +154,6 @@ def _finishing(response: _MeasuredResponse, close: Callable[[], None] | None) ->
 
 
 def code_of_status(status: Any) -> int:
-    """Return the index in STATUS_CODES of a WSGI status such as "200 OK"; an invalid status counts as an error."""
-    return _CODE_OF_DIGIT.get(str(status)[:1], _ERROR)
+    """Return the code, for a recorder, of a WSGI status such as "200 OK"; an invalid status counts as an error."""
+    code = _CODE_OF_DIGIT.get(str(status)[:1], _ERROR)
+    return code if code != _4XX else _NOTED.get(str(status)[:3], _4XX)

@@ -9,7 +9,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from stablehand_server.shared_memory import Cell, Server, Slots, State
 from stablehand_tuner.contracts import metric_names as names
-from stablehand_tuner.contracts.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES, WORKER_STATES
+from stablehand_tuner.contracts.metric_names import (
+    EXIT_REASONS,
+    NOTED_STATUSES,
+    STATUS_CODES,
+    SWITCH_OUTCOMES,
+    WORKER_STATES,
+)
 from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.observe.observation import observe
 from stablehand_tuner.observe.snapshot import Snapshot
@@ -37,6 +43,7 @@ def test_every_fixed_label_value_is_there_from_the_start_with_zero(scrape):
         assert value(samples, "stablehand_worker_requests_total", worker=worker, code=code) == 0
     for worker, mode in itertools.product("01", ("user", "system")):
         assert value(samples, "stablehand_worker_cpu_seconds_total", worker=worker, mode=mode) == 0
+    assert all(value(samples, "stablehand_responses_total", status=status) == 0 for status in NOTED_STATUSES)
     assert all(value(samples, "stablehand_worker_exits_total", reason=reason) == 0 for reason in EXIT_REASONS)
     assert all(value(samples, "stablehand_workers", state=state) == 0 for state in WORKER_STATES)
     assert all(

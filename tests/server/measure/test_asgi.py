@@ -9,7 +9,7 @@ import pytest
 from stablehand_server.measure.asgi import SOCKET_KEY, InstrumentedASGIApp
 from stablehand_server.measure.recorder import UnlockedRecorder
 from stablehand_server.shared_memory import Cell, Slots
-from stablehand_tuner.contracts.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import NOTED_STATUSES, STATUS_CODES
 
 
 class Measured:
@@ -75,6 +75,13 @@ async def test_a_request_is_counted_by_its_class_of_status_and_passed_on_as_it_i
     assert measured.sent == [start(status), body()]
     assert measured.finished == {code: 1}
     assert measured.busy == 0
+
+
+async def test_a_status_that_tells_a_broken_app_is_counted_besides_its_class(measured):
+    await measured.serve(sending(start(429), body()))
+
+    assert measured.cells[Cell.NOTED + NOTED_STATUSES.index("429")] == 1
+    assert measured.finished == {"4xx": 1}
 
 
 async def test_an_app_that_raises_counts_as_an_error_and_is_busy_no_more(measured):

@@ -15,10 +15,10 @@ from gunicorn.http import wsgi
 from gunicorn.workers import base_async, gthread, sync
 
 from stablehand_server.config import flags  # noqa: F401 (its import adds our settings to gunicorn's configuration)
-from stablehand_server.shared_memory import Cell, Slots
+from stablehand_server.shared_memory import SIZES, Cell, Slots
 from stablehand_server.workers.common.base import Assignment
 from stablehand_server.workers.others import measured_class
-from stablehand_tuner.contracts.metric_names import STATUS_CODES
+from stablehand_tuner.contracts.metric_names import NOTED_STATUSES, STATUS_CODES
 
 BASES = [sync.SyncWorker, gthread.ThreadWorker, base_async.AsyncWorker]
 
@@ -106,6 +106,50 @@ def test_a_request_is_counted_by_its_class_of_status(serving, status, code):
     served.ask()
 
     assert (served.busy, served.finished) == (0, {code: 1})
+
+
+def test_a_status_that_tells_a_broken_app_is_counted_besides_its_class(serving):
+    served = serving(answering("401 Unauthorized", ()))
+    served.ask()
+    served.ask()
+
+    cells = served.record.cells
+    noted = dict(zip(NOTED_STATUSES, cells[Cell.NOTED : Cell.NOTED + len(NOTED_STATUSES)], strict=True))
+    assert noted == {"401": 2, "403": 0, "404": 0, "409": 0, "429": 0}
+    assert served.finished == {"4xx": 2}
+
+
+@pytest.mark.parametrize(("body", "bucket"), [((), 0), ((b"x" * 64,), 0), ((b"x" * 65,), 1), ((b"x" * 600, b"y"), 4)])
+def test_the_size_of_a_successful_response_is_counted(serving, body, bucket):
+    served = serving(answering(body=body))
+    served.ask()
+
+    sizes = list(served.record.cells[Cell.BODY_BUCKETS : Cell.BODY_BUCKETS + SIZES])
+    assert [place for place, count in enumerate(sizes) if count] == [bucket]
+    assert served.record.cells[Cell.BODY_BYTES] == sum(map(len, body))
+
+
+def test_the_size_of_a_failed_response_is_not_counted(serving):
+    served = serving(answering("500 No", (b"a page about the error",)))
+    served.ask()
+
+    assert served.record.cells[Cell.BODY_BYTES] == 0
+
+
+def test_a_file_that_the_kernel_sends_is_as_large_as_announced(serving, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 3000)
+    file = path.open("rb")
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "3000")])
+        return environ["wsgi.file_wrapper"](file)
+
+    served = serving(app)
+    served.ask()
+    file.close()
+
+    assert served.record.cells[Cell.BODY_BYTES] == 3000
 
 
 def test_the_app_is_what_the_worker_shows_and_what_is_called(serving):

@@ -72,6 +72,15 @@ REQUEST_DURATION_SECONDS = Metric(
 REQUEST_QUEUE_SECONDS = Metric(
     "stablehand_request_queue_seconds", "histogram", "Time accepted, but not yet inside the app."
 )
+RESPONSES = Metric(
+    "stablehand_responses",
+    "counter",
+    "Responses with a status that tells one app from another that is broken, all workers.",
+    ("status",),
+)
+RESPONSE_BODY_BYTES = Metric(
+    "stablehand_response_body_bytes", "histogram", "Size of successful (2xx) WSGI responses, all workers."
+)
 LISTEN_BACKLOG = Metric("stablehand_listen_backlog", "gauge", "Connections that wait in the kernel.")
 LISTEN_BACKLOG_LIMIT = Metric("stablehand_listen_backlog_limit", "gauge", "Connections that may wait in the kernel.")
 
@@ -119,14 +128,21 @@ TUNER_DECISIONS = Metric("stablehand_tuner_decisions", "counter", "Decisions of 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 # The values that label `reason` of WORKER_EXITS, `state` of WORKERS, `kind` of the settings, `outcome` of
-# GENERATION_SWITCHES and `code` of WORKER_REQUESTS can take: fixed, so that every series is there from the start.
+# GENERATION_SWITCHES, `code` of WORKER_REQUESTS and `status` of RESPONSES can take: fixed, so that every series is
+# there from the start.
 EXIT_REASONS = ("retired", "max_requests", "timeout", "oom", "signal", "boot_failure", "error")
 WORKER_STATES = ("booting", "ready", "retiring")
 SETTING_KINDS = ("desired", "active")
 SWITCH_OUTCOMES = ("done", "rolled_back", "rejected")
 STATUS_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "error")
+# What an app answers, where it used to say 2xx, when a request meets a process that lacks its session or its object, or
+# when requests get in each other's way.
+NOTED_STATUSES = ("401", "403", "404", "409", "429")
 
 DEFAULT_METRICS_PORT = 9464
 
 # Buckets in seconds: those of OpenTelemetry's http.server.request.duration, whose users' dashboards expect them.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+# Buckets in bytes: what a page shrinks or grows to when it goes wrong is seldom within a factor of two.
+BODY_BUCKETS = tuple(float(2**power) for power in range(6, 25))

@@ -16,6 +16,7 @@ from tornado.log import app_log
 from tornado.wsgi import WSGIContainer
 
 from stablehand_server.gunicorn_internals.serving import ConfigurationProblem, ParseException
+from stablehand_server.measure.asgi import code_of
 from stablehand_server.measure.queueing import seconds_queued
 from stablehand_server.workers.tornado.environ import environ_of
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
@@ -203,7 +204,7 @@ class _MeasuredDelegate(HTTPMessageDelegate):
         write_headers, finish = self._connection.write_headers, self._connection.finish
 
         def noting_write_headers(start_line: ResponseStartLine, headers: HTTPHeaders, *args: Any, **kwargs: Any) -> Any:
-            self._code = start_line.code // 100 - 1
+            self._code = code_of(start_line.code)
             written = write_headers(start_line, headers, *args, **kwargs)
             is_event_stream = headers.get("Content-Type", "").startswith(_EVENT_STREAM)
             if is_event_stream and self._connection._chunking_output:  # noqa: SLF001 (Tornado's, without a public name)
