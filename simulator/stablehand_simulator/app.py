@@ -38,6 +38,13 @@ class App:
     convoy at the interpreter's lock. `blocks_event_loop` is true if the app waits inside a C call, so that under an
     event loop no other request of the process advances. `error_share` is by worker class. `request_bytes` is what a
     request holds while it is in a process.
+
+    What requests wait for may be limited. `process_connections` is how many requests of one process can wait for it at
+    once, while the others queue: a connection pool, or with 1 a lock. `pod_connections` is how many requests of a pod
+    can: any more fail after `refused_seconds`, as where a database refuses connections.
+
+    Raises:
+        ValueError: when both are limited, which is not modelled.
     """
 
     compute: float
@@ -50,6 +57,14 @@ class App:
     request_bytes: float = 0.0
     compute_unlocked: float = 0.0
     kinds: tuple[Kind, ...] = ()
+    process_connections: float = math.inf
+    pod_connections: float = math.inf
+    refused_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is not modelled."""
+        if math.isfinite(self.process_connections) and math.isfinite(self.pod_connections):
+            raise ValueError("either process_connections or pod_connections can be limited, not both")
 
     def draw(self, chance: random.Random) -> tuple[float, float, float]:
         """Return what one request does: seconds of computing, of computing without the lock, and of waiting."""

@@ -104,6 +104,41 @@ def flow_through_backend(job: Job, settings: Settings, machine: Machine, occupie
     return flow_of(job, settings, machine, occupied, longest)
 
 
+def flow_with_refusals(
+    job: Job, settings: Settings, machine: Machine, *, occupied: float, connections: int, refused_seconds: float
+) -> tuple[Flow, float]:
+    """Return the flow when requests that find no free connection fail, and the share of those.
+
+    A finite number of requests that ask for connections again and again: Engset's loss system, in which a connection is
+    asked for after the time that a request takes without it, and again later where it was refused.
+    """
+
+    def flow_at(refused: float) -> Flow:
+        wait = (1 - refused) * job.wait + refused * refused_seconds
+        return dataclasses.replace(flow_of(job, settings, machine, occupied, wait), wait=wait)
+
+    lowest, highest = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        refused = (lowest + highest) / 2
+        flow = flow_at(refused)
+        pause = (occupied / flow.rate - (1 - refused) * job.wait) / (1 - refused)
+        if _engset(connections, occupied, job.wait / pause) > refused:
+            lowest = refused
+        else:
+            highest = refused
+    refused = (lowest + highest) / 2
+    return flow_at(refused), refused
+
+
+def _engset(servers: int, sources: float, load: float) -> float:
+    """Return the share of attempts that find all servers busy; `load` is the service time in times of the pause."""
+    blocked = 1.0
+    for server in range(1, servers + 1):
+        arriving = load * max(0.0, sources - server) * blocked
+        blocked = arriving / (server + arriving) if arriving else 0.0
+    return blocked
+
+
 def settle(pace_at: Callable[[float], float]) -> float:
     """Return the pace at which the processes' demand for cores equals what the cores provide."""
     if pace_at(1.0) >= _UNDISTURBED:

@@ -50,8 +50,8 @@ class FluidServer:
             return
         self.counts.desired = settings
         boots = settings.workers
-        if (settings.worker_class, settings.slots_per_worker) == (self.runs.worker_class, self.runs.slots_per_worker):
-            boots = 1 if settings.workers > self.runs.workers else 0
+        if settings.worker_class is self.runs.worker_class and settings.slots_per_worker >= self.runs.slots_per_worker:
+            boots = 1 if settings.workers > self.runs.workers else 0  # the processes that run grow in place
         self.switched_at = self.now + self.machine.boot_seconds * (1 if self.machine.refuses(settings) else boots)
         if not self.machine.refuses(settings):
             self.counts.active = None

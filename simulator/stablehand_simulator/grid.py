@@ -15,24 +15,29 @@ from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.model.limits import MEMORY_SHARE, SURGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from stablehand_simulator.steady import Steady
     from stablehand_simulator.workload import Workload
 
 AS_GOOD = 0.95
+HARMLESS_ERRORS = 0.0005  # of the requests
 _THREADS = (1, 2, 4, 8, 16, 32, 64)
 _MOST_PROCESSES = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Performance:
-    """How a workload performs: successful answers per second of all pods, and the p99 of a client's wait."""
+    """How a workload performs: successful answers per second of all pods, and the p99 of a client's wait.
+
+    `errors` is the share of the answers that are none.
+    """
 
     settings: Settings
     goodput: float
     p99: float
     memory_bytes: float
+    errors: float = 0.0
 
 
 def performance(workload: Workload, settings: Settings) -> Performance:
@@ -43,13 +48,22 @@ def performance(workload: Workload, settings: Settings) -> Performance:
     p99 = state.p99
     if workload.rate and state.throughput < workload.rate / workload.pods * 0.99:
         p99 = math.inf  # the queue grows as long as the load lasts
-    return Performance(settings, goodput, p99, memory)
+    return Performance(settings, goodput, p99, memory, state.errors)
 
 
 def best(workload: Workload) -> Performance:
     """Return the best of the grid that policy, machine and memory allow; else that of the initial settings."""
-    performances = [performance(workload, settings) for settings in candidates(workload)]
-    fitting = [each for each in performances if fits(workload, each)]
+    return _best_of(workload, candidates(workload))
+
+
+def best_harmless(workload: Workload) -> Performance:
+    """Return the best of a finer grid under which no requests fail: what a ceiling has to be found for."""
+    return _best_of(workload, fine_candidates(workload), most_errors=HARMLESS_ERRORS)
+
+
+def _best_of(workload: Workload, grid: Iterable[Settings], *, most_errors: float = 1.0) -> Performance:
+    performances = [performance(workload, settings) for settings in grid]
+    fitting = [each for each in performances if fits(workload, each) and each.errors <= most_errors]
     if not fitting:
         return performance(workload, workload.start)
     highest = max(each.goodput for each in fitting)
@@ -85,6 +99,20 @@ def candidates(workload: Workload) -> Iterator[Settings]:
                 yield Settings(worker_class, workers, 1, policy.worker_connections.highest)
             else:
                 yield Settings(worker_class, workers)
+
+
+def fine_candidates(workload: Workload) -> Iterator[Settings]:
+    """Yield each number of processes up to four for each core, and of threads up to 64, and the event loops."""
+    policy, cores = workload.policy, workload.machine.whole_cores
+    yield from (each for each in candidates(workload) if each.worker_class is WorkerClass.GEVENT)
+    for workers in range(policy.workers_lowest, min(policy.workers_highest or 4 * cores, 4 * cores) + 1):
+        if WorkerClass.SYNC in policy.worker_classes:
+            yield Settings(WorkerClass.SYNC, workers)
+        if WorkerClass.GTHREAD in policy.worker_classes:
+            yield from (
+                Settings(WorkerClass.GTHREAD, workers, threads)
+                for threads in range(policy.threads.lowest, policy.threads.highest + 1)
+            )
 
 
 def _state(workload: Workload, settings: Settings) -> Steady:

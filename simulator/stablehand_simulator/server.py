@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
 from stablehand_simulator.app import CONVOY
+from stablehand_simulator.backend import Backend
 from stablehand_simulator.cores import Cores
 from stablehand_simulator.exposition import ServerCounters, WorkerGauges, samples
 from stablehand_simulator.interpreter import Request
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from stablehand_simulator.agenda import Agenda
     from stablehand_simulator.app import App, Machine
-    from stablehand_simulator.backend import Backend
     from stablehand_simulator.process import Process
     from stablehand_tuner.observe.exposition import Sample
 
@@ -59,6 +60,8 @@ class Server:
         self._chance = chance
         self._agenda = agenda
         self._backend = backend
+        self._limited: dict[tuple[float, float], Backend] = {}
+        self._pools: weakref.WeakKeyDictionary[Process, Backend] = weakref.WeakKeyDictionary()
         self._answered = answered
         self._cores = Cores(machine.cores, machine.whole_cores)
         self._queue: deque[Request] = deque()
@@ -242,7 +245,22 @@ class Server:
             return
         if request.holds:
             process.interpreter.hold(request)
-        self._backend.serve(request, lambda: self._waited(request))
+        self._backend_of(process).serve(request, lambda: self._waited(request))
+
+    def _backend_of(self, process: Process) -> Backend:
+        """Return what the requests of a process wait for."""
+        app = self.app
+        if math.isfinite(app.pod_connections):
+            limits = (app.pod_connections, app.refused_seconds)
+            if limits not in self._limited:
+                self._limited[limits] = Backend(self._agenda, app.pod_connections, refuses_after=app.refused_seconds)
+            return self._limited[limits]
+        if math.isinf(app.process_connections):
+            return self._backend
+        pool = self._pools.get(process)
+        if pool is None:
+            pool = self._pools[process] = Backend(self._agenda, app.process_connections)
+        return pool
 
     def _waited(self, request: Request) -> None:
         if request.lost:

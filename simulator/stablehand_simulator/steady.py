@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from stablehand_simulator import gamma
 from stablehand_simulator.app import CONVOY, EVENTED
 from stablehand_simulator.cores import PERIOD_SECONDS
-from stablehand_simulator.flow import Flow, Job, flow_of, flow_through_backend, pace_of, settle
+from stablehand_simulator.flow import Flow, Job, flow_of, flow_through_backend, flow_with_refusals, pace_of, settle
 from stablehand_simulator.interpreter import SWITCH_SECONDS
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.observe.gil import erlang_b
@@ -84,9 +84,25 @@ def closed(
             job = Job.of(app, settings.worker_class, min(CONVOY, others))
             flow = flow_of(job, settings, machine, occupied, job.wait)
     connections_needed = flow.rate * (job.wait + job.held)
+    if occupied > app.pod_connections and job.wait:
+        flow, refused = flow_with_refusals(
+            job,
+            settings,
+            machine,
+            occupied=occupied,
+            connections=int(app.pod_connections),
+            refused_seconds=app.refused_seconds,
+        )
+        steady = _describe(app, job, settings, machine, flow, occupied=occupied, clients=clients)
+        return _with_refused(steady, refused)
+    backend_connections = min(backend_connections, settings.workers * app.process_connections)
     if connections_needed > backend_connections:
         flow = flow_through_backend(job, settings, machine, occupied, backend_connections)
     return _describe(app, job, settings, machine, flow, occupied=occupied, clients=clients)
+
+
+def _with_refused(steady: Steady, refused: float) -> Steady:
+    return dataclasses.replace(steady, errors=1 - (1 - steady.errors) * (1 - refused))
 
 
 def opened(
@@ -128,9 +144,13 @@ def opened(
     # a share of the requests waits, for an exponential time; at the interpreter the variance is the highest possible
     deviation = waiting / rate * math.sqrt(2 / waits - 1) if waits > _SMALLEST_SHARE else 0.0
     variance = steady.inside_deviation**2 + (holding * sharing) ** 2
-    return dataclasses.replace(
+    steady = dataclasses.replace(
         steady, inside_deviation=math.sqrt(variance), response_deviation=math.sqrt(variance + deviation**2)
     )
+    if settings.slots <= app.pod_connections:
+        return steady
+    # a loss system: what finds all connections in use fails
+    return _with_refused(steady, erlang_b(int(app.pod_connections), rate * job.wait))
 
 
 def _erlang_c(servers: int, load: float) -> float:

@@ -57,6 +57,12 @@ class AppSpec(Model):
     """CPU that each other computing thread of the process, of at most three, costs a request."""
     blocks_event_loop: bool = False
     """Whether the wait is inside a C call, so that it blocks an event loop."""
+    process_connections: int | None = Field(default=None, ge=1)
+    """How many requests of one process can wait at once, while the others queue: a pool, or with 1 a lock."""
+    pod_connections: int | None = Field(default=None, ge=1)
+    """How many requests of a pod can wait at once, while the others fail."""
+    refused_milliseconds: float = Field(default=0, ge=0)
+    """After how long they fail."""
     error_share: dict[WorkerClass, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """The share of the requests that fails, by worker class, 0 to 1."""
     process_mebibytes: float = Field(default=50, ge=0)
@@ -70,6 +76,12 @@ class AppSpec(Model):
             raise ValueError("the shares of kinds add up to 1 or more: nothing is left for the usual request")
         return self
 
+    @model_validator(mode="after")
+    def _limit_one_of_process_and_pod(self) -> AppSpec:
+        if self.process_connections is not None and self.pod_connections is not None:
+            raise ValueError("either processConnections or podConnections can be limited, not both")
+        return self
+
     def to_app(self) -> App:
         """Return the simulator's app."""
         return App(
@@ -79,6 +91,9 @@ class AppSpec(Model):
             thread_overhead=self.thread_overhead_milliseconds * _MILLISECOND,
             blocks_event_loop=self.blocks_event_loop,
             error_share=self.error_share,
+            process_connections=math.inf if self.process_connections is None else self.process_connections,
+            pod_connections=math.inf if self.pod_connections is None else self.pod_connections,
+            refused_seconds=self.refused_milliseconds * _MILLISECOND,
             process_bytes=self.process_mebibytes * _MEBIBYTE,
             request_bytes=self.request_mebibytes * _MEBIBYTE,
             compute_unlocked=self.compute_unlocked_milliseconds * _MILLISECOND,
