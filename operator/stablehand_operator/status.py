@@ -19,6 +19,7 @@ from stablehand_operator.resource_status import (
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observe.aggregation import combine
 from stablehand_tuner.policy import Mode
+from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -133,9 +134,9 @@ def is_news(status: WSGIAppStatus, decision: Decision) -> bool:
 
     A change under way is decided again at every step until all pods run it, and a recommendation stands until there is
     another one: each is news once. So are the beginning and the end of a canary, which may change nothing for the other
-    pods.
+    pods. Of a climb its beginning and its end are news, and steps back, but not each step that does no harm.
     """
-    if decision.action is Action.HOLD:
+    if decision.action is Action.HOLD or decision.reason is Reason.NEXT_STEP:
         return False
     if decision.changes_settings:
         differs = decision.settings != read(status.settings.desired)

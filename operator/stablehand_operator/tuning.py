@@ -130,10 +130,20 @@ class TuningLoop:
     async def _guarded(self, record: AppRecord, session: aiohttp.ClientSession) -> None:
         try:
             await self.tune(record, session)
+            while (within := self._wanted_within(record)) is not None:
+                await asyncio.sleep(within)
+                await self.tune(record, session)
         except (RetryLater, Refused, ClusterError) as error:
             logger.warning("%s: %s; the next tick tries again", record.key, error)
         except Exception:
             logger.exception("%s: unexpected error; the next tick tries again", record.key)
+
+    def _wanted_within(self, record: AppRecord) -> float | None:
+        """Return in how many seconds the tuner wants to see an app again, if that is before the next tick."""
+        if record.tuner_state is None or self._inventory.apps.get(record.key) is not record:
+            return None
+        within = record.tuner_state.scrape_within
+        return within if within is not None and within < self._interval else None
 
     async def tune(self, record: AppRecord, session: aiohttp.ClientSession) -> None:
         """Scrape one app's pods, ask the tuner, and carry out its decision.

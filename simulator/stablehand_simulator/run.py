@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.controller import step
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, Climbing
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.observation import CounterReset, observe
@@ -92,7 +92,7 @@ def tune(
     Args:
         workload: what to run.
         seconds: for how long.
-        interval: seconds between two rounds of scrapes.
+        interval: seconds between two rounds of scrapes, unless the tuner asks for the next one sooner.
         exact: whether every request is simulated; otherwise by formulas.
         watch: called with each round.
     """
@@ -101,7 +101,7 @@ def tune(
     load_phases = sorted(workload.phases, key=lambda each: each.at)
     snapshots: Sequence[Snapshot] = [server.snapshot() for server in cluster.servers]
     while cluster.now < seconds:
-        until = cluster.now + interval
+        until = cluster.now + (run.state.scrape_within or interval)
         while load_phases and load_phases[0].at <= until:
             load_phase = load_phases.pop(0)
             cluster.run_until(load_phase.at)
@@ -134,7 +134,7 @@ def tune(
 def _began(state: TunerState) -> Settings | None:
     """Return the settings of the change that is under way at the end of the round that it began in."""
     phase = state.phase
-    return phase.change.target if isinstance(phase, CanaryApplying | Applying) else None
+    return phase.change.target if isinstance(phase, CanaryApplying | Applying | Climbing) else None
 
 
 def _enter(cluster: Cluster | FluidCluster, phase: workloads.LoadPhase) -> None:

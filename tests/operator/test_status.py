@@ -237,6 +237,13 @@ def test_a_change_that_is_decided_again_until_all_run_it_is_news_once(seen):
     assert not is_news(told(seen(SYNC, desired=THREADS)), decision)
 
 
+def test_a_step_of_a_climb_that_does_no_harm_is_no_news_and_a_step_back_is(seen):
+    before = told(seen(SYNC, desired=SYNC))
+
+    assert not is_news(before, Decision(Action.APPLY, Reason.NEXT_STEP, "as many again", THREADS))
+    assert is_news(before, Decision(Action.APPLY, Reason.STEP_BACK, "requests fail", THREADS))
+
+
 def test_a_recommendation_that_stands_is_news_once(seen):
     decision = Decision(Action.RECOMMEND, Reason.WAITING_DOMINATES, "more", THREADS)
     status = told(seen(SYNC))

@@ -102,6 +102,17 @@ async def stable(cluster, start_pod, make_object, make_pod, make_exposition):
     return stable
 
 
+async def test_an_app_that_climbs_is_seen_again_before_the_next_tick(stable, script, monkeypatch):
+    """Until the tuner does not want it any more, or the app is gone."""
+    wanted = iter([0.001, 0.001, 0.001, None])
+    monkeypatch.setattr(TunerState, "scrape_within", property(lambda _state: next(wanted)))
+    async with new_session() as session:
+        stable.loop.tick(session)
+        await asyncio.wait_for(stable.record.tuning, 10)
+
+    assert len(script.shown) == 4
+
+
 async def test_two_scrapes_make_an_observation(stable, script, make_exposition):
     await stable.tick()
     stable.pod.text = make_exposition(SYNC, requests=50)

@@ -14,6 +14,7 @@ from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.observe.observation import CounterReset, Observation, observe
 from stablehand_tuner.policy import Policy
+from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -98,7 +99,7 @@ class Bench:
         if not self._snapshots:
             self._snapshots = [pod.snapshot() for pod in self.pods]
         while self.now < until:
-            self.now += self.interval
+            self.now += min(self.interval, self.state.scrape_within or self.interval)
             self.last = [None if place in set(missing) else self._observe(place) for place in range(len(self.pods))]
             # the state passes through its stored form each time, as if the operator were restarted at every step
             state = TunerState.from_mapping(json.loads(json.dumps(self.state.to_mapping())))
@@ -134,17 +135,31 @@ class Bench:
 
     @property
     def changes(self) -> list[Settings]:
-        """The settings that were applied or gone back to, each change once."""
+        """The settings that were applied or gone back to, each change once; of a climb the last step alone."""
         changes: list[Settings] = []
         for _, decision in self.decisions:
-            if decision.changes_settings and decision.settings != (changes[-1] if changes else None):
-                changes.append(decision.settings)
+            if not decision.changes_settings or decision.settings == (changes[-1] if changes else None):
+                continue
+            if decision.reason in {Reason.NEXT_STEP, Reason.STEP_BACK}:
+                changes.pop()
+            changes.append(decision.settings)
         return changes
 
     @property
+    def steps(self) -> list[tuple[float, Settings]]:
+        """All settings that were applied, steps of climbs among them, and when."""
+        steps: list[tuple[float, Settings]] = []
+        for at, decision in self.decisions:
+            if decision.changes_settings and decision.settings != (steps[-1][1] if steps else None):
+                steps.append((at, decision.settings))
+        return steps
+
+    @property
     def reasons(self) -> list[str]:
-        """The reasons of all decisions but holds, in order, repetitions left out."""
-        reasons = [str(each.reason) for _, each in self.decisions if each.action.value != "hold"]
+        """The reasons of all decisions but holds and steps of a climb, in order, repetitions left out."""
+        left_out = {Reason.NEXT_STEP, Reason.STEP_BACK}
+        decisions = [each for _, each in self.decisions if each.action.value != "hold"]
+        reasons = [str(each.reason) for each in decisions if each.reason not in left_out]
         return [each for place, each in enumerate(reasons) if place == 0 or reasons[place - 1] != each]
 
     @property

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -12,8 +13,14 @@ from stablehand_tuner.lifecycle.window import Window
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 
-SYNC_1 = Settings(WorkerClass.SYNC, 1)
+# what the tuner changes to in one step: a change to more than twice the slots is a climb
+START = Settings(WorkerClass.SYNC, 48)
 BETTER = Settings(WorkerClass.GTHREAD, 2, 48)
+
+
+@pytest.fixture
+def make_observation(make_observation):
+    return functools.partial(make_observation, settings=START, memory_limit_bytes=1e10)
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_the_first_decisions_are_to_warm_up_and_then_to_act_on_the_backlog(drive
 
 
 def test_without_a_backlog_the_window_has_to_be_full(drive):
-    calm = {"backlog": 3.0, "peak_demand": 4.0}
+    calm = {"settings": Settings(WorkerClass.SYNC, 1), "backlog": 3.0, "peak_demand": 4.0}
     decision = drive.until(Reason.WAITING_DOMINATES, **calm)
 
     assert decision.action is Action.APPLY
@@ -105,8 +112,8 @@ def test_harm_is_rolled_back_its_class_banned_and_the_roll_back_asked_for_until_
     drive.running(BETTER)
     harmed = drive.running(BETTER, errors=1500.0)
 
-    assert (harmed.action, harmed.reason, harmed.settings) == (Action.ROLL_BACK, Reason.TRIAL_ERRORS, SYNC_1)
-    assert drive.state.desired == SYNC_1
+    assert (harmed.action, harmed.reason, harmed.settings) == (Action.ROLL_BACK, Reason.TRIAL_ERRORS, START)
+    assert drive.state.desired == START
     assert drive.running(BETTER) == harmed, "it still runs the change"
     assert drive().reason is Reason.COOLING_DOWN
     assert drive.state.known.banned == {WorkerClass.GTHREAD: Reason.TRIAL_ERRORS}
@@ -117,13 +124,14 @@ def test_harm_is_rolled_back_its_class_banned_and_the_roll_back_asked_for_until_
 
 def test_a_refusal_is_rolled_back_and_the_settings_are_never_sent_again(drive):
     drive.policy = Policy.from_mapping({"workerClasses": ["sync", "gthread"], "workers": {"max": 1}})
-    sent = drive.until(Reason.BACKLOG).settings
-    refused = drive(switches_rejected=1.0)
+    one = Settings(WorkerClass.SYNC, 1)
+    sent = drive.until(Reason.BACKLOG, settings=one).settings
+    refused = drive(settings=one, switches_rejected=1.0)
 
-    assert (refused.action, refused.reason, refused.settings) == (Action.ROLL_BACK, Reason.SERVER_REFUSED, SYNC_1)
+    assert (refused.action, refused.reason, refused.settings) == (Action.ROLL_BACK, Reason.SERVER_REFUSED, one)
     assert drive.state.known.refused == (sent,)
     for _ in range(400):
-        assert drive().settings != sent
+        assert drive(settings=one).settings != sent
 
 
 def test_a_switch_that_the_server_rolled_back_is_a_refusal(drive):
@@ -218,7 +226,7 @@ def test_low_demand_starts_over_after_an_interruption(drive, how):
         drive(settings=big)
         drive.policy = Policy.from_mapping({"objective": "latency"})
     else:
-        drive(settings=SYNC_1)
+        drive(settings=START)
         drive(settings=big)
     assert drive.state.phase.low_demand is None
     drive.until(Reason.SHRINK_WAITING, settings=big, requests=300.0, **idle)
@@ -240,7 +248,7 @@ def test_mode_recommend_advises_what_auto_would_do_and_changes_nothing(drive):
 
     assert (advice.action, advice.settings) == (Action.RECOMMEND, BETTER)
     assert not advice.changes_settings
-    assert (drive.state.is_watching, drive.state.desired, drive.state.recommended) == (True, SYNC_1, BETTER)
+    assert (drive.state.is_watching, drive.state.desired, drive.state.recommended) == (True, START, BETTER)
     assert drive(backlog=0.0) == advice, "it stands while the next window fills"
 
 
@@ -272,7 +280,7 @@ def test_a_backlog_without_any_finished_request_is_no_basis(drive):
 )
 def test_settings_outside_of_the_bounds_move_inside_at_once(drive, policy, inside):
     drive.policy = Policy.from_mapping(policy)
-    decision = drive()
+    decision = drive(settings=Settings(WorkerClass.SYNC, 1))
 
     assert (decision.action, decision.reason, decision.settings) == (Action.APPLY, Reason.OUT_OF_BOUNDS, inside)
     kept = drive(settings=inside)
@@ -324,7 +332,7 @@ def test_another_image_warms_up_again_and_forgets_the_classes_that_failed(drive)
     assert drive.state.known.banned
     drive.state = drive.state.for_image("shop:2")
 
-    assert (drive.state.known.banned, drive.state.history.reversals, drive.state.desired) == ({}, 0, SYNC_1)
+    assert (drive.state.known.banned, drive.state.history.reversals, drive.state.desired) == ({}, 0, START)
     assert drive().reason is Reason.WARMING_UP
 
 

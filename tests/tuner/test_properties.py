@@ -17,6 +17,7 @@ from stablehand_tuner.lifecycle.phases import (
     Applying,
     CanaryApplying,
     CanaryRunning,
+    Climbing,
     Recheck,
     RollingBack,
     Watching,
@@ -134,7 +135,7 @@ def test_no_proposal_breaks_the_bounds_or_exceeds_the_memory(data):
         assert used <= MEMORY_SHARE * seen.memory_limit_bytes
 
 
-FREE_OF_BUDGET = {Reason.MEMORY, Reason.OUT_OF_BOUNDS, Reason.LOAD_CHANGED}
+FREE_OF_BUDGET = {Reason.MEMORY, Reason.OUT_OF_BOUNDS, Reason.LOAD_CHANGED, Reason.SHARED_CEILING}
 
 
 class Pods:
@@ -175,7 +176,9 @@ def test_whatever_happens_the_tuner_keeps_its_rules(data):
         state, decisions = step(policy, state, pods.observe(), now, canaries=canaries)
 
         assert TunerState.from_mapping(json.loads(json.dumps(state.to_mapping()))) == state
-        assert (state.canary is not None) <= isinstance(state.phase, CanaryApplying | CanaryRunning | Applying)
+        assert (state.canary is not None) <= isinstance(
+            state.phase, CanaryApplying | CanaryRunning | Applying | Climbing
+        )
         assert (state.canary is None) | canaries
         for decision in decisions:
             check(policy, before, state, decision)
@@ -204,9 +207,12 @@ def check(policy, before, state, decision):
         assert not policy.frozen
         phase = before.phase
         again = isinstance(phase, Recheck) and decision.settings == phase.doubt.target
+        stepped = isinstance(phase, Climbing) and decision.reason in {Reason.NEXT_STEP, Reason.STEP_BACK}
         promoted = isinstance(phase, CanaryRunning) and decision.settings == before.canary.settings
-        repeated = not again and not promoted and not before.is_watching and decision == asked_for(phase)
-        assert before.is_watching or again or promoted or repeated, "one change at a time"
+        repeated = (
+            not again and not promoted and not stepped and not before.is_watching and decision == asked_for(phase)
+        )
+        assert before.is_watching or again or promoted or stepped or repeated, "one change at a time"
     if decision.action is Action.CANARY:
         assert state.desired == before.desired or before.desired is None
         assert state.canary == Canary(decision.pod, decision.settings)

@@ -6,12 +6,22 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.lifecycle import applying, canary_phase, ending, gate, memory_kill, trial_phase, watching
+from stablehand_tuner.lifecycle import (
+    applying,
+    canary_phase,
+    climbing,
+    ending,
+    gate,
+    memory_kill,
+    trial_phase,
+    watching,
+)
 from stablehand_tuner.lifecycle.inputs import Inputs
 from stablehand_tuner.lifecycle.phases import (
     Applying,
     CanaryApplying,
     CanaryRunning,
+    Climbing,
     Recheck,
     RollingBack,
     Trial,
@@ -99,6 +109,8 @@ def _advance(inputs: Inputs, state: TunerState) -> ending.Transition:  # noqa: P
         return canary_phase.advance_canary(inputs, state, phase)
     if isinstance(phase, Applying):
         return applying.wait_for_servers(inputs, state, phase)
+    if isinstance(phase, Climbing):
+        return climbing.advance_climb(inputs, state, phase)
     if isinstance(phase, Trial):
         return trial_phase.advance_trial(inputs, state, phase)
     if isinstance(phase, RollingBack):

@@ -34,10 +34,12 @@ class Reason(str, enum.Enum):
     SATURATED = "Saturated", "The cores are busy: more concurrency would only make requests wait."
     HALF_UNUSED = "HalfUnused", "Less than half of the slots are in use, so the app does not grow."
     AT_BOUND = "AtBound", "The bounds, the allowed classes or the memory stop further growth."
+    AT_CEILING = "AtCeiling", "More slots were tried, and did harm or served no more: that is remembered."
     SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would be enough, but have not been for long enough."
     COOLING_DOWN = "CoolingDown", "A change was made recently; reversals make this wait longer."
     BUDGET_SPENT = "BudgetSpent", "As many changes as the policy allows began within the last hour."
     CANARY_RUNNING = "CanaryRunning", "One pod tries a change; it is compared with its siblings."
+    CLIMBING = "Climbing", "The slots grow step by step; each step runs until what it serves is known."
     TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
     TRIAL_AGAIN = (
         "TrialAgain",
@@ -68,6 +70,12 @@ class Reason(str, enum.Enum):
     MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
     OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."
     LOAD_CHANGED = "LoadChanged", "A change is applied again: the settings before it did no better at the same load."
+
+    SHARED_CEILING = "SharedCeiling", "All pods together exceed a known ceiling: each gets fewer slots at once."
+
+    # the steps of a climb
+    NEXT_STEP = "NextStep", "The last step of a climb did no harm: at most twice as many slots."
+    STEP_BACK = "StepBack", "The last step of a climb did harm or served no more: the step before it, or one between."
 
     # the canary and the trial
     CANARY_PASSED = "CanaryPassed", "The canary did no worse than its siblings: every pod gets its settings."

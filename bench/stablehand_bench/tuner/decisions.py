@@ -9,6 +9,7 @@ _LINE = re.compile(
     r"autotune: (?P<action>apply|keep|roll_back|hold)(?: (?P<settings>[^:]+))?: (?P<message>.*) \[(?P<reason>\w+)\]$",
     re.MULTILINE,
 )
+_STEPS = frozenset({"NextStep", "StepBack"})
 
 
 class Decision(NamedTuple):
@@ -29,8 +30,8 @@ def parse(log: str) -> list[Decision]:
 
 
 def changes(decisions: list[Decision]) -> int:
-    """Return how many changes began: what is taken back was begun before."""
-    return sum(decision.action == "apply" for decision in decisions)
+    """Return how many changes began: what is taken back was begun before, and a climb is one, whatever its steps."""
+    return sum(decision.action == "apply" and decision.reason not in _STEPS for decision in decisions)
 
 
 def rolled_back(decisions: list[Decision]) -> int:

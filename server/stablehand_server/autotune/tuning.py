@@ -22,6 +22,7 @@ from stablehand_server.linux.cgroup import Cgroup
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observe.observation import CounterReset, observe
+from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -186,6 +187,8 @@ class Tuning:
     def _is_news(self, decision: Decision) -> bool:
         """Return whether a decision differs from the last: a change under way is decided again until it is done."""
         last = self._last
+        if decision.reason is Reason.CLIMBING:
+            return False  # the step was news
         if last is None or (last.action, last.reason) != (decision.action, decision.reason):
             return True
         return decision.action is not Action.HOLD and decision.settings != last.settings
@@ -262,8 +265,8 @@ def run(
         if now < due:
             time.sleep(min(due - now, _SECONDS_BETWEEN_CHECKS))
             continue
-        due = max(due + interval, now)
         view = tuning.tick(now, time.time())
+        due = max(due + min(interval, tuning.state.scrape_within or interval), now)
         if view is not None:
             reporter.show(view)
 

@@ -23,5 +23,12 @@ def test_a_change_that_is_taken_back_is_one_change():
     assert (changes(parse(LOG)), rolled_back(parse(LOG))) == (2, 1)
 
 
+def test_a_climb_is_one_change_whatever_its_steps():
+    line = "[2026-11-24 04:50:02 +0000] [9] [INFO] autotune: apply gthread 2 × {}: {} [{}]\n"
+    steps = [(1, "63 wait", "Backlog"), (2, "it serves more", "NextStep"), (1, "requests fail", "StepBack")]
+
+    assert changes(parse("".join(line.format(*step) for step in steps))) == 1
+
+
 def test_a_log_without_decisions_has_none():
     assert parse("nothing of the kind\n") == []

@@ -20,7 +20,7 @@ from stablehand_tuner.observe.aggregation import combine, merge
 from stablehand_tuner.policy import Policy, Windows
 from stablehand_tuner.reasons import Reason
 
-OLD = Settings(WorkerClass.GTHREAD, 2, 8)
+OLD = Settings(WorkerClass.GTHREAD, 2, 12)  # what it changes to has no more than twice the slots
 PODS = ("pod-a", "pod-b", "pod-c", "pod-d")
 
 

@@ -14,6 +14,7 @@ from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle.canary import Canary
+from stablehand_tuner.lifecycle.climb import Climb
 from stablehand_tuner.lifecycle.doubt import Doubt
 from stablehand_tuner.lifecycle.history import History
 from stablehand_tuner.lifecycle.phases import (
@@ -21,6 +22,7 @@ from stablehand_tuner.lifecycle.phases import (
     CanaryApplying,
     CanaryRunning,
     Change,
+    Climbing,
     LowDemand,
     Recheck,
     RollingBack,
@@ -29,6 +31,8 @@ from stablehand_tuner.lifecycle.phases import (
 )
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.lifecycle.window import WarmUp, Window
+from stablehand_tuner.model.ceiling import Ceiling, Level
+from stablehand_tuner.model.ceilings import Ceilings
 from stablehand_tuner.model.footprint import Footprint
 from stablehand_tuner.model.kinds import Kinds
 from stablehand_tuner.model.known import Known
@@ -53,6 +57,8 @@ WINDOW = Window(UNDER_CHANGE, missing=2, scrapes=9)
 CHANGE = Change(SYNC_1, BETTER, Decision(Action.APPLY, Reason.BACKLOG, "because", BETTER, {"backlog": 63.0}))
 BACK = Decision(Action.ROLL_BACK, Reason.TRIAL_LATENCY, "slower", SYNC_1)
 DOUBT = Doubt(BETTER, {"backlog": 63.0}, UNDER_CHANGE, Reason.TRIAL_LATENCY)
+AIM = dataclasses.replace(CHANGE.decision, settings=Settings(WorkerClass.GTHREAD, 2, 64))
+CLIMB = Climb.begin(AIM, SYNC_1, BASELINE).went_on(BETTER, UNDER_CHANGE)
 COMPARISON = Comparison.against(BASELINE).add(UNDER_CHANGE, BASELINE, settled=True)
 PHASES = {
     "new": Watching(),
@@ -65,16 +71,27 @@ PHASES = {
     "applying without a trial": Applying(100.0, CHANGE),
     "applying what a canary tried": Applying(100.0, CHANGE, BASELINE, pod="pod-1"),
     "applying a second time": Applying(100.0, CHANGE, BASELINE, is_second_try=True),
+    "canary of a climb's first step": CanaryApplying(100.0, CHANGE, "pod-1", BASELINE, AIM),
+    "climbing": Climbing(100.0, CHANGE, BASELINE, CLIMB, SYNC_1, Window(BASELINE), Window()),
+    "climbing what a canary tried": Climbing(100.0, CHANGE, BASELINE, CLIMB, SYNC_1, pod="pod-1"),
     "trial": Trial(100.0, CHANGE, BASELINE, WINDOW),
     "second trial": Trial(100.0, CHANGE, BASELINE, WINDOW, is_second_try=True),
     "rolling back": RollingBack(100.0, SYNC_1, BACK),
     "rolling back in doubt": RollingBack(100.0, SYNC_1, BACK, DOUBT),
     "recheck": Recheck(100.0, SYNC_1, BACK, DOUBT, WINDOW),
 }
+CEILINGS = Ceilings((Ceiling(Level.APP, Reason.TRIAL_ERRORS, 16, 32, None, 1e9, 2),))
 STATES = {
     name: TunerState(
         phase,
-        Known({WorkerClass.GEVENT: Reason.TRIAL_LAG}, (BETTER,), Footprint(1.0, 2.0, 3.0), Kinds(((0.1, 0.5),)), 96),
+        Known(
+            {WorkerClass.GEVENT: Reason.TRIAL_LAG},
+            (BETTER,),
+            Footprint(1.0, 2.0, 3.0),
+            Kinds(((0.1, 0.5),)),
+            96,
+            CEILINGS,
+        ),
         History((1.0, 2.0), 300.0, 2, -1, 0.25),
         WarmUp(5.0, 7.5),
         "shop:1",
@@ -146,7 +163,7 @@ NOT_NULL = [
     (name, path)
     for name, state in STATES.items()
     for path in paths(state.to_mapping()["phase"], 1)
-    if path[0] not in {"standing", "lowDemand", "pod", "settings", "baseline"} and "rolling back" not in name
+    if path[0] not in {"standing", "lowDemand", "pod", "settings", "baseline", "aim"} and "rolling back" not in name
 ]
 
 
@@ -159,7 +176,7 @@ def test_with_a_phase_without_what_it_needs_the_tuner_starts_over_with_a_note(na
     ("name", "path", "value"),
     [
         ("trial", ("version",), 1),
-        ("trial", ("version",), 5),
+        ("trial", ("version",), 6),
         ("trial", ("phase", "name"), "dancing"),
         ("trial", ("phase", "name"), "recheck"),
         ("trial", ("phase", "baseline"), None),
@@ -172,6 +189,9 @@ def test_with_a_phase_without_what_it_needs_the_tuner_starts_over_with_a_note(na
         ("rolling back in doubt", ("phase", "decision", "settings"), None),
         ("watching", ("history", "direction"), 2),
         ("watching", ("known", "memoryCeiling"), True),
+        ("watching", ("known", "ceilings"), [{}]),
+        ("climbing", ("phase", "climb", "aim", "settings"), None),
+        ("climbing", ("phase", "climb", "searches"), -1),
     ],
 )
 def test_with_a_state_that_contradicts_itself_the_tuner_starts_over_with_a_note(name, path, value):
@@ -235,4 +255,6 @@ def test_no_moment_stays_in_the_future_when_the_clock_is_set_back(state):
 
     assert max(moments) <= 0.5
     assert back.history.next_change_at == 30.5
-    assert dataclasses.replace(state, phase=back.phase, warm_up=back.warm_up, history=back.history) == back
+    known = dataclasses.replace(state.known, ceilings=back.known.ceilings)
+    assert [each.until for each in known.ceilings.known] == [0.5 + 7200], "found twice: it holds for two hours"
+    assert dataclasses.replace(state, phase=back.phase, known=known, warm_up=back.warm_up, history=back.history) == back

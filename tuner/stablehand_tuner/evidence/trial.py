@@ -41,7 +41,7 @@ def early_harm(before: Observation, after: Observation, settings: Settings) -> V
     killed = harm.killed(after)
     if killed is not None:
         return killed
-    if after.requests >= EARLY_REQUESTS and _errors_rose(before, after):
+    if after.requests >= EARLY_REQUESTS and errors_rose(before, after):
         return harm.errors(before, after)
     blocked = harm.loop_blocked(before, after, settings, early=True)
     if blocked is not None:
@@ -130,14 +130,17 @@ def _slower(before: Observation, after: Observation) -> Verdict:
     )
 
 
-def _errors_rose(before: Observation, after: Observation) -> bool:
-    if not after.requests or after.error_share - before.error_share < MORE_ERRORS:
+def errors_rose(
+    before: Observation, after: Observation, *, least: float = MORE_ERRORS, deviations: float = ERROR_DEVIATIONS
+) -> bool:
+    """Tell whether more of the requests fail than before: by a share of all that matters, and by more than chance."""
+    if not after.requests or after.error_share - before.error_share < least:
         return False
     # two shares of counts, compared by their pooled standard deviation
     requests = before.requests + after.requests
     pooled = min(1.0, (before.errors + after.errors) / requests)
     deviation = math.sqrt(pooled * (1 - pooled) * (1 / max(1.0, before.requests) + 1 / after.requests))
-    return after.error_share - before.error_share >= ERROR_DEVIATIONS * deviation
+    return after.error_share - before.error_share >= deviations * deviation
 
 
 def _throughput_fell(before: Observation, after: Observation, share: float) -> bool:

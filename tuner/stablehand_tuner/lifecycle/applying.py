@@ -10,8 +10,18 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.lifecycle import seeing
+from stablehand_tuner.lifecycle.climb import Climb
 from stablehand_tuner.lifecycle.ending import Transition, keep, roll_back, watch_again
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, Change, Recheck, RollingBack, Trial
+from stablehand_tuner.lifecycle.phases import (
+    Applying,
+    CanaryApplying,
+    Change,
+    Climbing,
+    Recheck,
+    RollingBack,
+    Trial,
+)
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
@@ -29,6 +39,7 @@ def begin(
     before: Settings,
     baseline: Observation | None,
     pod: str | None = None,
+    aim: Decision | None = None,
 ) -> Transition:
     """Begin a change to the decision's settings: on the one pod, if one is named, else on all.
 
@@ -39,6 +50,8 @@ def begin(
         before: what every pod runs now.
         baseline: what the change is compared with; without it the change is kept, untried, once it is active.
         pod: the canary; it needs a baseline.
+        aim: the decision for the settings that all pods climb to afterwards, if this is only the first step there; it
+            needs a baseline as well.
 
     Raises:
         ValueError: when the decision has no settings.
@@ -47,19 +60,23 @@ def begin(
     if target is None:
         raise ValueError("a change needs settings to change to")
     history = state.history.with_change(now)
+    if pod is None and baseline is not None and aim is not None:
+        climb = Climb.begin(aim, before, baseline)
+        climbing = Climbing(now, Change(before, target, decision), baseline, climb, ran=before)
+        return dataclasses.replace(state, phase=climbing, history=history), decision
     if pod is None or baseline is None:
         applying = Applying(now, Change(before, target, decision), baseline)
         return dataclasses.replace(state, phase=applying, history=history), decision
     message = f"{decision.message}; {pod} tries it first"
     decision = dataclasses.replace(decision, action=Action.CANARY, message=message, pod=pod)
-    canary = CanaryApplying(now, Change(before, target, decision), pod, baseline)
+    canary = CanaryApplying(now, Change(before, target, decision), pod, baseline, aim)
     return dataclasses.replace(state, phase=canary, history=history), decision
 
 
 def wait_for_servers(inputs: Inputs, state: TunerState, phase: Applying) -> Transition:
     """Put the change on trial once every server runs it; a server that refuses it, or takes too long, ends it."""
     change, target = phase.change, phase.change.target
-    others = _not_running(inputs, target)
+    others = seeing.not_running(inputs, target)
     if not others:
         if phase.baseline is None:
             return keep(inputs, state, phase, f"every server runs {target}", evidence={})
@@ -67,20 +84,18 @@ def wait_for_servers(inputs: Inputs, state: TunerState, phase: Applying) -> Tran
         trial = Trial(inputs.now, change, phase.baseline, is_second_try=phase.is_second_try)
         message = f"{target} is on trial for {inputs.policy.windows.trial_seconds:.0f} s"
         return dataclasses.replace(state, phase=trial), Decision(Action.HOLD, Reason.TRIAL_RUNNING, message)
-    refused = [each for each in others if each is not None and (each.switches_rejected or each.switches_rolled_back)]
+    refused = seeing.refusals(others)
     if refused:
-        message = (
-            f"{len(refused)} of {len(inputs.observations)} servers refused {target}, or rolled it back; see their logs"
-        )
+        message = f"{refused} of {len(inputs.observations)} servers refused {target}, or rolled it back; see their logs"
         return roll_back(inputs, state, phase, Reason.SERVER_REFUSED, message)
-    late = _late(inputs, phase, target, others)
-    return roll_back(inputs, state, phase, Reason.APPLY_TIMED_OUT, late) if late else (state, change.decision)
+    too_late = late(inputs, phase, target, others)
+    return roll_back(inputs, state, phase, Reason.APPLY_TIMED_OUT, too_late) if too_late else (state, change.decision)
 
 
 def wait_for_rollback(inputs: Inputs, state: TunerState, phase: RollingBack) -> Transition:
     """End a roll-back once every server runs what ran before, or recheck that if there is a doubt."""
     settings, decision, doubt = phase.settings, phase.decision, phase.doubt
-    others = _not_running(inputs, settings)
+    others = seeing.not_running(inputs, settings)
     if not others and doubt is not None:
         recheck = dataclasses.replace(state, phase=Recheck(inputs.now, settings, decision, doubt))
         message = f"{settings} runs again, to see whether it does better than {doubt.target} did"
@@ -89,18 +104,16 @@ def wait_for_rollback(inputs: Inputs, state: TunerState, phase: RollingBack) -> 
         message = f"{settings} runs again: {decision.message}"
         ended = Decision(Action.HOLD, Reason.COOLING_DOWN, message, evidence=decision.evidence)
         return watch_again(state, settings), ended
-    late = _late(inputs, phase, settings, others)
-    if not late:
+    too_late = late(inputs, phase, settings, others)
+    if not too_late:
         return state, decision
-    message = f"{late}; the tuner waits until all do"
+    message = f"{too_late}; the tuner waits until all do"
     return watch_again(state, settings), Decision(Action.HOLD, Reason.APPLY_TIMED_OUT, message)
 
 
-def _not_running(inputs: Inputs, settings: Settings) -> list[Observation | None]:
-    return [each for each in inputs.observations.values() if each is None or each.settings_active != settings]
-
-
-def _late(inputs: Inputs, phase: Applying | RollingBack, settings: Settings, others: list[Observation | None]) -> str:
+def late(
+    inputs: Inputs, phase: Applying | Climbing | RollingBack, settings: Settings, others: list[Observation | None]
+) -> str:
     """Return a sentence if the servers have had time enough to run the settings, else nothing."""
     seconds = inputs.now - phase.since
     if seconds < inputs.policy.windows.apply_seconds:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import canary_verdict
 from stablehand_tuner.evidence.comparison import Comparison
+from stablehand_tuner.lifecycle.climb import Climb
 from stablehand_tuner.lifecycle.ending import Transition, roll_back, watch_again
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Change
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Change, Climbing
 from stablehand_tuner.model import memory
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.reasons import Reason
@@ -50,7 +51,7 @@ def _wait_for_canary(inputs: Inputs, state: TunerState, phase: CanaryApplying, s
     target = phase.change.target
     if seen is not None and seen.settings_active == target:
         comparison = Comparison.against(phase.baseline)
-        running = CanaryRunning(inputs.now, phase.change, phase.pod, phase.baseline, comparison)
+        running = CanaryRunning(inputs.now, phase.change, phase.pod, phase.baseline, comparison, aim=phase.aim)
         return dataclasses.replace(state, phase=running), _comparing(inputs.policy, running)
     if seen is not None and (seen.switches_rejected or seen.switches_rolled_back):
         message = f"{phase.pod} refused {target}, or rolled it back; see its log"
@@ -110,6 +111,10 @@ def _promote(
         phase.pod,
     )
     # the canary keeps its settings until all have them, so that it does not switch back and forth
+    if phase.aim is not None:
+        climb = Climb.begin(phase.aim, before, phase.baseline)
+        climbing = Climbing(inputs.now, Change(before, target, decision), phase.baseline, climb, before, pod=phase.pod)
+        return dataclasses.replace(state, phase=climbing), decision
     applying = Applying(inputs.now, Change(before, target, decision), phase.baseline, phase.pod)
     return dataclasses.replace(state, phase=applying), decision
 

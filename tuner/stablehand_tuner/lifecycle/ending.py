@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import harm
 from stablehand_tuner.lifecycle import gate
+from stablehand_tuner.lifecycle.learning import with_ceiling
 from stablehand_tuner.lifecycle.phases import Applying, RollingBack, Trial, Watching
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.model.compose import EVENT_LOOPS, direction
@@ -53,6 +54,10 @@ def keep(
     if target.slots > before.slots:
         # requests of this kind made use of more slots, so their CPU share is known
         known = _with_kind(known, phase.baseline, before)
+    if phase.baseline is not None:
+        seen = phase.baseline
+        passed = known.ceilings.passed(target, seen.pods, seen.cpu_seconds_per_request, inputs.now)
+        known = dataclasses.replace(known, ceilings=passed)
     kept = dataclasses.replace(
         watch_again(state, target),
         known=known,
@@ -91,6 +96,8 @@ def roll_back(
         known = known.with_ceiling(target.slots)
     if doubt is None:
         known = with_ban(known, reason, target=target, before=before)
+        if phase.baseline is not None:
+            known = with_ceiling(known, reason, good=before, bad=target, seen=phase.baseline, now=inputs.now)
     if target.slots < before.slots:
         # fewer slots do not suit this kind of requests, and are not tried for it again
         known = _with_kind(known, phase.baseline, before)

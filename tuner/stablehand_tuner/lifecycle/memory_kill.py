@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.applying import begin
 from stablehand_tuner.lifecycle.ending import roll_back
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Trial, Watching
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Climbing, Trial, Watching
 from stablehand_tuner.lifecycle.window import Window
 from stablehand_tuner.model.compose import compose
 from stablehand_tuner.policy import Mode
@@ -43,7 +43,7 @@ def react(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -> 
         The state, and a decision where something is to be done.
     """
     phase = state.phase
-    if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Trial) and phase.baseline is not None:
+    if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing | Trial) and phase.baseline is not None:
         blamed = [pod for pod, ran in killed.items() if _ran_the_change(phase, pod, ran)]
         if blamed:
             pods = ", ".join(blamed)
@@ -61,6 +61,8 @@ def _ran_the_change(phase: Phase, pod: str, ran: Settings) -> bool:
     """Tell whether a server ran the change under way, or was on its way there."""
     if isinstance(phase, CanaryApplying | CanaryRunning):
         return phase.pod == pod
+    if isinstance(phase, Climbing):
+        return ran.slots > phase.change.before.slots or ran == phase.desired
     return isinstance(phase, Applying) or ran == phase.desired
 
 

@@ -1,9 +1,10 @@
 """The phases that an app can be in: watching it, or one step in the life of a change.
 
     watching → (canary applying → canary running →) applying → trial → watching, with the change kept
-                                                             ↘ rolling back → (recheck →) watching
+                                                  ↘ climbing ↗     ↘ rolling back → (recheck →) watching
 
-A change can be rolled back from any phase before it is kept. There is never more than one change.
+A change to more than twice the slots climbs there by steps. A change can be rolled back from any phase before it is
+kept. There is never more than one change.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.evidence.comparison import Comparison
+    from stablehand_tuner.lifecycle.climb import Climb
     from stablehand_tuner.lifecycle.doubt import Doubt
     from stablehand_tuner.observe.observation import Observation
 
@@ -76,13 +78,14 @@ class CanaryApplying:
     """One pod is to run the change's settings, and does not yet.
 
     `since` is when the phase began, here and in all other phases of a change; `baseline` is the window that led to the
-    change.
+    change. `aim` is the decision for what all pods climb to afterwards, if the change is only the first step there.
     """
 
     since: float
     change: Change
     pod: str
     baseline: Observation
+    aim: Decision | None = None
 
     @property
     def desired(self) -> Settings:
@@ -100,6 +103,7 @@ class CanaryRunning:
     baseline: Observation
     comparison: Comparison
     window: Window = dataclasses.field(default_factory=Window)
+    aim: Decision | None = None
 
     @property
     def desired(self) -> Settings:
@@ -131,6 +135,36 @@ class Applying:
             raise ValueError("a change that was tried before has a baseline")
         if self.pod is not None and self.is_second_try:
             raise ValueError("a change is not tried a second time after a canary")
+
+    @property
+    def desired(self) -> Settings:
+        """What every server should run."""
+        return self.change.target
+
+
+@dataclasses.dataclass(frozen=True)
+class Climbing:
+    """The slots grow by steps: every server is to run the step that is the change's target.
+
+    Attributes:
+        since: when the step began.
+        change: from what ran before the climb to the step; its decision is the step's.
+        baseline: what led to the climb.
+        climb: the steps so far, and where they lead.
+        ran: what every server ran when the step began: the step before it, whether that was good or not.
+        settling: what was observed while requests that began before the step may still have been in the app.
+        window: what was observed after that.
+        pod: the canary that tried the first step: it keeps its own settings until all others run the same.
+    """
+
+    since: float
+    change: Change
+    baseline: Observation
+    climb: Climb
+    ran: Settings
+    settling: Window = dataclasses.field(default_factory=Window)
+    window: Window = dataclasses.field(default_factory=Window)
+    pod: str | None = None
 
     @property
     def desired(self) -> Settings:
@@ -196,7 +230,7 @@ class Recheck:
         return self.settings
 
 
-Attempt: TypeAlias = CanaryApplying | CanaryRunning | Applying | Trial
+Attempt: TypeAlias = CanaryApplying | CanaryRunning | Applying | Climbing | Trial
 """The phases of a change that can be rolled back."""
 
 Phase: TypeAlias = Watching | Attempt | RollingBack | Recheck

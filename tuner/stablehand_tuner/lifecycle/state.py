@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from stablehand_tuner.lifecycle import stored_phases, version_3
+from stablehand_tuner.lifecycle import stored_phases, version_3, version_4
 from stablehand_tuner.lifecycle.canary import Canary
 from stablehand_tuner.lifecycle.history import History
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Phase, Watching
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Climbing, Phase, Watching
 from stablehand_tuner.lifecycle.window import WarmUp
 from stablehand_tuner.model.known import Known
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from stablehand_tuner.contracts.settings import Settings
 
-VERSION = 4
+VERSION = 5
+STEP_SCRAPE_SECONDS = 1.0
 _LONGEST_NOTE = 200
 
 
@@ -62,9 +63,17 @@ class TunerState:
         its settings.
         """
         phase = self.phase
-        if isinstance(phase, CanaryApplying | CanaryRunning | Applying) and phase.pod is not None:
+        if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing) and phase.pod is not None:
             return Canary(phase.pod, phase.change.target)
         return None
+
+    @property
+    def scrape_within(self) -> float | None:
+        """In how many seconds the next scrapes are wanted; None for the usual interval.
+
+        A step of a climb lasts seconds, and if it does harm, each of them counts.
+        """
+        return STEP_SCRAPE_SECONDS if isinstance(self.phase, Climbing) else None
 
     @property
     def recommended(self) -> Settings | None:
@@ -104,8 +113,9 @@ class TunerState:
             phase = dataclasses.replace(phase, low_demand=low_demand)
         if warm_up is not None:
             warm_up = dataclasses.replace(warm_up, since=min(warm_up.since, now))
+        known = dataclasses.replace(self.known, ceilings=self.known.ceilings.not_after(now))
         history = self.history.not_after(now, longest_wait)
-        return dataclasses.replace(self, phase=phase, warm_up=warm_up, history=history)
+        return dataclasses.replace(self, phase=phase, known=known, warm_up=warm_up, history=history)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the state as plain JSON."""
@@ -135,10 +145,11 @@ class TunerState:
 
     @classmethod
     def _read(cls, fields: Mapping[str, Any]) -> TunerState:
-        if fields["version"] == version_3.VERSION:
-            fields = version_3.converted(fields)
-        elif fields["version"] != VERSION:
-            raise ValueError(f"version {fields['version']!r} is neither {VERSION} nor {version_3.VERSION}")
+        for earlier in (version_3, version_4):
+            if fields["version"] == earlier.VERSION:
+                fields = earlier.converted(fields)
+        if fields["version"] != VERSION:
+            raise ValueError(f"version {fields['version']!r} is neither {VERSION} nor one of the two before")
         return cls(
             phase=stored_phases.from_mapping(fields["phase"]),
             known=Known.from_mapping(fields["known"]),

@@ -9,12 +9,14 @@ from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.decision import Decision
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle import checked
+from stablehand_tuner.lifecycle.climb import Climb
 from stablehand_tuner.lifecycle.doubt import Doubt
 from stablehand_tuner.lifecycle.phases import (
     Applying,
     CanaryApplying,
     CanaryRunning,
     Change,
+    Climbing,
     LowDemand,
     Phase,
     Recheck,
@@ -33,6 +35,7 @@ _NAMES: Mapping[type, str] = {
     CanaryApplying: "canaryApplying",
     CanaryRunning: "canaryRunning",
     Applying: "applying",
+    Climbing: "climbing",
     Trial: "trial",
     RollingBack: "rollingBack",
     Recheck: "recheck",
@@ -58,13 +61,18 @@ def to_mapping(phase: Phase) -> dict[str, Any]:
             "decision": phase.change.decision.to_mapping(),
             "baseline": _mapping(phase.baseline),
         }
-    if isinstance(phase, CanaryApplying | CanaryRunning | Applying):
+    if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing):
         fields["pod"] = phase.pod
+    if isinstance(phase, CanaryApplying | CanaryRunning):
+        fields["aim"] = _mapping(phase.aim)
+    if isinstance(phase, Climbing):
+        fields |= {"climb": phase.climb.to_mapping(), "ran": phase.ran.to_mapping()}
+        fields["settling"] = phase.settling.to_mapping()
     if isinstance(phase, Applying | Trial):
         fields["isSecondTry"] = phase.is_second_try
     if isinstance(phase, CanaryRunning):
         fields["comparison"] = phase.comparison.to_mapping()
-    if isinstance(phase, CanaryRunning | Trial | Recheck):
+    if isinstance(phase, CanaryRunning | Climbing | Trial | Recheck):
         fields["window"] = phase.window.to_mapping()
     return fields
 
@@ -102,7 +110,13 @@ def _canary_applying(fields: Mapping[str, Any]) -> CanaryApplying:
         change=_change(fields),
         pod=str(fields["pod"]),
         baseline=Observation.from_mapping(fields["baseline"]),
+        aim=_aim(fields),
     )
+
+
+def _aim(fields: Mapping[str, Any]) -> Decision | None:
+    aim = fields["aim"]
+    return None if aim is None else _decision_with_settings(aim)[0]
 
 
 def _canary_running(fields: Mapping[str, Any]) -> CanaryRunning:
@@ -113,6 +127,7 @@ def _canary_running(fields: Mapping[str, Any]) -> CanaryRunning:
         baseline=Observation.from_mapping(fields["baseline"]),
         comparison=Comparison.from_mapping(fields["comparison"]),
         window=Window.from_mapping(fields["window"]),
+        aim=_aim(fields),
     )
 
 
@@ -124,6 +139,20 @@ def _applying(fields: Mapping[str, Any]) -> Applying:
         baseline=None if baseline is None else Observation.from_mapping(baseline),
         pod=None if pod is None else str(pod),
         is_second_try=checked.flag(fields["isSecondTry"]),
+    )
+
+
+def _climbing(fields: Mapping[str, Any]) -> Climbing:
+    pod = fields["pod"]
+    return Climbing(
+        since=checked.number(fields["since"]),
+        change=_change(fields),
+        baseline=Observation.from_mapping(fields["baseline"]),
+        climb=Climb.from_mapping(fields["climb"]),
+        ran=Settings.from_mapping(fields["ran"]),
+        settling=Window.from_mapping(fields["settling"]),
+        window=Window.from_mapping(fields["window"]),
+        pod=None if pod is None else str(pod),
     )
 
 
@@ -180,6 +209,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Phase]] = {
     "canaryApplying": _canary_applying,
     "canaryRunning": _canary_running,
     "applying": _applying,
+    "climbing": _climbing,
     "trial": _trial,
     "rollingBack": _rolling_back,
     "recheck": _recheck,

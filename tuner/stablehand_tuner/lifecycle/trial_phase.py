@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import trial as comparison
-from stablehand_tuner.lifecycle import gate
+from stablehand_tuner.lifecycle import gate, seeing
 from stablehand_tuner.lifecycle.doubt import COMPARED, Doubt
 from stablehand_tuner.lifecycle.ending import Transition, keep, roll_back, watch_again, with_ban
+from stablehand_tuner.lifecycle.learning import with_ceiling
 from stablehand_tuner.lifecycle.phases import Applying, Change
-from stablehand_tuner.observe import aggregation
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stablehand_tuner.lifecycle.inputs import Inputs
     from stablehand_tuner.lifecycle.phases import Recheck, Trial
     from stablehand_tuner.lifecycle.state import TunerState
-    from stablehand_tuner.lifecycle.window import Window
     from stablehand_tuner.observe.observation import Observation
 
 
@@ -30,7 +29,7 @@ def advance_trial(inputs: Inputs, state: TunerState, trial: Trial) -> Transition
     outside = _changed_outside(inputs, state, target)
     if outside is not None:
         return outside
-    trial = dataclasses.replace(trial, window=_observed(inputs, trial.window, target))
+    trial = dataclasses.replace(trial, window=seeing.observed(inputs, trial.window, target))
     state = dataclasses.replace(state, phase=trial)
     observed = trial.window.observed
     if observed is None or observed.seconds < _enough(windows.trial_seconds):
@@ -69,11 +68,11 @@ def advance_recheck(inputs: Inputs, state: TunerState, recheck: Recheck) -> Tran
     outside = _changed_outside(inputs, state, before)
     if outside is not None:
         return outside
-    recheck = dataclasses.replace(recheck, window=_observed(inputs, recheck.window, before))
+    recheck = dataclasses.replace(recheck, window=seeing.observed(inputs, recheck.window, before))
     state = dataclasses.replace(state, phase=recheck)
     observed = recheck.window.observed
     if inputs.now - recheck.since >= windows.trial_seconds + windows.apply_seconds:
-        return _confirmed(state, recheck, "it could not be observed again to compare")
+        return _confirmed(state, recheck, "it could not be observed again to compare", inputs.now)
     if (
         observed is None
         or observed.seconds < _enough(windows.trial_seconds)
@@ -83,7 +82,7 @@ def advance_recheck(inputs: Inputs, state: TunerState, recheck: Recheck) -> Tran
         return state, Decision(Action.HOLD, Reason.TRIAL_AGAIN, message)
     response, was = _milliseconds(observed), _milliseconds(doubt.observed)
     if doubt.confirmed(observed):
-        return _confirmed(state, recheck, f"{response} ms of response time instead of its {was} ms")
+        return _confirmed(state, recheck, f"{response} ms of response time instead of its {was} ms", inputs.now)
     message = (
         f"{before} does no better than {doubt.target} did ({response} ms of response time against {was} ms): the load "
         f"had changed; {doubt.target} is applied again"
@@ -103,9 +102,12 @@ def _roll_back(inputs: Inputs, state: TunerState, trial: Trial, verdict: Verdict
     return roll_back(inputs, state, trial, verdict.reason, verdict.message, doubt=doubt)
 
 
-def _confirmed(state: TunerState, recheck: Recheck, message: str) -> Transition:
+def _confirmed(state: TunerState, recheck: Recheck, message: str, now: float) -> Transition:
     before, doubt = recheck.settings, recheck.doubt
     known = with_ban(state.known, doubt.reason, target=doubt.target, before=before)
+    seen = recheck.window.observed
+    if seen is not None:
+        known = with_ceiling(known, doubt.reason, good=before, bad=doubt.target, seen=seen, now=now)
     ended = dataclasses.replace(watch_again(state, before), known=known)
     return ended, Decision(Action.HOLD, Reason.TRIAL_CONFIRMED, f"{before} stays instead of {doubt.target}: {message}")
 
@@ -129,19 +131,11 @@ def _judge_early(inputs: Inputs, state: TunerState, trial: Trial) -> Transition:
 
 def _changed_outside(inputs: Inputs, state: TunerState, settings: Settings) -> Transition | None:
     """End the phase if the settings of every pod that can be observed were changed from outside."""
-    present = inputs.present
-    if not present or not all(each.steady and each.settings_desired not in {settings, None} for each in present):
+    theirs = seeing.set_from_outside(inputs, settings)
+    if theirs is None:
         return None
-    message = f"{present[0].settings_desired} was set from outside during the trial of {settings}: observing again"
+    message = f"{theirs} was set from outside during the trial of {settings}: observing again"
     return watch_again(state, None), Decision(Action.HOLD, Reason.SETTINGS_CHANGED_OUTSIDE, message)
-
-
-def _observed(inputs: Inputs, window: Window, settings: Settings) -> Window:
-    """Add the servers that have run the settings ever since their last scrape: only they show what these do."""
-    proven = [each for each in inputs.present if each.steady and each.settings_active == settings]
-    together = aggregation.combine(proven) if proven else None
-    missing = len(inputs.observations) - len(proven)
-    return window.add(together, missing=missing, scrapes=len(inputs.observations))
 
 
 def _enough(seconds: float) -> float:

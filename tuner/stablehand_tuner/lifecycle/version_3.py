@@ -1,4 +1,4 @@
-"""Stored states of version 3, one flat object, as the object of today's version."""
+"""Stored states of version 3, one flat object, as the object of version 4."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ VERSION = 3
 
 
 def converted(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object as `TunerState.to_mapping` would write it today.
+    """Return the object as version 4 would have written it.
 
     Raises:
         KeyError, TypeError: when a field is missing or of another type.
     """
     return {
+        "version": VERSION + 1,
         "phase": _PHASES[fields["phase"]](fields),
         "known": {name: fields[name] for name in ("banned", "refused", "footprint", "kinds", "memoryCeiling")},
         "history": {

@@ -11,11 +11,11 @@ from stablehand_tuner.lifecycle import applying, canary, gate
 from stablehand_tuner.lifecycle.history import HOUR
 from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.lifecycle.window import WarmUp, Window
-from stablehand_tuner.model import limits, memory
+from stablehand_tuner.model import ceilings, limits, memory, path
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.load import Load
-from stablehand_tuner.policy import TUNABLE_CLASSES, Mode
+from stablehand_tuner.policy import TUNABLE_CLASSES, Mode, Objective
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.lifecycle.ending import Transition
     from stablehand_tuner.lifecycle.inputs import Inputs
     from stablehand_tuner.lifecycle.state import TunerState
+    from stablehand_tuner.model.footprint import Footprint
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy, Windows
 
@@ -113,6 +114,10 @@ def _at_once(
         settings = limits.move_inside(policy, latest, current)
         message = f"{current} breaks the bounds or the classes of the policy: {settings} instead"
         decision = Decision(action, Reason.OUT_OF_BOUNDS, message, settings)
+    elif (shared := _shared_out(policy, state, latest, current)) is not None:
+        settings, limit = shared
+        message = f"{latest.pods:.0f} pods have {current} each, but {limit.ceiling}: {settings} instead"
+        decision = Decision(action, Reason.SHARED_CEILING, message, settings)
     elif (relief := memory.relieve_memory(policy, latest, current)) is not None:
         decision = Decision(action, relief.reason, relief.message, relief.settings, relief.evidence)
     if decision is not None:
@@ -121,6 +126,20 @@ def _at_once(
         return decision
     cold = gate.warming_up(policy.windows, warm_up, inputs.now)
     return _hold(Reason.WARMING_UP, cold) if cold else None
+
+
+def _shared_out(
+    policy: Policy, state: TunerState, latest: Observation, current: Settings
+) -> tuple[Settings, ceilings.Limit] | None:
+    """Return what each pod gets of a ceiling that all of them share, where together they exceed it; else None.
+
+    A pod more is no reason to find out again that a database refuses connections.
+    """
+    for limit in state.known.ceilings.shared(current, latest.pods):
+        fewer = ceilings.reduced(policy, current, int(limit.slots / latest.pods))
+        if fewer.slots < current.slots and policy.allows(fewer):
+            return fewer, limit
+    return None
 
 
 def _not_tuned(policy: Policy, latest: Observation, current: Settings) -> str | None:
@@ -145,7 +164,7 @@ def _decide(inputs: Inputs, situation: gate.Situation) -> Transition:
     """Ask the model, and the gate whether what the model proposes may begin."""
     policy, watching, current, window = situation.policy, situation.watching, situation.current, situation.window
     windows, state = policy.windows, situation.state
-    proposal = model.propose(policy, window, current, state.known)
+    proposal = model.propose(policy, window, current, state.known, now=situation.now)
     kinds = state.known.kinds.learn(window, Load.of(window, current), current)
     state = dataclasses.replace(state, known=dataclasses.replace(state.known, kinds=kinds))
     sure_requests = SURE_REQUESTS * windows.minimum_requests
@@ -234,8 +253,49 @@ def _act(
         message = f"{decision.settings} would suit, but {spent}"
         held = Decision(Action.HOLD, Reason.BUDGET_SPENT, message, evidence=decision.evidence)
         return _standing(state, held), held
+    aim, steps = None, None
+    if baseline is not None:
+        steps = _first_step(inputs, decision, current, baseline, state.known.footprint)
+    if steps is not None:
+        first, aim = steps
+        if first.settings in state.known.refused:
+            message = (
+                f"{decision.settings} would suit, but a server refused {first.settings}, which is on the way there"
+            )
+            held = Decision(Action.HOLD, Reason.REFUSED_BEFORE, message, evidence=decision.evidence)
+            return _standing(state, held), held
+        decision = first
     pod = None if baseline is None else _canary(inputs, decision, current, is_emergency=is_emergency)
-    return applying.begin(state, decision, inputs.now, before=current, baseline=baseline, pod=pod)
+    if aim is not None and decision.settings is not None and gate.in_place(decision.settings, current):
+        pod = None  # more slots on one pod draw no more load than its siblings have: all climb together
+    return applying.begin(state, decision, inputs.now, before=current, baseline=baseline, pod=pod, aim=aim)
+
+
+def _first_step(
+    inputs: Inputs, decision: Decision, current: Settings, baseline: Observation, footprint: Footprint
+) -> tuple[Decision, Decision] | None:
+    """Return the decision for the first step of a climb, and that for its goal; None where one step is enough.
+
+    Another class that has to prove itself is tried as it is to be: its trial compares the classes, not the slots.
+    """
+    goal = decision.settings
+    if goal is None or decision.reason in gate.SIDEWAYS or goal.slots <= current.slots:
+        return None
+    kept = path.in_as_many_processes(inputs.policy, current, goal)
+    if kept is not None and inputs.policy.objective is not Objective.COST:
+        # each process has a lock, a pool or a core of its own; that there are enough of them is no matter of the slots
+        fitting = limits.within_memory(
+            inputs.policy, baseline, current, wanted=kept, in_use=kept.slots, footprint=footprint
+        )
+        if fitting == kept:
+            goal = kept
+            message = f"{decision.message}, in the {kept.workers} processes that there are: {kept}"
+            decision = dataclasses.replace(decision, settings=kept, message=message)
+    step = path.next_step(inputs.policy, current, goal, baseline.connections / baseline.pods)
+    if step == goal:
+        return None
+    first = dataclasses.replace(decision, message=f"{decision.message}; in steps, {step} first", settings=step)
+    return first, decision
 
 
 def _canary(inputs: Inputs, decision: Decision, current: Settings, *, is_emergency: bool) -> str | None:

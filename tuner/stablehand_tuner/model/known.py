@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.contracts.numbers import is_whole
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.model.ceilings import Ceilings
 from stablehand_tuner.model.footprint import Footprint
 from stablehand_tuner.model.kinds import Kinds
 from stablehand_tuner.reasons import Reason
@@ -27,6 +28,7 @@ class Known:
         footprint: the memory of a worker and of a request.
         kinds: the app's kinds of requests.
         memory_ceiling: the smallest number of slots with which a pod ran out of memory; 0 if none did.
+        ceilings: from which number of slots on there is harm, or no gain.
     """
 
     banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
@@ -34,6 +36,7 @@ class Known:
     footprint: Footprint = dataclasses.field(default_factory=Footprint)
     kinds: Kinds = dataclasses.field(default_factory=Kinds)
     memory_ceiling: int = 0
+    ceilings: Ceilings = dataclasses.field(default_factory=Ceilings)
 
     def with_ceiling(self, slots: int) -> Known:
         """Add that a pod ran out of memory with this number of slots."""
@@ -56,6 +59,7 @@ class Known:
             "footprint": self.footprint.to_list(),
             "kinds": self.kinds.to_list(),
             "memoryCeiling": self.memory_ceiling,
+            "ceilings": self.ceilings.to_list(),
         }
 
     @classmethod
@@ -77,4 +81,5 @@ class Known:
             footprint=Footprint.from_list(fields["footprint"]),
             kinds=Kinds.from_list(fields["kinds"]),
             memory_ceiling=ceiling,
+            ceilings=Ceilings.from_list(fields["ceilings"]),
         )

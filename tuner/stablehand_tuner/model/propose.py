@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import WorkerClass
-from stablehand_tuner.model import certainty, event_loop, shapes
+from stablehand_tuner.model import ceilings, certainty, event_loop, shapes
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.limits import below_ceiling, candidate_classes, process_bounds, within_memory
 from stablehand_tuner.model.proposal import Proposal
@@ -33,7 +33,9 @@ COSTLY_SECONDS = 0.004  # of CPU, for a request
 NOTHING_KNOWN = Known()
 
 
-def propose(policy: Policy, observation: Observation, current: Settings, known: Known = NOTHING_KNOWN) -> Proposal:
+def propose(
+    policy: Policy, observation: Observation, current: Settings, known: Known = NOTHING_KNOWN, *, now: float = 0.0
+) -> Proposal:
     """Return the settings that suit what was observed under the current ones.
 
     Args:
@@ -41,6 +43,7 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
         observation: what was observed, of one pod or of several alike.
         current: what they run.
         known: what is known about the app from before.
+        now: Unix seconds: which ceilings may be tried again.
 
     Raises:
         ValueError: when the observation has no requests.
@@ -54,6 +57,7 @@ def propose(policy: Policy, observation: Observation, current: Settings, known: 
         load,
         candidate_classes(policy, observation, known.banned, current),
         process_bounds(policy, observation, current, load.whole_cores),
+        known.ceilings.limits(observation.cpu_seconds_per_request, now),
     )
     if (leaving := _leave_loop(choice)) is not None:
         return leaving
@@ -82,7 +86,7 @@ def recalled(load: Load, observation: Observation, current: Settings, kinds: Kin
     return dataclasses.replace(load, cpu_share=max(load.cpu_share, kinds.recall(cost) or 0.0))
 
 
-def _propose(choice: Choice) -> Proposal:
+def _propose(choice: Choice) -> Proposal:  # noqa: PLR0911 (one return a case reads best)
     load, current = choice.load, choice.current
     evidence = _evidence(choice)
     if _computes(load, current):
@@ -106,17 +110,22 @@ def _propose(choice: Choice) -> Proposal:
         )
     # requests that wait need slots, and processes only to hold them
     least = 1 if reason is Reason.WAITING_DOMINATES else None
-    settings = _fitting(choice, settings, least_workers=least)
-    if reason is Reason.WAITING_DOMINATES and (loop := shapes.event_loop(choice, settings)) is not None:
+    settings, stopped = _below_ceilings(choice, _fitting(choice, settings, least_workers=least))
+    loop = shapes.event_loop(choice, settings) if reason is Reason.WAITING_DOMINATES else None
+    if loop is not None and not _is_above_harm(choice, loop):
         message = f"{why}: {loop} may serve that with less than {current}, if the app can run on an event loop"
         return Proposal(loop, Reason.EVENT_LOOP, message, evidence)
     if settings.worker_class is not current.worker_class or (settings.slots, settings.workers) != (
         current.slots,
         current.workers,
     ):
-        return Proposal(settings, reason, f"{why}: {settings} instead of {current}", evidence)
+        limited = "" if stopped is None else f"; {stopped.ceiling}"
+        return Proposal(settings, reason, f"{why}: {settings} instead of {current}{limited}", evidence)
     if load.pod_full:
         return Proposal(current, Reason.SATURATED, _saturated(load), evidence)
+    if stopped is not None:
+        message = f"{why}, but {stopped.ceiling}: {current} stays"
+        return Proposal(current, Reason.AT_CEILING, message, evidence)
     if reason is Reason.WAITING_DOMINATES and settings.slots < slots_wanted(choice):
         message = f"{why}, but the bounds, the allowed classes or the memory allow no more than {current}"
         return Proposal(current, Reason.AT_BOUND, message, evidence)
@@ -132,7 +141,7 @@ def _leave_loop(choice: Choice) -> Proposal | None:
         return None
     choice = dataclasses.replace(choice, candidates=others)
     shape, least = (shapes.for_computing, None) if _computes(choice.load, current) else (shapes.for_waiting, 1)
-    settings = _fitting(choice, shape(choice), least_workers=least)
+    settings, _ = _below_ceilings(choice, _fitting(choice, shape(choice), least_workers=least))
     evidence = {**_evidence(choice), "lag_seconds": round(observation.lag_seconds_mean, 4)}
     return Proposal(settings, Reason.LOOP_BLOCKED, f"{blocked}: {settings} instead of {current}", evidence)
 
@@ -165,8 +174,8 @@ def _cheaper_loop(choice: Choice) -> Proposal | None:
     if wanted is None:
         return None
     settings = _fitting(choice, wanted)
-    if settings.worker_class is not wanted.worker_class:
-        return None  # the memory does not hold as many requests at once
+    if settings.worker_class is not wanted.worker_class or _is_above_harm(choice, settings):
+        return None  # the memory, or something that requests need, does not hold as many requests at once
     message = (
         f"{load.cores_used:.1f} of {load.cores:g} cores are in use, {load.cores_awaited:.1f} more are waited for, and "
         f"a request costs {1000 * load.cpu_seconds:.1f} ms, the server's own work and locks included: {settings} may "
@@ -188,6 +197,30 @@ def _fitting(choice: Choice, wanted: Settings, *, least_workers: int | None = No
         class_of_few=WorkerClass.GTHREAD if WorkerClass.GTHREAD in choice.candidates else None,
     )
     return below_ceiling(choice.policy, choice.current, fitting, choice.known.memory_ceiling)
+
+
+def _below_ceilings(choice: Choice, wanted: Settings) -> tuple[Settings, ceilings.Limit | None]:
+    """Return the wanted settings as far as the ceilings allow them, and the one that allows no more, if one does."""
+    return ceilings.within(
+        choice.policy,
+        choice.limits,
+        wanted,
+        current=choice.current,
+        processes=choice.processes,
+        pods=choice.observation.pods,
+        candidates=choice.candidates,
+    )
+
+
+def _is_above_harm(choice: Choice, settings: Settings) -> bool:
+    """Tell whether more slots than now would exceed a ceiling of harm."""
+    pods = choice.observation.pods
+    return any(
+        limit.ceiling.is_harm
+        and limit.ceiling.level.slots(settings, pods)
+        > max(limit.slots, limit.ceiling.level.slots(choice.current, pods))
+        for limit in choice.limits
+    )
 
 
 def _computes(load: Load, current: Settings) -> bool:

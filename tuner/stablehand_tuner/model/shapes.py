@@ -12,6 +12,7 @@ from stablehand_tuner.model.objectives import AIMS, Aim
 
 if TYPE_CHECKING:
     from stablehand_tuner.contracts.settings import Range
+    from stablehand_tuner.model.ceilings import Limit
     from stablehand_tuner.model.known import Known
     from stablehand_tuner.observe.load import Load
     from stablehand_tuner.observe.observation import Observation
@@ -30,7 +31,7 @@ FEW_THREADS = 4  # enough to keep a core full if requests compute for a quarter 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What the settings are chosen by; `processes` is how many there may be.
+    """What the settings are chosen by; `processes` is how many there may be, `limits` are the ceilings that count now.
 
     `load` is that of the observation, or, to see how certain a choice is, a slightly different one.
     """
@@ -42,6 +43,7 @@ class Choice:
     load: Load
     candidates: tuple[WorkerClass, ...]
     processes: Range
+    limits: tuple[Limit, ...] = ()
 
     @property
     def aim(self) -> Aim:

@@ -1,0 +1,162 @@
+"""The life of a climb: each step runs until what it serves is known; the next one has at most twice its slots.
+
+The climb ends at the first of: the model's goal; a step of which half is not used; a step that serves no more (the
+knee); harm. After a knee or harm `descending` goes back to the best step. At its end the whole change is on trial, as
+any other. `docs/tuner.md` has the reasons and the numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.evidence import step as evidence
+from stablehand_tuner.evidence.step import Outcome, StepVerdict
+from stablehand_tuner.lifecycle import applying, descending, gate, seeing
+from stablehand_tuner.lifecycle.ending import Transition, watch_again
+from stablehand_tuner.lifecycle.phases import Change, Climbing, Trial
+from stablehand_tuner.model import path
+from stablehand_tuner.observe import aggregation
+from stablehand_tuner.reasons import Reason
+
+if TYPE_CHECKING:
+    from stablehand_tuner.lifecycle.inputs import Inputs
+    from stablehand_tuner.lifecycle.state import TunerState
+    from stablehand_tuner.observe.observation import Observation
+
+IN_PLACE_SHARE = 0.05  # of the trial's time: how long a step is observed that only adds slots
+STARTED_SHARE = 0.15  # the same where it starts processes: they are slow at first
+LEAST_STARTED_SECONDS = 2.0  # however short trials are
+LONGEST_SHARE = 0.5  # of the trial's time: by then a step is judged, however little it shows
+LEAST_LONGEST_SECONDS = 5.0  # however short trials are
+SETTLING = 1.5  # times the mean of a request: until then what ends began before the step
+AT_ONCE_SHARE = 0.025  # of the trial's time: requests that are as short need no time to settle
+
+
+def advance_climb(inputs: Inputs, state: TunerState, phase: Climbing) -> Transition:
+    """Wait until every server runs the step; then observe it, and go on or back once it is known what it serves."""
+    target = phase.change.target
+    if phase.settling.observed is None:
+        others = seeing.not_running(inputs, target)
+        if others:
+            return _wait_for_servers(inputs, state, phase, others)
+    elif (theirs := seeing.set_from_outside(inputs, target)) is not None:
+        message = f"{theirs} was set from outside while {target} was a step of a climb: observing again"
+        return watch_again(state, None), Decision(Action.HOLD, Reason.SETTINGS_CHANGED_OUTSIDE, message)
+    phase = _observed(inputs, phase)
+    state = dataclasses.replace(state, phase=phase)
+    verdict, seen = _judged(inputs, phase)
+    if verdict is None:
+        return state, _running(phase)
+    if verdict.outcome in {Outcome.NO_GAIN, Outcome.HARM}:
+        return descending.go_back(inputs, state, phase, verdict, seen)
+    return _went_on(inputs, state, phase, verdict, seen or phase.climb.seen)
+
+
+def _wait_for_servers(
+    inputs: Inputs, state: TunerState, phase: Climbing, others: list[Observation | None]
+) -> Transition:
+    target, refused = phase.change.target, seeing.refusals(others)
+    if refused:
+        message = f"{refused} of {len(inputs.observations)} servers refused {target}, or rolled it back; see their logs"
+        verdict = StepVerdict(Outcome.HARM, Reason.SERVER_REFUSED, message)
+        return descending.go_back(inputs, state, phase, verdict, None)
+    if late := applying.late(inputs, phase, target, others):
+        verdict = StepVerdict(Outcome.HARM, Reason.APPLY_TIMED_OUT, late)
+        return descending.go_back(inputs, state, phase, verdict, None)
+    return state, phase.change.decision
+
+
+def _observed(inputs: Inputs, phase: Climbing) -> Climbing:
+    """Add what is seen now: to the time of settling, until the requests that began before the step are over."""
+    target = phase.change.target
+    if phase.settling.observed is None or phase.settling.seconds < _settling_seconds(inputs, phase):
+        settling = seeing.observed(inputs, phase.settling, target, all_of_them=True)
+        window = settling if _settles_at_once(inputs, phase) else phase.window
+        return dataclasses.replace(phase, settling=settling, window=window)
+    return dataclasses.replace(phase, window=seeing.observed(inputs, phase.window, target, all_of_them=True))
+
+
+def _settling_seconds(inputs: Inputs, phase: Climbing) -> float:
+    return min(SETTLING * (phase.climb.seen.mean_seconds or 0.0), inputs.policy.windows.trial_seconds)
+
+
+def _settles_at_once(inputs: Inputs, phase: Climbing) -> bool:
+    return _settling_seconds(inputs, phase) <= AT_ONCE_SHARE * inputs.policy.windows.trial_seconds
+
+
+def _judged(inputs: Inputs, phase: Climbing) -> tuple[StepVerdict | None, Observation | None]:
+    """Return the verdict on the step, None while there is none, and what it rests on."""
+    windows, climb, target = inputs.policy.windows, phase.climb, phase.change.target
+    if inputs.now - phase.since >= windows.trial_seconds + windows.apply_seconds:
+        message = f"how {target} serves could not be observed"
+        return StepVerdict(Outcome.HARM, Reason.APPLY_TIMED_OUT, message), None
+    everything = _everything(inputs, phase)
+    harm = None if everything is None else evidence.early_harm(climb.seen, everything, target)
+    if harm is not None:
+        return harm, everything
+    seen = phase.window.observed
+    least = IN_PLACE_SHARE * windows.trial_seconds
+    if not gate.in_place(target, phase.ran):
+        least = max(LEAST_STARTED_SECONDS, STARTED_SHARE * windows.trial_seconds)
+    if seen is None or seen.seconds < gate.FULL_ENOUGH * least:
+        return None, None
+    longest = max(LEAST_LONGEST_SECONDS, LONGEST_SHARE * windows.trial_seconds)
+    is_last_call = seen.seconds >= gate.FULL_ENOUGH * longest
+    expected = climb.expected(target, seen)
+    return evidence.judge(climb.seen, seen, target, expected=expected, is_last_call=is_last_call), seen
+
+
+def _everything(inputs: Inputs, phase: Climbing) -> Observation | None:
+    """Return all that was seen of the step so far.
+
+    Slots that were added in place serve from then on: the scrape in the middle of which that was shows harm already.
+    """
+    settling, window = phase.settling.observed, phase.window.observed
+    if settling is None:
+        in_the_middle = gate.in_place(phase.change.target, phase.ran) and not inputs.missing
+        return aggregation.combine(inputs.present) if in_the_middle and inputs.present else None
+    if window is None or _settles_at_once(inputs, phase):
+        return window or settling
+    return aggregation.merge(settling, window)
+
+
+def _running(phase: Climbing) -> Decision:
+    climb, target = phase.climb, phase.change.target
+    message = (
+        f"{target} is a step from {phase.change.before} to {climb.goal}, so far for {phase.window.seconds:.0f} s; "
+        f"{climb.aim.message}"
+    )
+    return Decision(Action.HOLD, Reason.CLIMBING, message)
+
+
+def _went_on(inputs: Inputs, state: TunerState, phase: Climbing, verdict: StepVerdict, seen: Observation) -> Transition:
+    """Note that the step did good, and take the next one, unless it is the last."""
+    target, why = phase.change.target, verdict.message
+    climb = phase.climb.went_on(target, seen)
+    passed = state.known.ceilings.passed(target, seen.pods, seen.cpu_seconds_per_request, inputs.now)
+    state = dataclasses.replace(state, known=dataclasses.replace(state.known, ceilings=passed))
+    if verdict.outcome is not Outcome.SERVED and target.slots >= climb.goal.slots:
+        further = descending.further(inputs, climb)
+        climb = climb if further is None else climb.searching(further)
+    phase = dataclasses.replace(phase, climb=climb)
+    if verdict.outcome is Outcome.SERVED or target.slots >= climb.goal.slots:
+        return _arrive(inputs, state, phase, why)
+    following = path.next_step(inputs.policy, target, climb.goal, seen.connections / seen.pods)
+    if following in state.known.refused:
+        return _arrive(inputs, state, phase, f"{why}; a server refused {following}")
+    message = f"{target} serves {why}: {following} next, on the way to {climb.goal}"
+    decision = Decision(Action.APPLY, Reason.NEXT_STEP, message, following, climb.aim.evidence)
+    return descending.take_step(inputs, state, phase, decision, following)
+
+
+def _arrive(inputs: Inputs, state: TunerState, phase: Climbing, why: str) -> Transition:
+    """Put the whole change on trial: the step that runs is the last."""
+    target = phase.change.target
+    decision = dataclasses.replace(phase.climb.aim, settings=target)
+    trial = Trial(inputs.now, Change(phase.change.before, target, decision), phase.baseline)
+    message = (
+        f"{target} is the last step of a climb ({why}): it is on trial for {inputs.policy.windows.trial_seconds:.0f} s"
+    )
+    return dataclasses.replace(state, phase=trial), Decision(Action.HOLD, Reason.TRIAL_RUNNING, message)
