@@ -131,3 +131,12 @@ def test_pods_that_come_or_go_are_neither_gain_nor_loss(make_observation, rate, 
 
     assert verdict(best, of(AFTER, more, 2 * rate)).outcome is Outcome.MORE
     assert verdict(best, of(AFTER, more, rate)).outcome is Outcome.NO_GAIN
+
+
+def test_failed_requests_that_may_be_chance_keep_a_step_going_until_they_are_known_to_be(seen):
+    best, after = seen(BEFORE, 300.0, seconds=8.0), seen(AFTER, 600.0, seconds=1.0, errors=2.0)
+
+    assert early_harm(best, after, AFTER) is None, "two of 600 may be chance"
+    assert verdict(best, after) is None
+    assert early_harm(best, seen(AFTER, 600.0, seconds=8.0, errors=32.0), AFTER).reason is Reason.TRIAL_ERRORS
+    assert verdict(best, after, is_last_call=True).outcome is Outcome.MORE

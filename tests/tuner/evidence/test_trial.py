@@ -81,6 +81,14 @@ def test_a_clearly_longer_tail_without_a_gain_harms(window):
     assert outcome(window(bucket=0.1), window(bucket=0.5)).reason is Reason.TRIAL_LATENCY
 
 
+def test_a_short_tail_inside_an_app_that_blocks_its_event_loop_says_nothing_of_what_waited_for_its_turn(window):
+    evented = Settings(WorkerClass.GEVENT, 1, 1, 70)
+    before = window(bucket=0.05, settings=evented, lag_seconds_mean=0.6)
+
+    assert outcome(before, window(bucket=0.5)).passed
+    assert not outcome(window(bucket=0.05, settings=evented), window(bucket=0.5)).passed
+
+
 def test_a_tail_in_the_next_bucket_may_be_the_buckets_doing(window):
     assert outcome(window(bucket=0.1), window(bucket=0.25)).passed
 

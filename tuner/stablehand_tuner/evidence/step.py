@@ -90,6 +90,8 @@ def judge(
     """
     if seen.requests < FEW_REQUESTS and not is_last_call:
         return None
+    if not is_last_call and seen.error_share - best.error_share >= MORE_ERRORS:
+        return None  # more would be harm: it goes on until that is known to be chance, or not
     found = harm.memory_full(seen, target) or harm.loop_blocked(best, seen, target, early=False)
     if found is not None:
         return StepVerdict(Outcome.HARM, found.reason, found.message)

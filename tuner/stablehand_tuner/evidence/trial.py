@@ -113,7 +113,9 @@ def _harm(before: Observation, after: Observation, settings: Settings, objective
     less = was is not None and settings.slots < was.slots
     if _throughput_fell(before, after, LOST_BY_LESS if less else LOST_THROUGHPUT):
         return _slower(before, after)
-    if tail_worse(before, after, objective):
+    # requests that wait behind one that blocks the event loop are not inside the app yet: its p99 leaves that out
+    was_blocked = was is not None and harm.loop_blocked(None, before, was, early=False) is not None
+    if not was_blocked and tail_worse(before, after, objective):
         return Verdict(
             Reason.TRIAL_LATENCY,
             f"p99 inside the app is {_milliseconds(after.p99_seconds)} instead of "
