@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import ClassVar
 
-from stablehand_server.config import container_defaults, flags, startup_faults
+from stablehand_server.config import container_defaults, flags, given, startup_faults
 from stablehand_server.gunicorn_internals.application import BaseApplication, WSGIApplication
 from stablehand_server.linux.cgroup import Cgroup
 from stablehand_server.master import background, generation
@@ -30,6 +30,10 @@ class LiveBaseApplication(BaseApplication):
     has_command_line: ClassVar[bool] = False  # whether the process's arguments are flags of gunicorn's
     _command: background.Report | None = None  # --daemon: the command that waits for this process to listen
     _master = 0
+
+    def load_default_config(self) -> None:
+        """Use gunicorn's defaults, in a configuration that records what is set after this."""
+        self.cfg = given.RecordingConfig(self.usage, prog=self.prog)
 
     def do_load_config(self) -> None:
         """Load the configuration; an error in it ends the process with a message, written where errors are logged."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = REPOSITORY / "examples" / "io_bound"
 _BOOT_SECONDS = 30.0
+_OTHERS = ("STABLEHAND_", "GUNICORN_", "WEB_CONCURRENCY")
 # What --autotune logs of a decision: `autotune: apply gthread 2 × 49: a sentence [Backlog]`.
 _DECISION = re.compile(r"autotune: (?P<action>\w+)(?: (?P<settings>[^:]+))?: (?P<message>.*) \[(?P<reason>\w+)\]$")
 
@@ -91,11 +92,10 @@ def running() -> Iterator[LocalServer]:
             str(Path(sys.executable).with_name("stablehand-server")),
             "--chdir", str(EXAMPLE), "app:app",
             "--bind", f"127.0.0.1:{app_port}", "--metrics-bind", f"127.0.0.1:{metrics_port}",
-            "--worker-class", "sync", "--workers", "1",
             "--autotune",
         ]  # fmt: skip
-        # The variable may hold a policy of the user's own, and this shows the default one.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STABLEHAND_AUTOTUNE")}
+        # The user's own policy and settings, which the tuner obeys, have no place in what shows the defaults.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stablehand_server.autotune.pins import Pins
 from stablehand_tuner.policy import InvalidPolicy, Policy, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from stablehand_tuner.contracts.settings import WorkerClass
 
 VARIABLE = "STABLEHAND_AUTOTUNE_POLICY"
 
@@ -27,28 +30,39 @@ WINDOWS = Windows(
     shrink_seconds=120.0,
 )
 DEFAULT = Policy(windows=WINDOWS)
+NOTHING: Mapping[str, Any] = {}
 
 
-def from_environment(environ: Mapping[str, str] = os.environ) -> Policy:
-    """Return the policy that STABLEHAND_AUTOTUNE_POLICY gives: a path, or the JSON object itself.
+def from_environment(
+    given: Mapping[str, Any] = NOTHING,
+    worker_class: WorkerClass | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[Policy, Pins]:
+    """Return the policy that STABLEHAND_AUTOTUNE_POLICY gives, a path or the JSON object, and what stays as given.
 
-    It is the same object as spec.tuning of a WSGIApp; what is absent takes the default of --autotune.
+    It is the same object as spec.tuning of a WSGIApp; what is absent takes the default of --autotune, or stays as it
+    was given.
+
+    Args:
+        given: the settings that were given, by gunicorn's names.
+        worker_class: the class that they select; None for one of the user's own.
+        environ: the environment.
 
     Raises:
         RuntimeError: naming the variable and the fault; gunicorn ends with its text.
     """
     value = environ.get(VARIABLE, "").strip()
-    if not value:
-        return DEFAULT
     try:
-        fields = json.loads(value if value.startswith("{") else Path(value).read_text())
-        return _over_defaults(fields)
+        fields = json.loads(value if value.startswith("{") else Path(value).read_text()) if value else {}
+        policy = _over_defaults(fields)
     except OSError as error:
         raise RuntimeError(f"{VARIABLE} is neither a JSON object nor a file: {value}: {error.strerror}") from error
     except InvalidPolicy as error:
         raise RuntimeError(f"{VARIABLE}: {error}") from error
     except ValueError as error:
         raise RuntimeError(f"{VARIABLE} is not JSON, or cut short: {error}") from error
+    pins = Pins.of(given, worker_class, named=fields)
+    return pins.bound(policy), pins
 
 
 def _over_defaults(fields: Any) -> Policy:

@@ -8,13 +8,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from typing import TYPE_CHECKING, Any
 
 from stablehand_server.linux.cgroup import Cgroup, cpu_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AUTO = "auto"
 VARIABLE = "WEB_CONCURRENCY"
 # An image's default. Other programs that run in it also read WEB_CONCURRENCY and do not understand "auto".
 DEFAULT_VARIABLE = "STABLEHAND_WORKERS"
+# Set where WEB_CONCURRENCY said "auto" before its number replaced that, also for a second master (SIGUSR2).
+_RESOLVED_VARIABLE = "STABLEHAND_WEB_CONCURRENCY"
 # Without a limit it is unknown how much of the machine is meant for this server: do not start a hundred workers.
 MOST_WITHOUT_CPU_LIMIT = 8
 # What a worker with a typical framework uses; the real number is unknown until the app has been imported.
@@ -86,6 +92,20 @@ def default_of_image() -> str | None:
     return None if VARIABLE in os.environ else os.environ.get(DEFAULT_VARIABLE) or None
 
 
+def is_auto(value: Any) -> bool:
+    """Return whether a value of --workers or of a variable leaves the number to the server."""
+    return isinstance(value, str) and value.strip().lower() == AUTO
+
+
+def number_by_variable(environ: Mapping[str, str]) -> int | None:
+    """Return the number of workers that a variable gives; None where none does, or one says `auto`."""
+    if VARIABLE in environ:
+        value = AUTO if _RESOLVED_VARIABLE in environ else environ[VARIABLE]
+    else:
+        value = environ.get(DEFAULT_VARIABLE, AUTO)
+    return int(value) if _is_number(value) else None
+
+
 def _is_number(value: str) -> bool:
     """Return whether gunicorn, which converts it with int(), would start with it."""
     try:
@@ -101,7 +121,8 @@ def resolve_variable() -> None:
         SystemExit: when it, or STABLEHAND_WORKERS, is neither a number nor `auto`, with a message on stderr.
     """
     for name, value in ((VARIABLE, os.environ.get(VARIABLE)), (DEFAULT_VARIABLE, default_of_image())):
-        if value is not None and value.strip().lower() != AUTO and not _is_number(value):
+        if value is not None and not is_auto(value) and not _is_number(value):
             raise SystemExit(f"Error: {name} is {value!r}, but must be a number of workers, or {AUTO}")
-    if os.environ.get(VARIABLE, "").strip().lower() == AUTO:
+    if is_auto(os.environ.get(VARIABLE)):
         os.environ[VARIABLE] = str(of_this_process().workers)
+        os.environ[_RESOLVED_VARIABLE] = AUTO

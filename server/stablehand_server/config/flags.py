@@ -6,10 +6,10 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.config import container_defaults, metrics_address
+from stablehand_server.config.given import RecordingConfig
 from stablehand_server.config.metrics_address import Address
 from stablehand_server.gunicorn_internals.settings import (
     GUNICORN_VERSION,
-    Config,
     Setting,
     validate_bool,
     validate_pos_int,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SECTION = "Stablehand"
 
 
-class ServerConfig(Config):
+class ServerConfig(RecordingConfig):
     """gunicorn's configuration under this server's name and version."""
 
     def parser(self) -> argparse.ArgumentParser:
@@ -72,7 +72,7 @@ def number_of_workers(value: Any) -> int:
     Raises:
         ValueError: when it is neither.
     """
-    if isinstance(value, str) and value.strip().lower() == container_defaults.AUTO:
+    if container_defaults.is_auto(value):
         return container_defaults.of_this_process().workers
     return int(validate_pos_int(value))
 
@@ -208,7 +208,7 @@ def _default_workers() -> int:
 
 def _as_written(value: str) -> int | str:
     """Return what the command line says, as far as gunicorn's own flag looks at it there: -1 is refused later."""
-    return value if value.strip().lower() == container_defaults.AUTO else int(value)
+    return value if container_defaults.is_auto(value) else int(value)
 
 
 _as_written.__name__ = "number of workers"  # in argparse's message: invalid ... value

@@ -61,7 +61,7 @@ class LiveArbiter(Rollover):
         self.write_settings(Server.DESIRED, target)
         self.worker_class, self.cfg = target.worker_class, target.config
         self.note_wanted(target.workers)
-        beside.begin(self.cfg, files, _name_of(self.app))
+        beside.begin(self.app.cfg, files, _name_of(self.app))
         inheritance = listeners.Inheritance.from_environment(os.environ)
         os.environ.pop(listeners.MADE_VARIABLE, None)
         super().start()

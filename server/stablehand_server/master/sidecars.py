@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stablehand_server.config.given import given
 from stablehand_server.config.metrics_address import Address, DefaultAddress
 from stablehand_server.exporter import main as exporter
 from stablehand_server.gunicorn_internals.process import set_process_title
@@ -19,6 +20,7 @@ from stablehand_server.master import class_probe, metrics_socket, private_folder
 from stablehand_server.master.backoff import GrowingPause
 from stablehand_server.master.child_process import ChildProcess
 from stablehand_server.master.metrics_socket import MetricsSocket
+from stablehand_server.workers import class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +83,7 @@ class Sidecars:
         """Prepare for the start, before anything listens: an address that the user has named is bound now.
 
         Args:
-            config: the configuration.
+            config: the configuration, before a settings file was applied to it.
             files: the settings files, of which the tuner writes the last.
             app: the name by which the tuner identifies the app.
 
@@ -173,12 +175,16 @@ class Sidecars:
         if config.autotune:
             from stablehand_server.autotune import policy  # noqa: PLC0415 (only --autotune pays for it)
 
-            self._policy = policy.from_environment()
+            self._policy, pins = policy.from_environment(given(config), class_of(config))
+            kept = pins.in_words(policy.VARIABLE)
+            if kept is not None:
+                self._log.info("%s", kept)
         self._config, self._files, self._app = config, files, app
 
     def _tuners_view(self) -> tuple[Any, ...]:
         config = self._config
-        return bool(config.autotune), self._files[-1:], config.autotune_state, self._app, self.metrics.bound
+        policy = self._policy if config.autotune else None
+        return bool(config.autotune), policy, self._files[-1:], config.autotune_state, self._app, self.metrics.bound
 
     def _inherited(self, address: Address) -> bool:
         """Adopt the previous master's socket (SIGUSR2), and return whether that succeeded."""

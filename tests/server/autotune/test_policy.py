@@ -10,7 +10,7 @@ from stablehand_tuner.policy import Mode, Policy, Windows
 
 
 def test_without_a_policy_everything_may_be_tuned_with_windows_for_one_machine():
-    policy = from_environment({})
+    policy = from_environment(environ={})[0]
 
     assert policy.mode is Mode.AUTO
     assert policy.windows.decision_seconds < Windows().decision_seconds
@@ -19,7 +19,7 @@ def test_without_a_policy_everything_may_be_tuned_with_windows_for_one_machine()
 
 def test_a_policy_may_stand_in_the_variable_itself_and_keeps_the_other_defaults():
     text = json.dumps({"workerClasses": ["sync", "gthread"], "threads": {"max": 16}, "windows": {"trialSeconds": 9}})
-    policy = from_environment({VARIABLE: text})
+    policy = from_environment(environ={VARIABLE: text})[0]
 
     assert policy.worker_classes == (WorkerClass.SYNC, WorkerClass.GTHREAD)
     assert policy.threads.highest == 16
@@ -31,7 +31,7 @@ def test_a_policy_may_stand_in_a_file(tmp_path):
     path = tmp_path / "policy.json"
     path.write_text('{"mode": "Recommend"}')
 
-    assert from_environment({VARIABLE: str(path)}).mode is Mode.RECOMMEND
+    assert from_environment(environ={VARIABLE: str(path)})[0].mode is Mode.RECOMMEND
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_policy_may_stand_in_a_file(tmp_path):
 )
 def test_a_bad_policy_ends_the_start_with_a_sentence_that_names_variable_and_fault(value, fault):
     with pytest.raises(RuntimeError, match=fault) as error:
-        from_environment({VARIABLE: value})
+        from_environment(environ={VARIABLE: value})
 
     assert str(error.value).startswith(VARIABLE)
 
@@ -57,4 +57,4 @@ def test_a_file_that_is_no_object_is_refused(tmp_path):
     path.write_text("[]")
 
     with pytest.raises(RuntimeError, match="a JSON object is needed, not list"):
-        from_environment({VARIABLE: str(path)})
+        from_environment(environ={VARIABLE: str(path)})

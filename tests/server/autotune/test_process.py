@@ -18,7 +18,7 @@ from pathlib import Path
 from stablehand_server.autotune import policy, tuning
 
 assert "prometheus_client" not in sys.modules
-allowed = policy.from_environment()
+allowed, _ = policy.from_environment()
 if os.fork() == 0:
     address = ("127.0.0.1", int(sys.argv[1]))
     tuning.run(address, Path(sys.argv[2]), Path(sys.argv[3]), allowed, app="app", parent_pid=os.getppid())
