@@ -296,5 +296,5 @@ def test_settings_that_cannot_be_written_are_logged_and_tried_again(run, caplog)
 
 def test_the_windows_decide_how_often_is_scraped():
     assert tuning.scrape_interval(policy.DEFAULT) == 1.0
-    slow = policy.from_environment({policy.VARIABLE: '{"windows": {"decisionSeconds": 60}}'})
+    slow, _ = policy.from_environment(environ={policy.VARIABLE: '{"windows": {"decisionSeconds": 60}}'})
     assert tuning.scrape_interval(slow) == 2.0
