@@ -144,21 +144,30 @@ class Settings:
         Raises:
             InvalidSettings: when the text is no JSON, truncated, no object, or not valid settings.
         """
-        try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise InvalidSettings(f"not JSON, or cut short: {error}") from error
-        except RecursionError as error:
-            raise InvalidSettings("not JSON of settings: nested too deeply") from error
-        if not isinstance(fields, dict):
-            raise InvalidSettings(f"a JSON object is needed, not {type(fields).__name__}")
-        return cls.from_mapping(fields)
+        return cls.from_mapping(json_object(text))
 
     def __str__(self) -> str:
         """Return the settings in short: `gthread 2 × 8`, `gevent 2 × 1000`, `sync 4`."""
         if self.worker_class in _COUNTS_CONNECTIONS or self.worker_class is WorkerClass.GTHREAD:
             return f"{self.worker_class} {self.workers} × {self.slots_per_worker}"
         return f"{self.worker_class} {self.workers}"
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object that a text is.
+
+    Raises:
+        InvalidSettings: when the text is no JSON, truncated, or no object.
+    """
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise InvalidSettings(f"not JSON, or cut short: {error}") from error
+    except RecursionError as error:
+        raise InvalidSettings("not JSON of settings: nested too deeply") from error
+    if not isinstance(fields, dict):
+        raise InvalidSettings(f"a JSON object is needed, not {type(fields).__name__}")
+    return fields
 
 
 def _known_class(value: object) -> WorkerClass:
