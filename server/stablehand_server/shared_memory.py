@@ -29,6 +29,8 @@ from stablehand_tuner.contracts.metric_names import (
     NOTED_STATUSES,
     STATUS_CODES,
     SWITCH_OUTCOMES,
+    TRIAL_OUTCOMES,
+    TRIAL_STATES,
 )
 
 if TYPE_CHECKING:
@@ -77,9 +79,12 @@ class Server(enum.IntEnum):
     REFUSED = ACTIVE + 4  # 1 while the newest settings are refused, or were rolled back
     YIELDING_PORT = REFUSED + 1  # the metrics' default port; 0: no port has to give way
     PORT_WANTED = YIELDING_PORT + 1  # a worker writes 1: its app wants that port, and waits; the master writes 0
-    SWITCHES = PORT_WANTED + 1
+    TRIAL_ID = PORT_WANTED + 1  # 0 before the first trial
+    TRIAL_STATE = TRIAL_ID + 1  # place in TRIAL_STATES, counted from 1
+    SWITCHES = TRIAL_STATE + 1
     EXITS = SWITCHES + len(SWITCH_OUTCOMES)
-    END = EXITS + len(EXIT_REASONS)
+    TRIALS = EXITS + len(EXIT_REASONS)
+    END = TRIALS + len(TRIAL_OUTCOMES)
 
 
 class Cell(enum.IntEnum):
@@ -109,8 +114,13 @@ class Cell(enum.IntEnum):
     OVERDUE = 19  # of Overdue
     # the master says, for workers whose app has taken SIGTERM over
     TOLD_TO_RETIRE = 20
+    # the master: what the worker runs is on trial; its guard has ended that: when it retires, nothing is awaited
+    ON_TRIAL = 21
+    CLOSES_AT_ONCE = 22
+    # the worker: time.monotonic() of the last tick of its event loop's timer; 0 without one
+    TICKED_AT = 23
     # counters: the worker's
-    REQUESTS = 21
+    REQUESTS = 24
     NOTED = REQUESTS + len(STATUS_CODES)  # in the order of NOTED_STATUSES, besides their class
     BODY_BUCKETS = NOTED + len(NOTED_STATUSES)
     BODY_BYTES = BODY_BUCKETS + SIZES
@@ -272,6 +282,12 @@ class Slots:
     def count_exit(self, reason: str) -> None:
         """Count a worker's end (master only); the reason is one of EXIT_REASONS."""
         self.server[Server.EXITS + EXIT_REASONS.index(reason)] += 1
+
+    def note_trial(self, state: str) -> None:
+        """Publish the state of the trial (master only), one of TRIAL_STATES; an outcome is counted too."""
+        self.server[Server.TRIAL_STATE] = 1.0 + TRIAL_STATES.index(state)
+        if state in TRIAL_OUTCOMES:
+            self.server[Server.TRIALS + TRIAL_OUTCOMES.index(state)] += 1
 
     def write_server(self, start: Server, values: Sequence[float]) -> None:
         """Write neighbouring cells of the server (master only)."""

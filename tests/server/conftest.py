@@ -262,7 +262,7 @@ def websocket() -> Iterator[Callable[..., WebSocket]]:
         yield connect
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
     """Wait for a condition."""
     return wait_until
@@ -286,10 +286,29 @@ def launch(start) -> Callable[..., RunningServer]:
     """Start a server, and return it when it is ready, with all its workers."""
 
     def launch_server(*flags: str, **options: Any) -> RunningServer:
-        server = start(*flags, **options)
-        wait_until(lambda: server.readiness() == 200 or server.process.poll() is not None)
-        assert server.process.poll() is None, server.log()
-        wait_until(lambda: server.active()[1])  # one worker is enough to be ready; now all are there
-        return server
+        return await_all_workers(start(*flags, **options))
 
     return launch_server
+
+
+@pytest.fixture(scope="module")
+def launch_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningServer]]:
+    """Start a server that the tests of a module share, with these settings in its file, and return it when ready."""
+    with contextlib.ExitStack() as stack:
+
+        def launch_server(settings: Mapping[str, Any], *flags: str, **options: Any) -> RunningServer:
+            directory = tmp_path_factory.mktemp("server")
+            (directory / "settings.json").write_text(json.dumps(settings))
+            server = RunningServer(directory, *flags, **options)
+            stack.callback(server.end)
+            return await_all_workers(server)
+
+        yield launch_server
+
+
+def await_all_workers(server: RunningServer) -> RunningServer:
+    """Return the server when it is ready, with all its workers."""
+    wait_until(lambda: server.readiness() == 200 or server.process.poll() is not None)
+    assert server.process.poll() is None, server.log()
+    wait_until(lambda: server.active()[1])  # one worker is enough to be ready; now all are there
+    return server

@@ -8,7 +8,7 @@ import pytest
 
 from stablehand_server.measure.recorder import RequestRecorder
 from stablehand_server.shared_memory import COUNTERS, RECORDS, Cell, Server, Slots, State
-from stablehand_tuner.contracts.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES
+from stablehand_tuner.contracts.metric_names import EXIT_REASONS, STATUS_CODES, SWITCH_OUTCOMES, TRIAL_OUTCOMES
 
 OK = STATUS_CODES.index("2xx")
 
@@ -232,11 +232,13 @@ def test_a_long_last_line_is_cut_between_characters(slots):
     assert allocate(slots, age=2).failure == ""
 
 
-def test_switches_and_exits_are_counted_each_in_a_cell_of_its_own(slots):
+def test_switches_exits_and_trials_are_counted_each_in_a_cell_of_its_own(slots):
     for outcome in SWITCH_OUTCOMES:
         slots.count_switch(outcome)
     for reason in EXIT_REASONS:
         slots.count_exit(reason)
+    for outcome in TRIAL_OUTCOMES:
+        slots.note_trial(outcome)
     counted = slots.server[Server.SWITCHES : Server.END].tolist()
 
-    assert counted == [1.0] * (len(SWITCH_OUTCOMES) + len(EXIT_REASONS))
+    assert counted == [1.0] * (len(SWITCH_OUTCOMES) + len(EXIT_REASONS) + len(TRIAL_OUTCOMES))

@@ -12,7 +12,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from stablehand_tuner.contracts.settings import InvalidSettings, Settings
+from stablehand_tuner.contracts.settings import InvalidSettings
+from stablehand_tuner.contracts.settings_file import SettingsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,15 +29,15 @@ class Reading:
     text: str = ""
     fault: str = ""
 
-    def settings(self) -> Settings:
-        """Return the settings that the file asks for.
+    def wanted(self) -> SettingsFile:
+        """Return what the file asks for.
 
         Raises:
             InvalidSettings: naming the fault.
         """
         if self.fault:
             raise InvalidSettings(self.fault)
-        return Settings.from_json(self.text)
+        return SettingsFile.from_json(self.text)
 
 
 class SettingsSource:

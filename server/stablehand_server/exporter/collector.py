@@ -70,6 +70,7 @@ class ServerCollector(Collector):
                 *_worker_gauges(by_index, processes),
                 *_server_families(mapping),
                 *_settings_families(mapping),
+                *_trial_families(mapping, by_index),
                 *self._machine_families(),
             ]
         yield from families
@@ -207,6 +208,26 @@ def _settings_families(mapping: reading.Reading) -> Iterable[Family]:
     yield _gauge(names.GENERATION, server[Server.GENERATION])
     yield _gauge(names.SETTINGS_REFUSED, server[Server.REFUSED])
     yield _fixed_counter(names.GENERATION_SWITCHES, names.SWITCH_OUTCOMES, server[Server.SWITCHES :])
+
+
+def _trial_families(
+    mapping: reading.Reading, by_index: Mapping[int, Sequence[list[float]]]
+) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+    server = mapping.server
+    yield _fixed_counter(names.TRIALS, names.TRIAL_OUTCOMES, server[Server.TRIALS :])
+    yield _gauge(names.TRIAL_ID, server[Server.TRIAL_ID])
+    states = _gauge(names.TRIAL_STATE)
+    for place, state in enumerate(names.TRIAL_STATES, 1):
+        states.add_metric([state], float(server[Server.TRIAL_STATE] == place))
+    yield states
+    workers = _gauge(names.WORKER_ON_TRIAL)
+    for index, records in by_index.items():
+        workers.add_metric([str(index)], float(any(_is_on_trial(cells) for cells in records)))
+    yield workers
+
+
+def _is_on_trial(cells: Sequence[float]) -> bool:
+    return bool(cells[Cell.ON_TRIAL]) and cells[Cell.STATE] != State.RETIRING
 
 
 def _by_index(mapping: reading.Reading) -> dict[int, list[list[float]]]:

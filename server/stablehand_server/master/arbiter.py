@@ -18,9 +18,9 @@ from stablehand_server.gunicorn_internals.process import set_process_title
 from stablehand_server.master import generation, lifecycle, listeners
 from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
-from stablehand_server.master.rollover import Rollover
 from stablehand_server.master.sidecars import Sidecars
 from stablehand_server.master.switching import Switching
+from stablehand_server.master.trial.trials import Asked, Trials
 from stablehand_server.measure.backlog import backlog
 from stablehand_server.shared_memory import Server, State
 from stablehand_server.workers import class_of
@@ -29,15 +29,17 @@ from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings, Worker
 _CLASSES = list(WorkerClass)
 _PASS_SECONDS = 0.5  # between two looks at the settings file
 _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
+_TRIAL_PASS_SECONDS = 0.025  # between two looks at a trial: more requests than come in that time may fail
 
 
-class LiveArbiter(Rollover):
+class LiveArbiter(Trials):
     """Determines what should run, from gunicorn's configuration, the settings file, and signals."""
 
     def __init__(self, app: Any) -> None:
         self._source = SettingsSource(())
         self._newest_reading: Reading | None = None
         self._valid_reading: Reading | None = None  # the last one that was
+        self._asked_by_file: Asked | None = None  # the trial in the valid reading
         self._footing: Footing  # of the target, and of what serves
         self._serving_footing: Footing
         self._balance = Balance()
@@ -57,6 +59,7 @@ class LiveArbiter(Rollover):
         wanted = self._wanted_by_file()
         if wanted is not None:
             self._switching.begin(wanted, replaced=0)
+            self.skip_trial(self._asked_by_file)
         target = self._switching.target
         self.write_settings(Server.DESIRED, target)
         self.worker_class, self.cfg = target.worker_class, target.config
@@ -81,13 +84,15 @@ class LiveArbiter(Rollover):
         """Wait for signals, but not so long that it delays the settings file or a switch."""
         moving = any(w.state is State.BOOTING or (w.state is State.RETIRING and not w.kept) for w in self.living())
         calm = not moving and (self._switching.settled or self.waits)
-        return list(super().wait_for_signals(min(timeout, _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS)))
+        longest = _TRIAL_PASS_SECONDS if self.trial_runs else _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS
+        return list(super().wait_for_signals(min(timeout, longest)))
 
     def manage_workers(self) -> None:
         """Take one step towards what is wanted."""
         wanted = None if self._stopping else self._wanted_by_file()
         if wanted is not None:
             self.switch_to(wanted)
+            self.follow_trial(self._asked_by_file)
         self._follow_control_socket()
         self.step()
         self.ensure_children()
@@ -105,6 +110,7 @@ class LiveArbiter(Rollover):
         """SIGWINCH: if gunicorn is a daemon, all workers retire, and the master stays."""
         if self.cfg.daemon:
             self.log.info("All workers retire; SIGHUP or SIGTTIN brings new ones")
+            self.withdraw_trial("no workers are wanted")
             self.paused = True
             self.note_wanted(0)
         else:
@@ -143,6 +149,7 @@ class LiveArbiter(Rollover):
             reading = self._newest_reading = fresh
         if reading is not None:
             wanted = self._candidate(reading, number=wanted.number) or wanted
+            self.skip_trial(self._asked_by_file)
         self.paused = False
         self.switch_to(wanted, anew=True)
 
@@ -159,6 +166,11 @@ class LiveArbiter(Rollover):
         if files != self._source.paths:
             self._source = SettingsSource(files)
             self._newest_reading = self._valid_reading = None
+            self._asked_by_file = None
+
+    def trial_begins(self) -> None:
+        """Spread kept connections at once, or the worker on trial gets none."""
+        self._balance = Balance()
 
     def _report(self) -> None:
         """Publish how many workers are wanted, how many connections wait and each worker's share, also to statsd."""
@@ -194,14 +206,19 @@ class LiveArbiter(Rollover):
 
     def _candidate(self, reading: Reading, number: int | None = None) -> Generation | None:
         try:
-            settings = reading.settings()
-            number = self._switching.number_for(settings) if number is None else number
-            wanted = generation.from_settings(self.app.cfg, settings, number, f"the file {reading.path}", self.log)
+            file, origin = reading.wanted(), f"the file {reading.path}"
+            settings, trial = file.settings, file.trial
+            number = self.number_for(settings) if number is None else number
+            wanted = generation.from_settings(self.app.cfg, settings, number, origin, self.log)
+            asked = None
+            if trial is not None:
+                tried = trial.settings(max(2, settings.workers))  # two serve even if only one does otherwise
+                asked = Asked(trial, generation.from_settings(self.app.cfg, tried, number, origin, self.log))
         except (InvalidSettings, Unusable) as fault:
             self._refuse(f"{reading.path}: {fault}")
             self.slots.server[Server.REFUSED] = 1.0
             return None
-        self._valid_reading = reading
+        self._valid_reading, self._asked_by_file = reading, asked
         if reading == self._newest_reading:
             self.slots.server[Server.REFUSED] = 0.0
         return wanted

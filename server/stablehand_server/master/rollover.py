@@ -104,19 +104,31 @@ class Rollover(Supervisor):
         if self.paused:
             return Plan(retire=tuple(each.pid for each in workers if each.state is not State.RETIRING))
         surge: Literal[0, 1] = 1
-        if not self._switching.settled or any(each.spent for each in workers):
+        if not self._switching.settled or self.replaces(workers):
             surge = self._memory.surge([each.pid for each in workers if each.state is not State.BOOTING])
         else:
             self._memory.forget()
-        target, replaced = self._switching.target, self._switching.replaced
+        target = self._switching.target
         return plan(
             workers,
             generation=target.number,
-            workers=target.workers,
-            replaced=replaced,
+            workers=self.workers_of_target(),
+            replaced=self.workers_replaced(workers),
             surge=surge,
             retire_limit=self.retire_limit(workers),
         )
+
+    def replaces(self, workers: Collection[LivingWorker]) -> bool:
+        """Return whether some worker is to be replaced although no switch is in progress."""
+        return any(each.spent for each in workers)
+
+    def workers_of_target(self) -> int:
+        """Return how many workers of the target are wanted at present."""
+        return self._switching.target.workers
+
+    def workers_replaced(self, workers: Collection[LivingWorker]) -> int:  # noqa: ARG002 (a subclass looks at them)
+        """Return how many workers of other generations served when their replacement began."""
+        return self._switching.replaced
 
     def living(self) -> list[LivingWorker]:
         """Return the workers as the plan represents them."""

@@ -109,11 +109,14 @@ class Supervisor(Arbiter):
         """React to a worker's exit."""
         raise NotImplementedError
 
-    def spawn_worker(self, index: int | None = None) -> int | None:
-        """Fork a worker of the wanted generation at an index, by default the lowest free one; return its process id."""
+    def spawn_worker(self, index: int | None = None, generation: Generation | None = None) -> int | None:
+        """Fork a worker, and return its process id; None if that is impossible at present.
+
+        By default it is of the wanted generation, and has the lowest free index.
+        """
         taken = set(map(lifecycle.index, self.WORKERS.values()))
         place = min(set(range(len(taken) + 1)) - taken) if index is None else index
-        target = self._switching.target
+        target = generation or self._switching.target
         record = self.slots.allocate(
             index=place,
             age=self.worker_age + 1,
@@ -146,7 +149,7 @@ class Supervisor(Arbiter):
         else:
             return pid
         finally:
-            self.worker_class = target.worker_class
+            self.cfg, self.worker_class = self._switching.target.config, self._switching.target.worker_class
 
     def murder_workers(self) -> None:
         """End workers that send no heartbeat, hang while they boot, or do not exit in time."""

@@ -39,6 +39,11 @@ class Switching:
         """The number for a generation that needs new processes."""
         return self._highest_number + 1
 
+    def take_number(self) -> int:
+        """Return a number that no generation has had, and none will have: that of a trial."""
+        self._highest_number += 1
+        return self._highest_number
+
     def number_for(self, settings: Settings) -> int:
         """Return the generation number for the settings: that of a current one that can run them, or a new one."""
         at_hand = [self.target]

@@ -25,12 +25,12 @@ def source(paths):
 def test_a_file_is_reported_once_and_again_only_when_its_content_changes(source, paths):
     paths[0].write_text(SYNC.to_json())
 
-    assert source.poll().settings() == SYNC
+    assert source.poll().wanted().settings == SYNC
     assert source.poll() is None
     paths[0].write_text(SYNC.to_json())
     assert source.poll() is None
     paths[0].write_text(GTHREAD.to_json())
-    assert source.poll().settings() == GTHREAD
+    assert source.poll().wanted().settings == GTHREAD
 
 
 def test_the_last_file_that_exists_and_is_not_empty_wins(source, paths):
@@ -38,7 +38,7 @@ def test_the_last_file_that_exists_and_is_not_empty_wins(source, paths):
     paths[1].write_text(GTHREAD.to_json())
     reading = source.poll()
 
-    assert (reading.path, reading.settings()) == (str(paths[1]), GTHREAD)
+    assert (reading.path, reading.wanted().settings) == (str(paths[1]), GTHREAD)
 
 
 @pytest.mark.parametrize("nothing", ["", " \n\t"])
@@ -48,17 +48,17 @@ def test_the_file_before_an_emptied_one_applies(source, paths, nothing):
     source.poll()
     paths[1].write_text(nothing)
 
-    assert source.poll().settings() == SYNC
+    assert source.poll().wanted().settings == SYNC
 
 
 def test_without_any_file_nothing_changes_and_a_file_that_comes_later_is_followed(source, paths):
     assert source.poll() is None
     paths[0].write_text(SYNC.to_json())
-    assert source.poll().settings() == SYNC
+    assert source.poll().wanted().settings == SYNC
     paths[0].unlink()
     assert source.poll() is None
     paths[0].write_text(GTHREAD.to_json())
-    assert source.poll().settings() == GTHREAD
+    assert source.poll().wanted().settings == GTHREAD
 
 
 def test_a_file_that_vanished_and_came_back_unchanged_is_no_change(source, paths):
@@ -83,7 +83,7 @@ def test_the_swap_of_a_link_as_kubernetes_does_it_is_seen(tmp_path):
     (tmp_path / "..data_tmp").symlink_to("two")
     os.replace(tmp_path / "..data_tmp", data)  # noqa: PTH105 (the call itself is what the kubelet does)
 
-    assert source.poll().settings() == GTHREAD
+    assert source.poll().wanted().settings == GTHREAD
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_file_without_valid_settings_is_reported_once_with_its_error(source, p
     reading = source.poll()
 
     with pytest.raises(InvalidSettings, match=fault):
-        reading.settings()
+        reading.wanted()
     assert source.poll() is None
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_as_a_file_is_a_fault_not_an_error(tmp_path, make, f
     reading = SettingsSource([str(path)]).poll()
 
     with pytest.raises(InvalidSettings, match=fault):
-        reading.settings()
+        reading.wanted()
 
 
 def test_a_path_below_a_file_is_a_file_that_is_not_there(tmp_path):

@@ -14,6 +14,8 @@ from stablehand_tuner.contracts.metric_names import (
     NOTED_STATUSES,
     STATUS_CODES,
     SWITCH_OUTCOMES,
+    TRIAL_OUTCOMES,
+    TRIAL_STATES,
     WORKER_STATES,
 )
 from stablehand_tuner.contracts.settings import Settings
@@ -49,6 +51,32 @@ def test_every_fixed_label_value_is_there_from_the_start_with_zero(scrape):
     assert all(
         value(samples, "stablehand_generation_switches_total", outcome=outcome) == 0 for outcome in SWITCH_OUTCOMES
     )
+    assert all(value(samples, "stablehand_trials_total", outcome=outcome) == 0 for outcome in TRIAL_OUTCOMES)
+    assert all(value(samples, "stablehand_trial_state", state=state) == 0 for state in TRIAL_STATES)
+    assert value(samples, "stablehand_trial_id") == 0
+    assert all(value(samples, "stablehand_worker_on_trial", worker=worker) == 0 for worker in "01")
+
+
+def test_a_trial_is_reported_by_its_id_its_state_and_its_worker(scrape, spawn, slots):
+    spawn(0)
+    on_trial = spawn(1, worker_class=2)
+    on_trial.record.cells[Cell.ON_TRIAL] = 1.0
+    slots.server[Server.TRIAL_ID] = 2**53 - 1
+    slots.note_trial("running")
+    samples = scrape()
+
+    assert value(samples, "stablehand_trial_id") == 2**53 - 1
+    assert [state for state in TRIAL_STATES if value(samples, "stablehand_trial_state", state=state)] == ["running"]
+    assert [value(samples, "stablehand_worker_on_trial", worker=worker) for worker in "01"] == [0, 1]
+    assert not any(value(samples, "stablehand_trials_total", outcome=outcome) for outcome in TRIAL_OUTCOMES)
+
+    on_trial.record.cells[Cell.STATE] = State.RETIRING
+    slots.note_trial("failed")
+    samples = scrape()
+    assert [state for state in TRIAL_STATES if value(samples, "stablehand_trial_state", state=state)] == ["failed"]
+    assert [value(samples, "stablehand_worker_on_trial", worker=worker) for worker in "01"] == [0, 0]
+    counted = {outcome: value(samples, "stablehand_trials_total", outcome=outcome) for outcome in TRIAL_OUTCOMES}
+    assert counted == {outcome: float(outcome == "failed") for outcome in TRIAL_OUTCOMES}
 
 
 def test_a_scrape_is_all_that_the_tuner_needs(scrape, spawn, slots):

@@ -68,6 +68,14 @@ def test_what_the_processes_have_grown_to_counts_not_what_they_began_with(servin
     assert serving.number_for(GTHREAD) == 2
 
 
+def test_the_number_that_a_trial_has_had_is_given_to_nobody_else(serving):
+    number = serving.take_number()
+
+    assert number == serving.target.number + 1
+    assert serving.next_number == number + 1
+    assert serving.take_number() == number + 1
+
+
 def test_a_rolled_back_switch_has_the_former_target_and_replaces_no_worker(serving):
     former = serving.target
     serving.begin(generation(Settings("sync", 2), 2), replaced=2)

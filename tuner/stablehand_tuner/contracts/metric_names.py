@@ -103,6 +103,16 @@ SETTINGS_REFUSED = Metric(
     "stablehand_settings_refused", "gauge", "1 while the newest settings are refused, or were rolled back, else 0."
 )
 
+# A trial: what one worker runs instead of what all run
+TRIALS = Metric("stablehand_trials", "counter", "Trials that ended, by outcome.", ("outcome",))
+TRIAL_ID = Metric("stablehand_trial_id", "gauge", "The id of the trial that runs, or ran last; 0 before the first.")
+TRIAL_STATE = Metric(
+    "stablehand_trial_state", "gauge", "1 for the state of the trial with that id, else 0.", ("state",)
+)
+WORKER_ON_TRIAL = Metric(
+    "stablehand_worker_on_trial", "gauge", "1 for the worker that runs what is on trial, else 0.", ("worker",)
+)
+
 # What the machine gives
 CPU_LIMIT_CORES = Metric("stablehand_cpu_limit_cores", "gauge", "Cores that the cgroup grants; absent without a limit.")
 MEMORY_LIMIT_BYTES = Metric(
@@ -127,13 +137,28 @@ TUNER_DECISIONS = Metric("stablehand_tuner_decisions", "counter", "Decisions of 
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
-# The values that label `reason` of WORKER_EXITS, `state` of WORKERS, `kind` of the settings, `outcome` of
-# GENERATION_SWITCHES, `code` of WORKER_REQUESTS and `status` of RESPONSES can take: fixed, so that every series is
-# there from the start.
+# The values that label `reason` of WORKER_EXITS, `state` of WORKERS and TRIAL_STATE, `kind` of the settings, `outcome`
+# of GENERATION_SWITCHES and TRIALS, `code` of WORKER_REQUESTS and `status` of RESPONSES can take: fixed, so that every
+# series is there from the start.
 EXIT_REASONS = ("retired", "max_requests", "timeout", "oom", "signal", "boot_failure", "error")
 WORKER_STATES = ("booting", "ready", "retiring")
 SETTING_KINDS = ("desired", "active")
 SWITCH_OUTCOMES = ("done", "rolled_back", "rejected")
+# confirmed: all run what was on trial; withdrawn: something else was asked for; expired: nobody confirmed it in time;
+# failed, late, unserved: its guard ended it; died: its worker's process ended; boot_failure: that did not boot;
+# not_started: the server had just started, or could not start it.
+TRIAL_OUTCOMES = (
+    "confirmed",
+    "withdrawn",
+    "expired",
+    "failed",
+    "late",
+    "unserved",
+    "died",
+    "boot_failure",
+    "not_started",
+)
+TRIAL_STATES = ("booting", "running", *TRIAL_OUTCOMES)
 STATUS_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "error")
 # What an app answers, where it used to say 2xx, when a request meets a process that lacks its session or its object, or
 # when requests get in each other's way.

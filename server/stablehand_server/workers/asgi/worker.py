@@ -116,6 +116,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
             return True
         if self.nr + 1 >= self.request_limit and not self.retiring:
             self.log.info("Autorestarting worker after current request.")
+            self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0
             self.alive = False
         return self.is_leaving
 
@@ -232,7 +233,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                     self.log.info("Parent changed, shutting down: %s", self)
                     self.alive = False
             planned = self.loop.time() + LAG_TICK_SECONDS
-            await asyncio.sleep(LAG_TICK_SECONDS)
+            for seconds in self.naps():
+                await asyncio.sleep(seconds)
             if self._loop_in_child is not None:
                 await self._loop_in_child.end()
             self.note_lag(self.loop.time() - planned)

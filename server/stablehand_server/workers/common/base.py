@@ -24,7 +24,7 @@ from stablehand_server.workers.common import app_forks, termination_handler
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stablehand_server.gunicorn_internals.settings import Config
     from stablehand_server.measure.requests import RequestMeter
@@ -40,9 +40,10 @@ _SECONDS_BETWEEN_LOOKS = 0.25  # between looks at what the master wants; heartbe
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
 _LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second
 LAG_TICK_SECONDS = 0.1
+_NAP_SECONDS = 0.01
 _CLASSES = list(WorkerClass)
 # What may grow while a worker serves, and the cell in which the master writes how far.
-_GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
+GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +136,7 @@ class MeasuredWorker(Worker):
         self.is_apps_child = True
         self._cells = self.assignment.record.detach()
         self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0  # nothing to be announced
+        self._cells[Cell.ON_TRIAL] = 0.0
         for recorder in self._recorders:
             recorder.move(self._cells)
         self._next_look = math.inf  # at what the master wants of its worker
@@ -257,7 +259,7 @@ class MeasuredWorker(Worker):
             self.meter.to_close = float(connections)
 
     def _grow_if_wanted(self) -> None:
-        wanted = {name: int(self._cells[_GROWING[name]]) for name in self.grows_in_place}
+        wanted = {name: int(self._cells[GROWING[name]]) for name in self.grows_in_place}
         if all(number <= getattr(self.cfg, name) for name, number in wanted.items()):
             return
         for name, number in wanted.items():
@@ -291,6 +293,20 @@ class MeasuredWorker(Worker):
     def note_lag(self, seconds: float) -> None:
         """Publish how late a periodic timer fired, smoothed over about a second."""
         self._cells[Cell.LAG_SECONDS] += (max(0.0, seconds) - self._cells[Cell.LAG_SECONDS]) * _LAG_WEIGHT
+        self._cells[Cell.TICKED_AT] = time.monotonic()
+
+    def naps(self) -> Iterator[float]:
+        """Yield the seconds to sleep until the next tick of the loop's timer, in one piece.
+
+        On trial in short ones, so that the worker accepts nothing more once its guard has ended that.
+        """
+        if not self._cells[Cell.ON_TRIAL] or self._cells[Cell.RETIRES]:
+            yield LAG_TICK_SECONDS
+            return
+        until = time.monotonic() + LAG_TICK_SECONDS
+        while not self._cells[Cell.TOLD_TO_RETIRE] and (left := until - time.monotonic()) > 0.0:
+            yield min(left, _NAP_SECONDS)
+        self._retire_if_told()
 
     def first_request_seconds(self) -> float:
         """Return how long a new connection may stay silent before its first request: load balancers connect ahead.
@@ -320,7 +336,12 @@ class MeasuredWorker(Worker):
         return time.monotonic() < self.retire_until()
 
     def linger_seconds(self) -> float:
-        """Return how long this worker, when it retires, waits for requests that are in transit."""
+        """Return how long this worker, when it retires, waits for requests that are in transit.
+
+        Not at all if the guard of a trial has found that it harms them.
+        """
+        if self._cells[Cell.CLOSES_AT_ONCE]:
+            return 0.0
         return min(RETIRE_LINGER_SECONDS, float(self.cfg.graceful_timeout) / 2.0)
 
 

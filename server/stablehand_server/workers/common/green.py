@@ -123,7 +123,8 @@ class GreenWorker(WSGIWorker, AsyncWorker):
 
     def _tick(self) -> None:
         planned = time.monotonic() + LAG_TICK_SECONDS
-        self.pause(LAG_TICK_SECONDS)
+        for seconds in self.naps():
+            self.pause(seconds)
         now = time.monotonic()
         self.note_lag(now - planned)
         self.note_connections(self.count_accepted() + len(self._half_closed))
@@ -137,9 +138,9 @@ class GreenWorker(WSGIWorker, AsyncWorker):
         started = time.monotonic()
         last_call = started + self.linger_seconds()
         while self._has_connections() and self.may_finish():
-            self._tick()
             if time.monotonic() >= last_call:
                 self._wake_idle()
+            self._tick()
         if self.count_accepted():
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
             self.abandon_connections()

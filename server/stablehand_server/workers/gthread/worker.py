@@ -193,6 +193,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         last_call = started + self.linger_seconds()
         self._awaiting_first.shorten(last_call)
         self._awaiting_next.shorten(last_call)
+        self._awaiting_next.end_silent(started)
         for listener, client, address in left_behind(self.cfg, self.sockets):
             self._take(listener, client, address)
         self._wake_leader()

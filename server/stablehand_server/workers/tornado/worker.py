@@ -103,11 +103,11 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
         server.retire(self.cfg)
         started = time.monotonic()
         while server.connections and self.may_finish():
-            await self._tick(server)
             if time.monotonic() - started >= self.linger_seconds():
                 server.close_idle(0.0, 0.0)
             else:
                 server.close_idle(keepalive, self.first_request_seconds())
+            await self._tick(server)
         if server.connections:
             self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
             await self._take_leave(server)
@@ -153,7 +153,8 @@ class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
                 self.log.info("Parent changed, shutting down: %s", self)
                 self.alive = False
         planned = time.monotonic() + LAG_TICK_SECONDS
-        await asyncio.sleep(LAG_TICK_SECONDS)
+        for seconds in self.naps():
+            await asyncio.sleep(seconds)
         if self._loop_in_child is not None:
             await self._loop_in_child.end()
         self.note_lag(time.monotonic() - planned)
