@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help venv fmt lint test test-fast test-integration test-e2e test-pythons gunicorn-suite conformance soak \
-	demo local cluster cluster-down bench bench-quick bench-server bench-server-quick images tools generate pins hooks \
+	demo local cluster cluster-down bench bench-quick bench-server bench-server-quick bench-machines images tools generate pins hooks \
 	changelog release clean
 
 BIN := .venv/bin
@@ -75,6 +75,9 @@ bench-quick: venv ## Runs part of the same in under ten minutes, and only prints
 
 bench-server: venv ## Measures the cost of the server's metrics, into docs/bench-server.md; needs a quiet machine
 	PYTHONPATH=bench:server:tuner $$(scripts/bench-venv) -m stablehand_bench.server --docs
+
+bench-machines: venv ## Computes the tuner on simulated machines of up to 64 cores, into docs/bench-machines.md; two minutes
+	PYTHONPATH=bench:simulator:tuner $$(scripts/bench-venv) -m stablehand_bench.machines --docs
 
 bench-server-quick: venv ## Runs the same in about three minutes, and only prints the results
 	PYTHONPATH=bench:server:tuner $$(scripts/bench-venv) -m stablehand_bench.server --quick

@@ -77,12 +77,7 @@ def write_section(page: Path, section: str) -> None:
 
 def plot_ratios(path: Path, results: Sequence[Mapping[str, Any]], *, base: str, label: str) -> None:
     """Draw each contestant's ratio to `base` as bars with their range; a missing matplotlib is an ImportError."""
-    import matplotlib as mpl  # noqa: PLC0415 (a second's import, and only here)
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "stablehand"  # the same results give the same file
-    from matplotlib import pyplot as plt  # noqa: PLC0415 (after the backend is chosen)
-
+    plt = pyplot()
     names = list(dict.fromkeys(name for each in results for name in each["contestants"] if name != base))
     figure, axes = plt.subplots(figsize=(9, 0.75 * len(results) + 1.5), layout="constrained")
     height = 0.8 / len(names)
@@ -106,6 +101,22 @@ def plot_ratios(path: Path, results: Sequence[Mapping[str, Any]], *, base: str, 
     axes.invert_yaxis()
     axes.set_xlabel(label)
     figure.legend(loc="outside upper center", ncols=len(names), frameon=False)
+    save(figure, path)
+
+
+def pyplot() -> Any:
+    """Return matplotlib's pyplot, set up to draw the same file from the same results; an ImportError without it."""
+    import matplotlib as mpl  # noqa: PLC0415 (a second's import, and only here)
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "stablehand"
+    from matplotlib import pyplot as plt  # noqa: PLC0415 (after the backend is chosen)
+
+    return plt
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure to a file, and close it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    pyplot().close(figure)
