@@ -23,7 +23,14 @@ pytestmark = pytest.mark.integration
 
 ALL = {"workerClass": "gthread", "workers": 2, "threads": 8, "workerConnections": 1000}
 GUARD = {"failedShare": 0.02, "lateSeconds": 0.2, "unservedSeconds": 1}
-TRIAL = {"workerClass": "gevent", "threads": 1, "workerConnections": 1000, "seconds": 30, "guard": GUARD}
+TRIAL = {
+    "on": "worker",
+    "workerClass": "gevent",
+    "threads": 1,
+    "workerConnections": 1000,
+    "seconds": 30,
+    "guard": GUARD,
+}
 CONNECTIONS = 8
 MANY = 20  # connections of 20 ms a request: a thousand requests a second
 

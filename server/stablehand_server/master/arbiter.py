@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stablehand_server.config import class_options, reload
 from stablehand_server.config.reload import Footing
@@ -25,6 +25,10 @@ from stablehand_server.measure.backlog import backlog
 from stablehand_server.shared_memory import Server, State
 from stablehand_server.workers import class_of
 from stablehand_tuner.contracts.settings import WORKERS, InvalidSettings, WorkerClass
+from stablehand_tuner.contracts.trial import TrialOn
+
+if TYPE_CHECKING:
+    from stablehand_tuner.contracts.settings_file import SettingsFile
 
 _CLASSES = list(WorkerClass)
 _PASS_SECONDS = 0.5  # between two looks at the settings file
@@ -207,13 +211,10 @@ class LiveArbiter(Trials):
     def _candidate(self, reading: Reading, number: int | None = None) -> Generation | None:
         try:
             file, origin = reading.wanted(), f"the file {reading.path}"
-            settings, trial = file.settings, file.trial
+            settings = file.settings
             number = self.number_for(settings) if number is None else number
             wanted = generation.from_settings(self.app.cfg, settings, number, origin, self.log)
-            asked = None
-            if trial is not None:
-                tried = trial.settings(max(2, settings.workers))  # two serve even if only one does otherwise
-                asked = Asked(trial, generation.from_settings(self.app.cfg, tried, number, origin, self.log))
+            asked = self._asked_in(file, number, origin)
         except (InvalidSettings, Unusable) as fault:
             self._refuse(f"{reading.path}: {fault}")
             self.slots.server[Server.REFUSED] = 1.0
@@ -222,6 +223,15 @@ class LiveArbiter(Trials):
         if reading == self._newest_reading:
             self.slots.server[Server.REFUSED] = 0.0
         return wanted
+
+    def _asked_in(self, file: SettingsFile, number: int, origin: str) -> Asked | None:
+        trial = file.trial
+        if trial is None:
+            return None
+        if trial.on is TrialOn.ALL:
+            raise Unusable("trials on all workers are not supported yet")
+        tried = trial.settings(max(2, file.settings.workers))  # two serve even if only one does otherwise
+        return Asked(trial, generation.from_settings(self.app.cfg, tried, number, origin, self.log))
 
     def _refuse(self, fault: str) -> None:
         self.slots.count_switch("rejected")

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from stablehand_tuner.contracts.settings import FIELDS, InvalidSettings, Settings, json_object
-from stablehand_tuner.contracts.trial import Trial
+from stablehand_tuner.contracts.trial import Trial, TrialOn
 
 FILE_FIELDS = (*FIELDS, "trial")
 
@@ -20,11 +20,30 @@ class SettingsFile:
     as it refuses any unknown field: only a server whose metrics have `stablehand_trials_total` knows them.
 
     Attributes:
-        settings: what all workers run, but the one on trial; and what that one goes back to.
+        settings: what all workers run, but for what is on trial; and what the server goes back to.
+
+    Raises:
+        InvalidSettings: when a trial on all workers could not be undone without booting workers.
     """
 
     settings: Settings
     trial: Trial | None = None
+
+    def __post_init__(self) -> None:
+        """Validate what concerns both."""
+        trial, settings = self.trial, self.settings
+        if trial is None or trial.on is not TrialOn.ALL:
+            return
+        if trial.worker_class is not settings.worker_class:
+            raise InvalidSettings(
+                f"trial.workerClass is {trial.worker_class}, but a trial on all workers has the class that they have, "
+                f"{settings.worker_class}"
+            )
+        if trial.workers < settings.workers:
+            raise InvalidSettings(
+                f"trial.workers is {trial.workers}, but a trial on all workers has as many as without it, "
+                f"{settings.workers}, or more"
+            )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the JSON object of the contract."""

@@ -1,4 +1,4 @@
-"""A trial: what one worker runs instead, beside its siblings, and the guard that ends it without anyone's help.
+"""A trial: what one worker, or all, run for a time, and the guard that ends it without anyone's help.
 
 A change that can break an app is not given to all workers at once. The server enforces the guard by itself, so that
 nobody's death and no cut network leaves an app on settings that harm it.
@@ -7,6 +7,7 @@ nobody's death and no cut network leaves an app on settings that harm it.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.contracts.numbers import is_number, is_whole
@@ -28,7 +29,18 @@ _LIMITS = (
     ("unserved_seconds", "unservedSeconds", UNSERVED_SECONDS),
 )
 GUARD_FIELDS = tuple(name for _, name, _ in _LIMITS)
-TRIAL_FIELDS = ("id", "workerClass", "threads", "workerConnections", "seconds", "guard")
+TRIAL_FIELDS = ("id", "on", "workerClass", "threads", "workerConnections", "seconds", "guard")
+
+
+class TrialOn(str, enum.Enum):
+    """Who runs what is on trial: one worker beside its siblings, or all workers."""
+
+    WORKER = "worker"
+    ALL = "all"
+
+    def __str__(self) -> str:
+        """Return the name in the contract."""
+        return self.value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +83,13 @@ class Guard:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What one worker runs instead of what all run.
+    """What runs for a time instead of a file's settings, which are what the server goes back to.
 
     Attributes:
         id: grows from one trial of a server to the next; one that is not larger than the last is not run.
-        seconds: how long the trial lasts at most, from the moment at which its worker is ready.
+        seconds: how long the trial lasts at most, from the moment at which its workers are ready.
+        on: who runs it. A trial on all workers is compared with what the server served before.
+        workers: how many there are in a trial on all workers; 1 in one on a worker.
 
     Raises:
         InvalidSettings: when a field is out of its range, or the class cannot make use of it.
@@ -87,6 +101,8 @@ class Trial:
     worker_connections: int
     seconds: float
     guard: Guard
+    on: TrialOn = TrialOn.WORKER
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Validate every field."""
@@ -95,8 +111,11 @@ class Trial:
         if self.id not in IDS:
             raise InvalidSettings(f"trial.id is {self.id}, but must be {IDS}")
         object.__setattr__(self, "seconds", _number_within("trial.seconds", self.seconds, SECONDS))
+        object.__setattr__(self, "on", _known_on(self.on))
+        if self.on is TrialOn.WORKER and self.workers != 1:
+            raise InvalidSettings(f"trial: workers is {self.workers}, but the trial is on one worker")
         try:
-            settings = self.settings(workers=1)
+            settings = self.settings(self.workers)
         except InvalidSettings as fault:
             raise InvalidSettings(f"trial: {fault}") from fault
         object.__setattr__(self, "worker_class", settings.worker_class)
@@ -107,9 +126,12 @@ class Trial:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the trial as the JSON object of the contract."""
+        workers = {"workers": self.workers} if self.on is TrialOn.ALL else {}
         return {
             "id": self.id,
+            "on": self.on.value,
             "workerClass": self.worker_class.value,
+            **workers,
             "threads": self.threads,
             "workerConnections": self.worker_connections,
             "seconds": self.seconds,
@@ -118,13 +140,16 @@ class Trial:
 
     @classmethod
     def from_mapping(cls, fields: Any) -> Trial:
-        """Read the JSON object of the contract: all of its fields, and no other.
+        """Read the JSON object of the contract: all of its fields, and no other; `workers` if it is on all workers.
 
         Raises:
             InvalidSettings: naming the first fault found.
         """
-        read = _object("trial", fields, TRIAL_FIELDS)
+        on_all = isinstance(fields, dict) and fields.get("on") == TrialOn.ALL.value
+        read = _object("trial", fields, (*TRIAL_FIELDS, "workers") if on_all else TRIAL_FIELDS)
         return cls(
+            on=read["on"],
+            workers=read["workers"] if on_all else 1,
             id=read["id"],
             worker_class=read["workerClass"],
             threads=read["threads"],
@@ -132,6 +157,13 @@ class Trial:
             seconds=read["seconds"],
             guard=Guard.from_mapping(read["guard"]),
         )
+
+
+def _known_on(value: object) -> TrialOn:
+    try:
+        return TrialOn(value)
+    except ValueError:
+        raise InvalidSettings(f"trial.on is {value!r}, but must be one of {', '.join(TrialOn)}") from None
 
 
 def _object(name: str, fields: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
