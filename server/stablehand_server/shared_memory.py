@@ -43,6 +43,7 @@ _TEXT_BYTES = 512  # the last line of a failed boot
 
 BUCKETS = len(DURATION_BUCKETS) + 1  # the last one has no upper bound
 SIZES = len(BODY_BUCKETS) + 1
+CLIENT_BITS = 48  # a float holds as many exactly
 
 
 class State(enum.IntEnum):
@@ -119,8 +120,12 @@ class Cell(enum.IntEnum):
     CLOSES_AT_ONCE = 22
     # the worker: time.monotonic() of the last tick of its event loop's timer; 0 without one
     TICKED_AT = 23
+    # during a trial: the kinds of answers that are unusual, a bitmap by the master, and the clients that got any, a
+    # bitmap of CLIENT_BITS hashes by the worker
+    UNUSUAL = 24
+    CLIENTS = 25
     # counters: the worker's
-    REQUESTS = 24
+    REQUESTS = 26
     NOTED = REQUESTS + len(STATUS_CODES)  # in the order of NOTED_STATUSES, besides their class
     BODY_BUCKETS = NOTED + len(NOTED_STATUSES)
     BODY_BYTES = BODY_BUCKETS + SIZES

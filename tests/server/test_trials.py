@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import json
 import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from stablehand_server.master.trial.answers import ENOUGH
 from stablehand_tuner.contracts.metric_names import TRIAL_OUTCOMES, TRIAL_STATES
 
 if TYPE_CHECKING:
@@ -142,6 +145,18 @@ def test_a_class_that_fails_all_requests_fails_few_and_is_not_run_again(on_trial
     assert (on_trial.ended(), on_trial.state(trial), on_trial.on_trial()) == ({"failed": 1}, "failed", set())
 
 
+def test_a_class_that_refuses_what_was_never_refused_ends_a_trial_as_soon(on_trial, until):
+    on_trial.harm.write_text("refuse")
+    with on_trial.load(MANY) as load:
+        until(lambda: load.last().completed > ENOUGH)
+        trial = on_trial.try_out()
+        until(lambda: on_trial.state(trial) == "changed" and on_trial.server.settled(2))
+        result = load.stop()
+
+    assert 0 < result.failed < 50, result.failures
+    assert on_trial.ended() == {"changed": 1}
+
+
 def test_a_loop_that_is_blocked_ends_a_trial(on_trial, until):
     on_trial.harm.write_text("block")
     with on_trial.load() as load:
@@ -205,13 +220,13 @@ def test_harm_is_over_and_an_ordinary_worker_serves_again_within_a_second_withou
     assert result.failed < 50, result.failures
 
 
-def test_a_confirmed_trial_keeps_its_worker_and_one_withdrawn_costs_no_request(on_trial):
+def test_a_confirmed_trial_keeps_its_worker_and_one_withdrawn_costs_no_request(on_trial, until):
     gevent = {"workerClass": "gevent", "workers": 2, "threads": 1, "workerConnections": 1000}
     with on_trial.load() as load:
         withdrawn, first = on_trial.begin()
         on_trial.settle()
         assert on_trial.state(withdrawn) == "withdrawn"
-        assert first not in on_trial.server.workers()
+        until(lambda: first not in on_trial.server.workers())
 
         confirmed, second = on_trial.begin()
         on_trial.settle(gevent)
@@ -281,3 +296,67 @@ def test_a_server_that_starts_with_a_trial_in_its_file_does_not_run_it(launch, u
     assert started.classes() == dict.fromkeys("01", "gthread")
     started.server.write(json.dumps({**ALL, "trial": {**trial, "id": 6}}))
     until(lambda: started.state({"id": 6}) == "running")
+
+
+class Visitor(threading.Thread):
+    """Logs in, looks at the app again and again, and logs in again when it is told to."""
+
+    def __init__(self, port):
+        super().__init__()
+        self._port = port
+        self._cookie = ""
+        self.leaves = False
+        self.seen = self.refused = 0
+
+    def run(self):
+        """Visit until told to leave."""
+        self._ask("/login")
+        while not self.leaves:
+            self.seen += 1
+            if self._ask("/") == 401:
+                self.refused += 1
+                self._ask("/login")
+
+    def _ask(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Cookie": self._cookie})
+            response = connection.getresponse()
+            response.read()
+        finally:
+            connection.close()
+        self._cookie = response.headers.get("Set-Cookie", self._cookie)
+        return response.status
+
+
+@pytest.fixture
+def visitors(request):
+    """Let some visit a server until the test is over."""
+    started = []
+
+    def visit(server, number):
+        started.extend(Visitor(server.port) for _ in range(number))
+        for each in started:
+            each.start()
+        return started
+
+    yield visit
+    for each in started:
+        each.leaves = True
+    for each in started:
+        each.join()
+
+
+def test_a_second_process_that_lacks_the_sessions_of_the_first_ends_a_trial(launch, until, visitors, tmp_path):
+    alone = {"workerClass": "sync", "workers": 1, "threads": 1, "workerConnections": 1000}
+    (tmp_path / "settings.json").write_text(json.dumps(alone))
+    server = launch(app="sessions:app")
+    started = OnTrial(server, until)
+    visiting = visitors(server, 6)
+    until(lambda: sum(each.seen for each in visiting) > ENOUGH)
+    trial = started.try_out(settings=alone, workerClass="sync")
+    until(lambda: started.state(trial) == "unshared")
+    until(lambda: server.settled(1))
+
+    assert 0 < sum(each.refused for each in visiting) < 50
+    assert "perhaps the app keeps something in its process's memory" in server.log()

@@ -52,7 +52,7 @@ class InstrumentedASGIApp:
         if scope["type"] not in _MEASURED:
             await self._app(scope, receive, send)
             return
-        request = _Request(self._recorder, send)
+        request = _Request(self._recorder, send, scope.get("client"))
         self._enter(seconds_queued(scope["headers"], scope.pop(SOCKET_KEY, None)))
         try:
             await self._app(scope, receive, request.send)
@@ -69,11 +69,12 @@ class InstrumentedASGIApp:
 class _Request:
     """One request inside the app."""
 
-    __slots__ = ("_recorder", "_send", "_started", "_trailers", "status")
+    __slots__ = ("_client", "_recorder", "_send", "_started", "_trailers", "status")
 
-    def __init__(self, recorder: UnlockedRecorder, send: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, recorder: UnlockedRecorder, send: Callable[..., Awaitable[None]], client: Any) -> None:
         self._recorder: UnlockedRecorder | None = recorder
         self._send = send
+        self._client = None if client is None else tuple(client)
         self._trailers = False
         self.status = 0
         self._started = monotonic()
@@ -118,7 +119,7 @@ class _Request:
         """Record the end, once, however often it is called; an invalid status counts as an error."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            recorder.leave(monotonic() - self._started, code_of(status))
+            recorder.leave(monotonic() - self._started, code_of(status), client=self._client)
 
 
 def code_of(status: int) -> int:

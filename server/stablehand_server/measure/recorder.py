@@ -11,9 +11,13 @@ from _thread import (
 )  # bound before gevent patches it: the lock is held for microseconds, never over a wait
 from bisect import bisect_left
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from stablehand_server.shared_memory import Cell
+from stablehand_server.shared_memory import CLIENT_BITS, Cell
 from stablehand_tuner.contracts.metric_names import BODY_BUCKETS, DURATION_BUCKETS, STATUS_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 _LOWEST_BUCKET = DURATION_BUCKETS[0]
 
@@ -25,6 +29,8 @@ _DURATION_BUCKETS = int(Cell.DURATION_BUCKETS)
 _DURATION_SECONDS = int(Cell.DURATION_SECONDS)
 _QUEUE_BUCKETS = int(Cell.QUEUE_BUCKETS)
 _QUEUE_SECONDS = int(Cell.QUEUE_SECONDS)
+_UNUSUAL = int(Cell.UNUSUAL)
+_CLIENTS = int(Cell.CLIENTS)
 _OLDEST_SINCE = int(Cell.OLDEST_REQUEST_SINCE)
 _OLD = int(Cell.OLD_REQUESTS)
 _2XX = STATUS_CODES.index("2xx")
@@ -53,21 +59,26 @@ class UnlockedRecorder:
             cells[_QUEUE_BUCKETS + bucket] += 1.0
             cells[_QUEUE_SECONDS] += queued
 
-    def leave(self, seconds: float, code: int, size: int | None = None) -> None:
+    def leave(self, seconds: float, code: int, size: int | None = None, client: Hashable = None) -> None:
         """Record that a request left the app.
 
         Args:
             seconds: for how long it was inside.
             code: a place in STATUS_CODES, or behind them in NOTED_STATUSES.
             size: of the response's body in bytes, if it is known.
+            client: whatever tells one client from another, if it is known.
         """
         cells = self._cells
+        kind = _REQUESTS + code
         if code >= _FIRST_NOTED:
-            cells[_REQUESTS + code] += 1.0  # the cells of NOTED follow those of REQUESTS
+            cells[kind] += 1.0  # the cells of NOTED follow those of REQUESTS
             code = _4XX
         elif size is not None and code == _2XX:
-            cells[_BODY_BUCKETS + bisect_left(BODY_BUCKETS, size)] += 1.0
+            kind = _BODY_BUCKETS + bisect_left(BODY_BUCKETS, size)
+            cells[kind] += 1.0
             cells[_BODY_BYTES] += size
+        if cells[_UNUSUAL] and client is not None and int(cells[_UNUSUAL]) >> (kind - _REQUESTS) & 1:
+            cells[_CLIENTS] = float(int(cells[_CLIENTS]) | 1 << hash(client) % CLIENT_BITS)
         bucket = 0 if seconds <= _LOWEST_BUCKET else bisect_left(DURATION_BUCKETS, seconds)
         cells[_BUSY] -= 1.0
         cells[_REQUESTS + code] += 1.0
@@ -112,11 +123,11 @@ class RequestRecorder(UnlockedRecorder):
         finally:
             self._release()
 
-    def leave(self, seconds: float, code: int, size: int | None = None) -> None:
+    def leave(self, seconds: float, code: int, size: int | None = None, client: Hashable = None) -> None:
         """Record that a request left the app."""
         self._acquire()
         try:
-            UnlockedRecorder.leave(self, seconds, code, size)
+            UnlockedRecorder.leave(self, seconds, code, size, client)
         finally:
             self._release()
         if self._abandoned:

@@ -90,7 +90,9 @@ class RequestMeter:
         measurement = getattr(req, "stablehand_measurement", None)
         if measurement is not None:
             self._enter(seconds_queued(environ))
-            measurement += (monotonic(), response)
+            # Behind a Unix socket there is a proxy, which mixes its clients.
+            started = monotonic()
+            measurement += (started, response, client or started)
         return response, environ
 
     def begin(self, request: Any) -> list[Any]:
@@ -102,14 +104,14 @@ class RequestMeter:
     def end(self, measurement: list[Any], served: Any) -> None:
         """Record that a request is over; `served` is what `handle_request` has returned or raised."""
         if measurement:
-            started, response = measurement
+            started, response, client = measurement
             if response.status is None or isinstance(served, BaseException):
                 code = _code_of_unusual(served, response)
             else:
                 code = code_of_status(response.status)
             # A file that the kernel sends is not counted as sent: it is as long as announced.
             size = getattr(response, "sent", 0) or getattr(response, "response_length", 0) or 0
-            self._recorder.leave(monotonic() - started, code, size)
+            self._recorder.leave(monotonic() - started, code, size, client)
 
 
 def _code_of_unusual(served: Any, response: Any) -> int:

@@ -1,4 +1,4 @@
-"""An app that does harm under gevent alone, as a file says: it does not import, fails, blocks the hub, or hangs."""
+"""An app that does harm under gevent alone, as a file says: how it boots, what it answers, or what it waits for."""
 
 import os
 import sys
@@ -25,6 +25,10 @@ def app(_environ, start_response):
         case "fail":
             time.sleep(_SECONDS)
             start_response("500 Internal Server Error", [("Content-Length", "0")])
+            return []
+        case "refuse":
+            time.sleep(_SECONDS)
+            start_response("401 Unauthorized", [("Content-Length", "0")])
             return []
         case "block":
             sys.modules["gevent.monkey"].get_original("time", "sleep")(0.6)

@@ -145,13 +145,15 @@ WORKER_STATES = ("booting", "ready", "retiring")
 SETTING_KINDS = ("desired", "active")
 SWITCH_OUTCOMES = ("done", "rolled_back", "rejected")
 # confirmed: all run what was on trial; withdrawn: something else was asked for; expired: nobody confirmed it in time;
-# failed, late, unserved: its guard ended it; died: its worker's process ended; boot_failure: that did not boot;
-# not_started: the server had just started, or could not start it.
+# failed, changed, unshared, late, unserved: its guard ended it; died: its worker's process ended; boot_failure: that
+# did not boot; not_started: the server had just started, or could not start it.
 TRIAL_OUTCOMES = (
     "confirmed",
     "withdrawn",
     "expired",
     "failed",
+    "changed",
+    "unshared",
     "late",
     "unserved",
     "died",

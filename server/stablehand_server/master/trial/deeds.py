@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from stablehand_server.master.trial.comparison import Requests
+from stablehand_server.master.trial import answers
+from stablehand_server.master.trial.answers import Answers
 from stablehand_server.master.trial.guard import Deeds
 from stablehand_server.shared_memory import BUCKETS, COUNTERS, Cell
 from stablehand_server.workers.common.base import LAG_TICK_SECONDS
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stablehand_server.shared_memory import Slots
-
-_FAILED = tuple(STATUS_CODES.index(code) for code in ("5xx", "error"))
 
 
 def of_worker(cells: memoryview[float], short: float, now: float) -> Deeds:
@@ -41,16 +40,18 @@ def of_worker(cells: memoryview[float], short: float, now: float) -> Deeds:
         busy=cells[Cell.BUSY],
         short_seconds=min(cells[Cell.DURATION_SECONDS], of_short),
         late=max(cells[Cell.LAG_SECONDS], since),
+        answers=Answers.of(cells[answers.CELLS]),
+        clients=int(cells[Cell.CLIENTS]).bit_count(),
     )
 
 
-def of_all(slots: Slots) -> Requests:
-    """Return what all workers have served since the server started, those that have ended included."""
+def of_all(slots: Slots) -> Answers:
+    """Return what all workers have answered since the server started, those that have ended included."""
     start = COUNTERS.index(Cell.REQUESTS)
-    rows = [total[start : start + len(STATUS_CODES)] for total in slots.all_totals().values()]
-    rows += [_requests(each.cells) for each in slots.living()]
-    finished, failed = sum(map(sum, rows)), sum(map(_failed, rows))
-    return Requests(failed=failed, good=max(0.0, finished - failed))
+    counted = slice(start, start + answers.KINDS)
+    rows = [total[counted] for total in slots.all_totals().values()]
+    rows += [list(each.cells[answers.CELLS]) for each in slots.living()]
+    return Answers.of([sum(column) for column in zip(*rows, strict=True)]) if rows else answers.NONE
 
 
 def _requests(cells: memoryview[float]) -> list[float]:
@@ -58,4 +59,4 @@ def _requests(cells: memoryview[float]) -> list[float]:
 
 
 def _failed(requests: Sequence[float]) -> float:
-    return sum(requests[place] for place in _FAILED)
+    return sum(requests[place] for place in answers.FAILED)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from stablehand_server.master import generation, lifecycle
 from stablehand_server.master.rollover import Rollover
-from stablehand_server.master.trial import deeds
+from stablehand_server.master.trial import answers, deeds
+from stablehand_server.master.trial.changed_answers import watched
 from stablehand_server.master.trial.guard import TrialGuard
 from stablehand_server.shared_memory import Cell, Server, State
 from stablehand_server.workers.common.base import GROWING
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
     from stablehand_server.master.generation import Generation
     from stablehand_server.master.rolling_plan import LivingWorker
     from stablehand_server.master.supervisor import Ending
+    from stablehand_server.master.trial.answers import Answers
     from stablehand_server.workers.common.base import MeasuredWorker
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.contracts.trial import Trial
 
 _AT_FIRST = {"threads": 4, "worker_connections": 12}
 _SECONDS_TO_DOUBLE = 1.0
-_HARM = frozenset({"failed", "late", "unserved"})
-_NEXT_ONE_FAILS = frozenset({"failed", "unserved"})  # the next request of an idle connection; if late, it only waits
+_HARM = frozenset({"failed", "changed", "unshared", "late", "unserved"})
+_NEXT_ONE_FAILS = frozenset(
+    {"failed", "changed", "unshared", "unserved"}
+)  # the next request of an idle connection; if late, it only waits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ class _Run:
     generation: Generation
     goes_first: bool  # the worker that it replaces, for there is no memory for both
     worker: MeasuredWorker | None = None
+    before: Answers = answers.NONE  # what the server had answered before that worker was there
     guard: TrialGuard | None = None
     ready_at: float = 0.0
 
@@ -204,15 +209,20 @@ class Trials(Rollover):
         waits = run.goes_first and len(self.WORKERS) >= target.workers
         if waits or self._stopping or not self._respawning.over(time.monotonic()):
             return
+        run.before = deeds.of_all(
+            self.slots
+        )  # not later: the worker may serve before the master knows that it is ready
         pid = self.spawn_worker(max(1, target.workers - 1), _with_few_slots(run.generation))
         if pid is not None:
             run.worker = self.WORKERS[pid]
-            run.worker.assignment.record.cells[Cell.ON_TRIAL] = 1.0
+            cells = run.worker.assignment.record.cells
+            cells[Cell.ON_TRIAL], cells[Cell.UNUSUAL] = 1.0, answers.bitmap(watched(run.before))
 
     def _watch(self, run: _Run, worker: MeasuredWorker) -> None:
         now = time.monotonic()
         if run.guard is None:
-            run.guard, run.ready_at = TrialGuard(run.trial, deeds.of_all(self.slots), now), now
+            was_alone = self._switching.target.workers == 1
+            run.guard, run.ready_at = TrialGuard(run.trial, run.before, now, was_alone=was_alone), now
             self.slots.note_trial("running")
             self.log.info("Trial %d runs in worker %s (pid:%s)", run.trial.id, lifecycle.index(worker), worker.pid)
             self.trial_begins()

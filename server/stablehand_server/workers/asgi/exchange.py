@@ -21,7 +21,7 @@ class Exchange:
     `send`. `recorder` is None if the app measures itself.
     """
 
-    __slots__ = ("_connection", "_recorder", "_started", "receiver", "task", "task_is_finishing")
+    __slots__ = ("_client", "_connection", "_recorder", "_started", "receiver", "task", "task_is_finishing")
 
     task: asyncio.Task[None]  # in which it is served
 
@@ -35,7 +35,8 @@ class Exchange:
         """Call the app; whatever it does, the exchange ends, and is counted once."""
         connection = self._connection
         keep_alive = False
-        self._started = monotonic()
+        self._started = started = monotonic()
+        self._client = peername or started  # behind a Unix socket there is a proxy, which mixes its clients
         if self._recorder is not None:
             self._recorder.enter(seconds_queued(request.headers_bytes, connection.client))
         try:
@@ -61,4 +62,4 @@ class Exchange:
     def _record(self, status: int) -> None:
         recorder, self._recorder = self._recorder, None  # once
         if recorder is not None:
-            recorder.leave(monotonic() - self._started, code_of(status))
+            recorder.leave(monotonic() - self._started, code_of(status), client=self._client)

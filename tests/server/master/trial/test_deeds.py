@@ -3,11 +3,15 @@ from __future__ import annotations
 import pytest
 
 from stablehand_server.master.trial import deeds
+from stablehand_server.master.trial.answers import FAILED, KINDS, Answers
+from stablehand_server.master.trial.comparison import Requests
 from stablehand_server.measure.recorder import RequestRecorder
 from stablehand_server.shared_memory import Cell, Slots
 from stablehand_tuner.contracts.metric_names import STATUS_CODES
 
 OK, MISSING, BROKEN, ERROR = (STATUS_CODES.index(code) for code in ("2xx", "4xx", "5xx", "error"))
+COUNTS = {OK: 3, MISSING: 1, BROKEN: 1, ERROR: 1}
+ANSWERS = Answers(tuple(float(COUNTS.get(kind, 0)) for kind in range(KINDS)))
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def test_what_a_worker_has_done_is_read_from_its_cells(slots):
     RequestRecorder(cells).enter(None)
 
     assert deeds.of_worker(cells, 3.0, now=5.0) == deeds.Deeds(
-        finished=6, failed=2, busy=1, short_seconds=pytest.approx(0.4), late=0
+        finished=6, failed=2, busy=1, short_seconds=pytest.approx(0.4), late=0, answers=ANSWERS
     )
     assert deeds.of_worker(cells, 5.0, now=5.0).short_seconds == pytest.approx(5.4)  # at most, by the bucket's bound
     assert deeds.of_worker(cells, 0.09, now=5.0).short_seconds == 0
@@ -50,4 +54,6 @@ def test_all_that_the_server_has_served_includes_processes_that_have_ended(slots
     serve(second, *[(0.1, OK)] * 5, (0.1, ERROR))
     slots.release(first)
 
-    assert deeds.of_all(slots) == deeds.Requests(failed=2, good=15)
+    answered = deeds.of_all(slots)
+    assert answered.split(FAILED) == Requests(failed=2, good=15)
+    assert answered.counts[OK] == 15

@@ -4,13 +4,19 @@ import random
 
 import pytest
 
-from stablehand_server.master.trial.comparison import NONE, Requests
+from stablehand_server.master.trial.answers import NONE, Answers
 from stablehand_server.master.trial.guard import Deeds, TrialGuard
+from stablehand_tuner.contracts.metric_names import STATUS_CODES
 from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.contracts.trial import Guard, Trial
 
 TRIAL = Trial(7, WorkerClass.GEVENT, 1, 100, 10.0, Guard(0.02, 0.5, 2.0))
 LOOK_SECONDS = 0.025
+
+
+def answered(counts):
+    """Return answers by class of status."""
+    return Answers((*(float(counts.get(code, 0)) for code in STATUS_CODES), *NONE.counts[len(STATUS_CODES) :]))
 
 
 class Worker:
@@ -118,7 +124,78 @@ def test_a_sibling_that_comes_later_brings_no_past_along():
 
 
 def test_what_was_served_before_counts_where_the_siblings_get_nothing_meanwhile():
-    verdict, now = watch(Worker(1000, failing=1.0), [Worker(0.0001)], earlier=Requests(0, 10_000))
+    verdict, now = watch(Worker(1000, failing=1.0), [Worker(0.0001)], earlier=answered({"2xx": 10_000}))
 
     assert verdict.outcome == "failed"
     assert now < 0.2
+
+
+class Answering:
+    """A worker that answers so many requests a second with each kind, to so many clients."""
+
+    def __init__(self, *, clients=9, **per_second):
+        self._clients, self._per_second = clients, per_second
+
+    def at(self, now):
+        """Return what it has done by then."""
+        counts = {f"{kind[1:]}": int(rate * now) for kind, rate in self._per_second.items()}
+        given = answered(counts)
+        return Deeds(sum(given.counts), 0.0, 0.0, answers=given, clients=self._clients)
+
+
+def watch_answers(trial, sibling, *, before, was_alone=False):
+    """Return how a trial of ten seconds ends."""
+    guard = TrialGuard(TRIAL, answered(before), 0.0, was_alone=was_alone)
+    looks = (look * LOOK_SECONDS for look in range(1, 1000))
+    return next(found for now in looks if (found := guard.look(trial.at(now), {1: sibling.at(now)}, now)))
+
+
+USUAL = {"2xx": 5000, "4xx": 3}
+
+
+def test_answers_that_were_rare_before_and_that_no_sibling_gives_end_a_trial():
+    verdict = watch_answers(Answering(_2xx=100, _4xx=50), Answering(_2xx=150), before=USUAL)
+
+    assert verdict.outcome == "changed"
+    assert "times 4xx, its siblings of " in verdict.why
+
+
+def test_answers_that_the_siblings_give_as_well_are_no_harm():
+    both = Answering(_2xx=100, _4xx=50)
+
+    assert watch_answers(both, both, before=USUAL).outcome == "expired"
+
+
+def test_answers_that_the_app_often_gave_before_are_no_harm():
+    verdict = watch_answers(Answering(_2xx=50, _4xx=100), Answering(_2xx=150), before={"2xx": 5000, "4xx": 100})
+
+    assert verdict.outcome == "expired"
+
+
+def test_without_knowing_what_was_usual_no_answer_is_unusual():
+    assert watch_answers(Answering(_4xx=50), Answering(_2xx=50), before={"2xx": 20}).outcome == "expired"
+
+
+def test_unusual_answers_to_two_clients_end_no_trial():
+    trial = Answering(_2xx=100, _4xx=50, clients=2)
+
+    assert watch_answers(trial, Answering(_2xx=150), before=USUAL).outcome == "expired"
+    assert watch_answers(trial, Answering(_2xx=150), before=USUAL, was_alone=True).outcome == "expired"
+
+
+def test_answers_that_both_give_only_since_there_are_two_processes_end_a_trial():
+    both = Answering(_2xx=100, _4xx=50)
+    verdict = watch_answers(both, both, before=USUAL, was_alone=True)
+
+    assert verdict.outcome == "unshared"
+    assert verdict.why.startswith("since a second process serves, of ")
+
+
+def test_a_second_process_that_answers_as_the_first_did_is_no_harm():
+    assert watch_answers(Answering(_2xx=90), Answering(_2xx=80), before=USUAL, was_alone=True).outcome == "expired"
+
+
+def test_an_unusual_answer_now_and_then_is_no_harm():
+    both = Answering(_2xx=100, _4xx=1)
+
+    assert watch_answers(both, both, before=USUAL, was_alone=True).outcome == "expired"
