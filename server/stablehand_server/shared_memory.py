@@ -124,8 +124,10 @@ class Cell(enum.IntEnum):
     # bitmap of CLIENT_BITS hashes by the worker
     UNUSUAL = 24
     CLIENTS = 25
+    # the worker: what it has found out about the app, see measure/traits.py
+    TRAITS = 26
     # counters: the worker's
-    REQUESTS = 26
+    REQUESTS = 27
     NOTED = REQUESTS + len(STATUS_CODES)  # in the order of NOTED_STATUSES, besides their class
     BODY_BUCKETS = NOTED + len(NOTED_STATUSES)
     BODY_BYTES = BODY_BUCKETS + SIZES

@@ -10,6 +10,7 @@ from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.phases import Applying
 from stablehand_tuner.lifecycle.window import Window
+from stablehand_tuner.observe.traits import Traits
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 
@@ -285,6 +286,23 @@ def test_settings_outside_of_the_bounds_move_inside_at_once(drive, policy, insid
     assert (decision.action, decision.reason, decision.settings) == (Action.APPLY, Reason.OUT_OF_BOUNDS, inside)
     kept = drive(settings=inside)
     assert (kept.action, kept.settings) == (Action.KEEP, inside)
+
+
+def test_a_class_under_which_the_app_may_hang_is_left_at_once(drive):
+    patched = {"traits": Traits(patched_by=frozenset({"gevent"})), "settings": Settings(WorkerClass.GTHREAD, 1, 4)}
+    assert drive(**patched, available_classes=frozenset()).action is Action.HOLD, "the classes are not known yet"
+    decision = drive(**patched)
+
+    assert (decision.action, decision.reason) == (Action.APPLY, Reason.CLASS_UNSUITED)
+    assert decision.settings == Settings(WorkerClass.GEVENT, 1, 1, 10)
+
+
+def test_a_class_under_which_the_app_may_hang_stays_if_no_other_is_allowed(drive):
+    drive.policy = Policy.from_mapping({"workerClasses": ["gthread"]})
+    patched = {"traits": Traits(patched_by=frozenset({"gevent"})), "settings": Settings(WorkerClass.GTHREAD, 1, 4)}
+    decision = drive(**patched)
+
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.CLASS_UNSUITED)
 
 
 def test_an_oom_kill_shrinks_at_once_even_while_cooling_down(drive):

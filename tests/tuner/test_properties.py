@@ -135,7 +135,13 @@ def test_no_proposal_breaks_the_bounds_or_exceeds_the_memory(data):
         assert used <= MEMORY_SHARE * seen.memory_limit_bytes
 
 
-FREE_OF_BUDGET = {Reason.MEMORY, Reason.OUT_OF_BOUNDS, Reason.LOAD_CHANGED, Reason.SHARED_CEILING}
+FREE_OF_BUDGET = {
+    Reason.MEMORY,
+    Reason.OUT_OF_BOUNDS,
+    Reason.CLASS_UNSUITED,
+    Reason.LOAD_CHANGED,
+    Reason.SHARED_CEILING,
+}
 
 
 class Pods:

@@ -69,6 +69,7 @@ class Reason(str, enum.Enum):
     LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."
     MEMORY = "Memory", "The workers exceed their share of the memory: fewer processes at once."
     OUT_OF_BOUNDS = "OutOfBounds", "The settings break the policy's bounds or classes: move inside."
+    CLASS_UNSUITED = "ClassUnsuited", "The app cannot be served by the class that runs: another one takes its place."
     LOAD_CHANGED = "LoadChanged", "A change is applied again: the settings before it did no better at the same load."
 
     SHARED_CEILING = "SharedCeiling", "All pods together exceed a known ceiling: each gets fewer slots at once."

@@ -14,7 +14,7 @@ from prometheus_client.utils import floatToGoString
 
 from stablehand_server.exporter import reading
 from stablehand_server.linux import cgroup
-from stablehand_server.measure import blocking_modules
+from stablehand_server.measure import blocking_modules, traits
 from stablehand_server.shared_memory import COUNTERS, Cell, Server, State
 from stablehand_tuner.contracts import metric_names as names
 from stablehand_tuner.contracts.settings import WorkerClass
@@ -185,6 +185,14 @@ def _server_families(mapping: reading.Reading) -> Iterable[Family]:
     for module in blocking_modules.names(loaded):
         modules.add_metric([module], 1)
     yield modules
+    found = 0
+    for cells in mapping.records:
+        found |= int(cells[Cell.TRAITS])
+    for metric in traits.METRICS:
+        family = _gauge(metric)
+        for value in traits.values(metric, found):
+            family.add_metric([value], 1)
+        yield family
 
 
 def _settings_families(mapping: reading.Reading) -> Iterable[Family]:

@@ -37,7 +37,9 @@ class EventletWorker(GreenWorker):
             import eventlet.hubs  # noqa: PLC0415
             import eventlet.semaphore  # noqa: PLC0415
 
+            self.monkey_patches.before_own("eventlet")
             eventlet.monkey_patch()
+            self.monkey_patches.watch(eventlet, "monkey_patch")
         self._eventlet = eventlet
         self._accepted = 0
         self._accept_errors = AcceptErrors(self.log)

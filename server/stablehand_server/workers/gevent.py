@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent import socket
+from gevent import monkey, socket
 from gevent.pool import Pool
 from gevent.server import StreamServer
 
@@ -24,6 +24,12 @@ class GeventWorker(GreenWorker, GunicornGeventWorker):
 
     _servers: tuple[Any, ...] = ()  # of gevent's, one for each listener
     _tls: Any = None
+
+    def patch(self) -> None:
+        """Patch the standard library, and note whether the app wants to do so itself."""
+        self.monkey_patches.before_own("gevent")
+        super().patch()
+        self.monkey_patches.watch(monkey, "patch_all")
 
     def start_accepting(self) -> None:
         """Start a gevent server for each listener."""

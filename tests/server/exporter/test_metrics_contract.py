@@ -11,7 +11,14 @@ from stablehand_tuner.contracts import metric_names as names
 pytestmark = pytest.mark.integration
 
 # A machine without limits has no limit to tell, and the app loads no module that blocks.
-NOT_EVERYWHERE = {names.CPU_LIMIT_CORES, names.MEMORY_LIMIT_BYTES, names.BLOCKING_MODULE_INFO, names.TUNER_DECISIONS}
+NOT_EVERYWHERE = {
+    names.CPU_LIMIT_CORES,
+    names.MEMORY_LIMIT_BYTES,
+    names.BLOCKING_MODULE_INFO,
+    names.APP_PATCHED_INFO,
+    names.IMPORTED_EARLY_INFO,
+    names.TUNER_DECISIONS,
+}
 SETUPS = {
     "sync": (1, 1),
     "gthread": (4, 4),

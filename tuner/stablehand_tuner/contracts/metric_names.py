@@ -132,6 +132,20 @@ BLOCKING_MODULE_INFO = Metric(
     ("module",),
 )
 
+# What the app is like, whatever its load: found by the workers
+APP_PATCHED_INFO = Metric(
+    "stablehand_app_patched_info",
+    "gauge",
+    "1 for each library with which the app itself has replaced Python's threads.",
+    ("library",),
+)
+IMPORTED_EARLY_INFO = Metric(
+    "stablehand_imported_early_info",
+    "gauge",
+    "1 for each package that the master has imported, and that keeps what gevent could have replaced.",
+    ("module",),
+)
+
 # From the operator
 TUNER_DECISIONS = Metric("stablehand_tuner_decisions", "counter", "Decisions of the tuner.", ("action", "reason"))
 
@@ -165,6 +179,10 @@ STATUS_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "error")
 # What an app answers, where it used to say 2xx, when a request meets a process that lacks its session or its object, or
 # when requests get in each other's way.
 NOTED_STATUSES = ("401", "403", "404", "409", "429")
+
+# The values that `library` of APP_PATCHED_INFO and `module` of IMPORTED_EARLY_INFO can take.
+PATCHING_LIBRARIES = ("gevent", "eventlet")
+EARLY_PACKAGES = ("urllib3", "requests", "httpx", "aiohttp", "botocore", "grpc", "pymongo", "redis", "kombu", "other")
 
 DEFAULT_METRICS_PORT = 9464
 

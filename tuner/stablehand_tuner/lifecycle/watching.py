@@ -11,7 +11,7 @@ from stablehand_tuner.lifecycle import applying, canary, gate
 from stablehand_tuner.lifecycle.history import HOUR
 from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.lifecycle.window import WarmUp, Window
-from stablehand_tuner.model import ceilings, limits, memory, path
+from stablehand_tuner.model import ceilings, limits, memory, path, suitable
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.load import Load
@@ -114,6 +114,11 @@ def _at_once(
         settings = limits.move_inside(policy, latest, current)
         message = f"{current} breaks the bounds or the classes of the policy: {settings} instead"
         decision = Decision(action, Reason.OUT_OF_BOUNDS, message, settings)
+    elif latest.available_classes and (hangs := suitable.why_it_hangs(current.worker_class, latest)) is not None:
+        suited = limits.move_to_suitable(policy, latest, current, state.known.banned)
+        if suited is None:
+            return _hold(Reason.CLASS_UNSUITED, f"{hangs}, and no class that suits it is allowed")
+        decision = Decision(action, Reason.CLASS_UNSUITED, f"{hangs}: {suited} instead of {current}", suited)
     elif (shared := _shared_out(policy, state, latest, current)) is not None:
         settings, limit = shared
         message = f"{latest.pods:.0f} pods have {current} each, but {limit.ceiling}: {settings} instead"

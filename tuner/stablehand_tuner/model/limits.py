@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.model import footprint as footprints
+from stablehand_tuner.model import suitable
 from stablehand_tuner.model.compose import EVENT_LOOPS, compose
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SURGE = 1  # processes that a switch of settings adds for a while
 def candidate_classes(
     policy: Policy, observation: Observation, banned: Collection[WorkerClass] = (), current: Settings | None = None
 ) -> tuple[WorkerClass, ...]:
-    """Return the classes that may be chosen: allowed, importable, not banned; gevent only if nothing blocks its hub.
+    """Return the classes that may be chosen: allowed, importable, not banned, and nothing known speaks against them.
 
     An app that runs under asgi is an ASGI app, which no other class serves; and asgi serves other apps no better than
     threads do. A server that does not report its classes has those that need no further package.
@@ -39,7 +40,7 @@ def candidate_classes(
         if each.value in known
         and each is not WorkerClass.ASGI
         and each not in banned
-        and not (each is WorkerClass.GEVENT and observation.blocking_modules)
+        and suitable.why_not(each, observation) is None
     )
 
 
@@ -151,4 +152,16 @@ def move_inside(policy: Policy, observation: Observation, current: Settings) -> 
         # threads serve any app; whether an event loop does, only a trial shows
         order = (WorkerClass.GTHREAD, WorkerClass.SYNC, WorkerClass.GEVENT)
         worker_class = next(each for each in order if each in candidates)
+    return compose(policy, worker_class, workers, math.ceil(current.slots / workers))
+
+
+def move_to_suitable(
+    policy: Policy, observation: Observation, current: Settings, banned: Collection[WorkerClass]
+) -> Settings | None:
+    """Return settings of a class that can serve the app, with as many slots; None where there is no such class."""
+    candidates = candidate_classes(policy, observation, banned)
+    worker_class = next((each for each in (WorkerClass.GEVENT, WorkerClass.SYNC) if each in candidates), None)
+    if worker_class is None:
+        return None
+    workers = policy.workers_within(max(1, current.workers)).clamp(current.workers)
     return compose(policy, worker_class, workers, math.ceil(current.slots / workers))

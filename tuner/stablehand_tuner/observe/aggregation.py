@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.observe import histogram
+from stablehand_tuner.observe.traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +97,7 @@ def combine(observations: Sequence[Observation]) -> Observation:
         available_classes=frozenset.intersection(*(each.available_classes for each in observations)),
         blocking_modules=frozenset.union(*(each.blocking_modules for each in observations)),
         cores_per_process=min(each.cores_per_process for each in observations),
+        traits=Traits.of_any(each.traits for each in observations),
     )
 
 

@@ -14,6 +14,7 @@ from stablehand_tuner.contracts.numbers import is_number
 from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.observe import histogram
 from stablehand_tuner.observe.rates import Rates
+from stablehand_tuner.observe.traits import NO_TRAITS, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,7 @@ class Observation(Rates):
     blocking_modules: frozenset[str]
     cores_per_process: float = 1.0
     pods_full_of_retiring: float = 0.0
+    traits: Traits = NO_TRAITS
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the observation as plain JSON; the last bucket's bound is null instead of infinity."""
@@ -77,6 +79,7 @@ class Observation(Rates):
             fields[name] = None if fields[name] is None else fields[name].to_mapping()
         for name in ("available_classes", "blocking_modules"):
             fields[name] = sorted(fields[name])
+        fields["traits"] = self.traits.to_mapping()
         return fields
 
     @classmethod
@@ -97,6 +100,8 @@ class Observation(Rates):
                 read[field.name] = Settings.from_mapping(value)
             elif field.name in {"available_classes", "blocking_modules"}:
                 read[field.name] = frozenset(str(each) for each in value)
+            elif field.name == "traits":
+                read[field.name] = Traits.from_mapping(value)
             elif field.name == "duration_buckets":
                 read[field.name] = tuple(
                     (math.inf if le is None else _number(le), _number(count)) for le, count in value
@@ -188,6 +193,7 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
         blocking_modules=later.blocking_modules,
         cores_per_process=later.cores_per_process,
         pods_full_of_retiring=float(later.is_full_of_retiring),
+        traits=later.traits,
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.contracts import metric_names as names
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings
 from stablehand_tuner.observe import exposition
+from stablehand_tuner.observe.traits import NO_TRAITS, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,6 +76,7 @@ class Snapshot:
     cores_per_process: float = 1.0
     settings_refused: bool = False
     is_full_of_retiring: bool = False
+    traits: Traits = NO_TRAITS
 
     @classmethod
     def from_text(cls, text: str, at: float, *, requested_cores: float | None = None) -> Snapshot:
@@ -130,6 +132,7 @@ class Snapshot:
             cores_per_process=max(1.0, cores) if scrape.optional(names.GIL_ENABLED) == 0 else 1.0,
             is_full_of_retiring=_is_full_of_retiring(scrape),
             settings_refused=scrape.optional(names.SETTINGS_REFUSED) == 1,
+            traits=_traits(scrape),
         )
 
 
@@ -200,6 +203,13 @@ def _worker_index(name: str, labels: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > HIGHEST_WORKER_INDEX:
         raise IncompleteSnapshot(f"{_series(name, labels)}: worker must be an index, 0 to {HIGHEST_WORKER_INDEX}")
     return int(text)
+
+
+def _traits(scrape: _Scrape) -> Traits:
+    return Traits(
+        patched_by=scrape.labels_of_info(names.APP_PATCHED_INFO, "library"),
+        imported_early=scrape.labels_of_info(names.IMPORTED_EARLY_INFO, "module"),
+    )
 
 
 def _is_full_of_retiring(scrape: _Scrape) -> bool:

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from stablehand_server.gunicorn_internals.master import Arbiter
 from stablehand_server.gunicorn_internals.workers import AppImportError, Worker
 from stablehand_server.linux import privileges
-from stablehand_server.measure import access_log, blocking_modules
+from stablehand_server.measure import access_log, blocking_modules, traits
 from stablehand_server.measure.app_interface import Interface, interface_of
+from stablehand_server.measure.early_imports import early_packages
+from stablehand_server.measure.monkey_patches import MonkeyPatches
 from stablehand_server.measure.recorder import RequestRecorder, UnlockedRecorder, note_oldest_request
 from stablehand_server.measure.wsgi import InstrumentedApp
 from stablehand_server.shared_memory import Cell, State
 from stablehand_server.workers.common import app_forks, termination_handler
+from stablehand_tuner.contracts import metric_names as names
 from stablehand_tuner.contracts.settings import WorkerClass
 
 if TYPE_CHECKING:
@@ -94,6 +97,8 @@ class MeasuredWorker(Worker):
         self._orphaned_at: float | None = None
         self._next_look = 0.0
         self._next_module_check = 0.0
+        self.monkey_patches = MonkeyPatches(sys.modules)
+        self._early: frozenset[str] = frozenset()
         # What the master notes about the worker.
         self.spawned_at = time.monotonic()
         self.ready = False
@@ -118,6 +123,7 @@ class MeasuredWorker(Worker):
             listener.close()
         self._take_up_index()
         app_forks.watch(self)
+        self._early = early_packages(sys.modules)
         try:
             super().init_process()
         except BaseException as error:
@@ -233,6 +239,14 @@ class MeasuredWorker(Worker):
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
+            self._note_traits()
+
+    def _note_traits(self) -> None:
+        if self._cells[Cell.WORKER_CLASS] < 0:
+            return  # a custom class may patch, and start threads, in its own way
+        found = traits.bitmap(names.APP_PATCHED_INFO, self.monkey_patches.by_app())
+        found |= traits.bitmap(names.IMPORTED_EARLY_INFO, self._early)
+        self._cells[Cell.TRAITS] = float(found)
 
     def _retire_if_told(self) -> None:
         """Make sure that SIGTERM retires this worker, whatever handler the app has set."""

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+PATCHED = "from gevent import monkey\nmonkey.patch_all()\nfrom serving import app\n"
+EARLY = "import keeps_a_context\n"
+POLICY = '{"windows": {"decisionSeconds": 1}}'
+
+
+def of(server, metric, label):
+    return {dict(labels)[label] for name, labels in server.scrape() if name == f"stablehand_{metric}"}
+
+
+def settings(worker_class, threads=1):
+    return json.dumps({"workerClass": worker_class, "workers": 1, "threads": threads, "workerConnections": 50})
+
+
+def test_an_app_that_has_patched_itself_is_known_under_each_class_and_leaves_the_one_that_would_hang(
+    launch, until, tmp_path
+):
+    (tmp_path / "patched.py").write_text(PATCHED)
+    (tmp_path / "settings.json").write_text(settings("gthread", 2))
+    # a worker with threads may hang when it retires, too: this is how long the server's end waits for it
+    server = launch("--autotune", "--graceful-timeout", "1", app="patched:app", STABLEHAND_AUTOTUNE_POLICY=POLICY)
+    assert of(server, "app_patched_info", "library") == {"gevent"}
+
+    until(lambda: server.active()[:2] == ("gevent", 1), seconds=40)
+    assert "[ClassUnsuited]" in server.log()
+    until(lambda: of(server, "app_patched_info", "library") == {"gevent"})
+    assert server.get()[0] == 200
+
+
+def test_what_the_configuration_file_imports_is_known_under_each_class(launch, until, tmp_path):
+    (tmp_path / "keeps_a_context.py").write_text("from ssl import SSLContext\n")
+    (tmp_path / "gunicorn.conf.py").write_text("import sys\nsys.path.insert(0, '.')\n" + EARLY)
+    server = launch()
+    assert of(server, "imported_early_info", "module") == {"other"}
+
+    server.configure("gevent", 1)
+    until(lambda: of(server, "imported_early_info", "module") == {"other"})
+    assert of(server, "app_patched_info", "library") == set()
