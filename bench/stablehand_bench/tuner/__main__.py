@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stablehand_bench import machine, processes, report, wrk
+from stablehand_bench import machine, processes, wrk
 from stablehand_bench.errors import BenchError
-from stablehand_bench.tuner import calibration, placement, plan, publish, workloads
+from stablehand_bench.tuner import calibration, placement, plan, publish, sitting, workloads
 from stablehand_bench.tuner.measure import Place
 from stablehand_bench.tuner.progress import Progress
 from stablehand_bench.tuner.results import Results
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, and return the process's status."""
     options = _options(arguments)
     processes.end_at_sigterm()
-    path = options.results or _cache() / ("tuner-quick.jsonl" if options.quick else "tuner.jsonl")
+    path = options.results or sitting.cache() / ("tuner-quick.jsonl" if options.quick else "tuner.jsonl")
     try:
         if options.report:
             results = Results.read(path)
@@ -80,7 +79,7 @@ def _run(chosen: Plan, path: Path, *, resume: bool) -> Results:
     wrk.require()
     where = placement.here()
     cores = len(where.server)
-    results = _resumed(path) if resume else Results.begin(path, _head(chosen, where))
+    results = sitting.resumed(path, publish.RESULTS) if resume else Results.begin(path, _head(chosen, where))
     if results.head["plan"] != chosen.to_mapping() or results.head["cores"] != cores:
         raise BenchError(f"{path} has results of another kind of run: run without --resume")
     started = time.monotonic()
@@ -92,21 +91,6 @@ def _run(chosen: Plan, path: Path, *, resume: bool) -> Results:
     return results
 
 
-def _resumed(path: Path) -> Results:
-    """Return the results to go on with: the file's, or where that is gone, those that were published from this machine.
-
-    Raises:
-        BenchError: when there are none, or another kind of machine has measured them.
-    """
-    if path.exists() or not publish.RESULTS.exists():
-        return Results.read(path)
-    told = report.read_json(publish.RESULTS)
-    here, there = machine.description(), told["machine"]
-    if any(here[each] != there[each] for each in ("processor", "cores", "python", "versions")):
-        raise BenchError(f"{publish.RESULTS} was measured on another kind of machine: run without --resume")
-    return Results.restore(path, told)
-
-
 def _head(chosen: Plan, where: placement.Placement) -> dict[str, Any]:
     return {
         "machine": machine.description(),
@@ -115,10 +99,6 @@ def _head(chosen: Plan, where: placement.Placement) -> dict[str, Any]:
         "placement": where.describe(),
         "turns": calibration.turns_per_millisecond(),
     }
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stablehand" / "bench"
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def static_command(settings: Settings, workload: Workload, port: int, metrics_po
     """
     flags = ["--worker-class", str(settings.worker_class), "--workers", str(settings.workers)]
     flags += ["--threads", str(settings.threads), "--worker-connections", str(settings.worker_connections)]
-    return [*_own(port, metrics_port), *flags, _app(workload)]
+    return [*_own(port, metrics_port), *workload.flags, *flags, _app(workload)]
 
 
 def command(name: str, workload: Workload, *, cores: int, port: int, metrics_port: int) -> list[str]:
@@ -59,7 +59,7 @@ def command(name: str, workload: Workload, *, cores: int, port: int, metrics_por
     """
     if name == STABLEHAND:
         flags = ["--worker-class", "asgi"] if workload.asgi else []  # the one default that an ASGI app needs
-        return [*_own(port, metrics_port), "--autotune", *flags, _app(workload)]
+        return [*_own(port, metrics_port), "--autotune", *workload.flags, *flags, _app(workload)]
     documented = 2 * cores + 1
     if name in {DEFAULT, DOCUMENTED}:
         flags = ["--worker-class", "asgi"] if workload.asgi else []
@@ -86,7 +86,7 @@ def default_settings(*, asgi: bool) -> Settings:
 
 
 def _app(workload: Workload) -> str:
-    return f"{_APP}:{'asgi_app' if workload.asgi else 'app'}"
+    return workload.app or f"{_APP}:{'asgi_app' if workload.asgi else 'app'}"
 
 
 def _own(port: int, metrics_port: int) -> list[str]:

@@ -18,7 +18,7 @@ from stablehand_bench.tuner.watch import Watch
 from stablehand_server.linux import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from stablehand_bench.tuner.durations import Durations
     from stablehand_bench.tuner.generators import Seen
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from stablehand_bench.tuner.workloads import Load, Workload
 
 _REPOSITORY = Path(__file__).parents[3]
-_PYTHONPATH = ":".join(str(_REPOSITORY / part) for part in ("bench", "server", "tuner"))
+PYTHONPATH = ":".join(str(_REPOSITORY / part) for part in ("bench", "server", "tuner"))
 _LONGEST_SECONDS = 3600
 _IDLE_SECONDS = 30.0
+_BOOT_SECONDS = 60.0
 
 
 class Place:
@@ -65,8 +66,21 @@ class Place:
         return generators.run(served.url, load, cores=self.placement.load, seconds=seconds)
 
     @contextlib.contextmanager
-    def serving(self, workload: Workload, command: Command) -> Iterator[Served]:
+    def serving(
+        self,
+        workload: Workload,
+        command: Command,
+        *,
+        environment: Mapping[str, str] | None = None,
+        boot_seconds: float = _BOOT_SECONDS,
+    ) -> Iterator[Served]:
         """Start a server for a workload, with all that it needs, and end it with the block.
+
+        Args:
+            workload: what it serves.
+            command: the server, by its ports.
+            environment: further variables for the app.
+            boot_seconds: how long it may take until it answers.
 
         Raises:
             BenchError: when it does not start.
@@ -78,8 +92,9 @@ class Place:
             if workload.memory_mib is not None:
                 limit = stack.enter_context(memory_limit.limited(workload.memory_mib))
                 arguments = limit.within(arguments)
-            environment = {
-                "PYTHONPATH": _PYTHONPATH,
+            variables = {
+                **(environment or {}),
+                "PYTHONPATH": PYTHONPATH,
                 "STABLEHAND_BENCH_LOOPS": str(self._turns),
                 "STABLEHAND_BENCH_CACHE_MIB": str(workload.cache_mib),
                 "STABLEHAND_BENCH_BACKEND": str(backend_port),
@@ -87,8 +102,17 @@ class Place:
             if workload.backend:
                 backend = [sys.executable, "-m", "stablehand_bench.apps.backend", str(backend_port)]
                 placed = pinned(self.placement.load, backend)
-                stack.enter_context(processes.serving(placed, environment=environment, core=None, port=backend_port))
-            server = stack.enter_context(processes.serving(arguments, environment=environment, core=None, port=port))
+                stack.enter_context(processes.serving(placed, environment=variables, core=None, port=backend_port))
+            server = stack.enter_context(
+                processes.serving(
+                    arguments,
+                    environment=variables,
+                    core=None,
+                    port=port,
+                    readiness=workload.readiness,
+                    boot_seconds=boot_seconds,
+                )
+            )
             url = f"http://127.0.0.1:{port}{workload.path}"
             yield Served(server, url, port, metrics_port, backend_port if workload.backend else 0, limit)
 

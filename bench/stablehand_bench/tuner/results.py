@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stablehand_bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from stablehand_bench.tuner.generators import Seen
@@ -65,8 +65,8 @@ class Cell:
 
     `seconds` is how long it was measured; `failed` counts answers that are no success, and connections that broke;
     `core_share` is what the load generator took itself of a core; `memory_bytes` is the PSS of all the server's
-    processes; `backend_peak` is how many requests were at the slow backend at once, -1 without one; `note` says why
-    there is nothing, where there is nothing.
+    processes; `backend_peak` is how many requests were at the slow backend at once, -1 without one; `failures` are the
+    failed by their kind, where the load tells kinds; `note` says why there is nothing, where there is nothing.
     """
 
     phase: str
@@ -86,6 +86,7 @@ class Cell:
     backend_peak: int = -1
     note: str = ""
     tuned: Tuned | None = None
+    failures: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -121,6 +122,7 @@ class Cell:
         Raises:
             BenchError: when a field is missing or unknown.
         """
+        fields = {"failures": {}, **fields}  # which were not told at first
         _require_fields(cls, fields)
         tuned = fields["tuned"]
         if tuned is not None:
@@ -199,6 +201,13 @@ class Results:
         with self._path.open("a") as file:
             file.write(json.dumps(cell.to_mapping()) + "\n")
         self.cells.append(cell)
+
+    def forget(self, wanted: Callable[[Cell], bool]) -> None:
+        """Drop some cells, so that they are measured again."""
+        self.cells = [cell for cell in self.cells if not wanted(cell)]
+        written = self._path.with_name(f"{self._path.name}.new")
+        written.write_text("".join(json.dumps(each) + "\n" for each in (self.head, *map(Cell.to_mapping, self.cells))))
+        written.replace(self._path)
 
     def end(self, minutes: float) -> None:
         """Keep how long a sitting took: a run that was interrupted has several."""

@@ -44,6 +44,9 @@ class Workload:
     keeps, `backend` whether it needs the slow backend. `prize` is whether it is one of the five kinds for which a gain
     over the documented default was measured on plain gunicorn; `extra` are those that are there for that alone. The
     rates of open loops are about half of what two cores can serve.
+
+    `app` is another app than those of `apps/workload.py`, as `module:name`, `flags` what its user has put on the
+    command line, and `readiness` the path that is answered with 200 as soon as the server has started.
     """
 
     name: str
@@ -56,6 +59,9 @@ class Workload:
     backend: bool = False
     prize: bool = False
     extra: bool = False
+    app: str = ""
+    flags: tuple[str, ...] = ()
+    readiness: str = "/"
 
 
 ALL = (
