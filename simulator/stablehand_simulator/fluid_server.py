@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -89,13 +90,8 @@ class FluidServer:
             each.run_delay += state.run_delay * seconds * factor / workers
         counts.queue_seconds += state.queued * seconds
         counts.throttled_seconds += state.throttled * seconds
-        below = 0.0
-        for place, bound in enumerate((*DURATION_BUCKETS, math.inf)):
-            up_to = 1.0
-            if not math.isinf(bound):
-                up_to = gamma.share_below(bound, state.inside_seconds, state.inside_deviation)
-            counts.durations.counts[place] += done * (up_to - below)
-            below = up_to
+        for place, share in enumerate(_shares(state.inside_seconds, state.inside_deviation)):
+            counts.durations.counts[place] += done * share
 
     def _kill(self, app: App, state: Steady, seconds: float) -> float:
         """Return how many requests are lost because workers are killed for their memory."""
@@ -174,3 +170,10 @@ class FluidServer:
 
     def _backlog(self) -> float:
         return max(0.0, self._outside() - self._room_inside())
+
+
+@functools.lru_cache(maxsize=256)  # from scrape to scrape the state is mostly the same
+def _shares(mean: float, deviation: float) -> tuple[float, ...]:
+    """Return the share of requests in each bucket of the histogram."""
+    below = [gamma.share_below(bound, mean, deviation) for bound in DURATION_BUCKETS]
+    return tuple(high - low for low, high in zip((0.0, *below), (*below, 1.0), strict=True))

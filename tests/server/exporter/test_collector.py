@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bisect
 import itertools
 import time
 
@@ -25,6 +26,10 @@ from stablehand_tuner.observe.snapshot import Snapshot
 
 def value(samples, name, **labels):
     return samples[name, frozenset(labels.items())]
+
+
+def bucket_of(seconds):
+    return bisect.bisect_left(names.DURATION_BUCKETS, seconds)
 
 
 def snapshot(samples, at):
@@ -262,9 +267,9 @@ def test_no_class_is_claimed_before_the_master_has_written_the_settings(proc):
 
 def test_histograms_are_cumulative_and_sum_up_the_whole_server(scrape, spawn, slots):
     first, second, gone = spawn(0), spawn(1), spawn(0)
-    first.serve(1, 0.004, bucket=0)
-    second.serve(2, 0.4, bucket=7)
-    gone.serve(3, 60.0, bucket=14)
+    first.serve(1, 0.004, bucket=bucket_of(0.004))
+    second.serve(2, 0.4, bucket=bucket_of(0.4))
+    gone.serve(3, 60.0, bucket=bucket_of(60.0))
     slots.release(gone.record)
     samples = scrape()
 

@@ -186,8 +186,15 @@ EARLY_PACKAGES = ("urllib3", "requests", "httpx", "aiohttp", "botocore", "grpc",
 
 DEFAULT_METRICS_PORT = 9464
 
-# Buckets in seconds: those of OpenTelemetry's http.server.request.duration, whose users' dashboards expect them.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+# Buckets in seconds: those of OpenTelemetry's http.server.request.duration, whose users' dashboards expect them, and
+# between them as many as it takes to tell tails apart that differ by a quarter.
+DURATION_BUCKETS = (
+    *(0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008),
+    *(0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.075, 0.09),
+    *(0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9),
+    *(1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5),
+    10.0,
+)
 
 # Buckets in bytes: what a page shrinks or grows to when it goes wrong is seldom within a factor of two.
 BODY_BUCKETS = tuple(float(2**power) for power in range(6, 25))

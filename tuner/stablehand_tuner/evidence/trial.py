@@ -33,7 +33,8 @@ ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: lost requests cost more than a n
 EARLY_LOST_THROUGHPUT = 0.5
 EARLY_REQUESTS = 50.0  # from this number on errors end a trial early
 TAIL_REQUESTS = 200.0  # the p99 of fewer is only their two slowest
-WORSE_TAIL = 1.5
+TAIL = 0.99
+WORSE_TAIL = 1.25
 
 
 def early_harm(before: Observation, after: Observation, settings: Settings) -> Verdict | None:
@@ -174,19 +175,35 @@ def _gained(before: Observation, after: Observation) -> bool:
 def tail_worse(before: Observation, after: Observation, objective: Objective = Objective.THROUGHPUT) -> bool:
     """Tell whether the slowest requests became clearly slower, without a gain.
 
-    The buckets must not overlap: interpolation inside a bucket is not reliable.
+    Of two settings that serve about as many requests, those with the shorter tail are the better ones. What a client
+    sees includes the wait for a slot, of which only the mean is known.
     """
     if min(before.requests, after.requests) < TAIL_REQUESTS:
         return False
-    gained = after.requests_per_second >= GAIN * before.requests_per_second
+    gained = after.requests_per_second >= LEAST_GAIN * before.requests_per_second
     if gained and objective is not Objective.LATENCY:
         return False
-    was = histogram.quantile_bucket(before.duration_buckets, 0.99)
-    is_now = histogram.quantile_bucket(after.duration_buckets, 0.99)
-    if was is None or is_now is None or is_now[0] < WORSE_TAIL * was[1]:
+    was, is_now = before.p99_seconds, after.p99_seconds
+    bucket = histogram.quantile_bucket(before.duration_buckets, TAIL)
+    if was is None or is_now is None or bucket is None:
         return False
-    # what a client sees includes the wait for a slot
-    return (after.response_seconds or 0.0) > SAME_DEMAND * (before.response_seconds or 0.0)
+    if is_now + _wait_seconds(after) < WORSE_TAIL * (was + _wait_seconds(before)):
+        return False
+    if (after.response_seconds or 0.0) <= SAME_DEMAND * (before.response_seconds or 0.0):
+        return False  # they waited for a slot before, the last ones longer than on average
+    return _more_are_slower(before, after, bucket[1])
+
+
+def _wait_seconds(seen: Observation) -> float:
+    return seen.waiting / seen.requests_per_second
+
+
+def _more_are_slower(before: Observation, after: Observation, bound: float) -> bool:
+    """Tell whether a larger share of the requests takes longer than the bound, by more than chance."""
+    slower = [histogram.number_above(each.duration_buckets, bound) for each in (before, after)]
+    pooled = sum(slower) / (before.requests + after.requests)
+    deviation = math.sqrt(pooled * (1 - pooled) * (1 / before.requests + 1 / after.requests))
+    return slower[1] / after.requests - slower[0] / before.requests > DEVIATIONS * deviation
 
 
 def response_worse(before: Observation, after: Observation, share: float) -> bool:

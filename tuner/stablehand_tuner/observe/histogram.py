@@ -32,6 +32,11 @@ def quantile_bucket(buckets: Sequence[tuple[float, float]], share: float) -> tup
     return lower, upper
 
 
+def number_above(buckets: Sequence[tuple[float, float]], bound: float) -> float:
+    """Return how many were larger than the bound, which is one of the buckets', or than the next one that is."""
+    return buckets[-1][1] - next(count for upper, count in buckets if upper >= bound)
+
+
 def _bucket_of(buckets: Sequence[tuple[float, float]], share: float) -> tuple[float, float, float, float]:
     rank = share * buckets[-1][1]
     lower, below = 0.0, 0.0
