@@ -8,6 +8,16 @@ pytestmark = pytest.mark.integration
 
 PATCHED = "from gevent import monkey\nmonkey.patch_all()\nfrom serving import app\n"
 EARLY = "import keeps_a_context\n"
+RUNNING = """
+import asyncio, threading
+from serving import app as serving
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+loop = asyncio.new_event_loop()
+
+def app(environ, start_response):
+    loop.run_until_complete(asyncio.sleep(0))
+    return serving(environ, start_response)
+"""
 POLICY = '{"windows": {"decisionSeconds": 1}}'
 
 
@@ -43,3 +53,14 @@ def test_what_the_configuration_file_imports_is_known_under_each_class(launch, u
     server.configure("gevent", 1)
     until(lambda: of(server, "imported_early_info", "module") == {"other"})
     assert of(server, "app_patched_info", "library") == set()
+
+
+def test_what_the_app_runs_is_known_soon(launch, until, tmp_path):
+    (tmp_path / "running.py").write_text(RUNNING)
+    server = launch(app="running:app")
+    assert not of(server, "app_runs_info", "what") & {"event_loop", "lasting_event_loop"}
+    for _ in range(10):
+        assert server.get()[0] == 200
+
+    until(lambda: of(server, "app_runs_info", "what") >= {"event_loop", "lasting_event_loop"}, seconds=3)
+    until(lambda: of(server, "app_runs_info", "what") == {"event_loop", "lasting_event_loop", "threads"})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _VALUES: Mapping[names.Metric, tuple[str, ...]] = {
     names.APP_PATCHED_INFO: names.PATCHING_LIBRARIES,
     names.IMPORTED_EARLY_INFO: names.EARLY_PACKAGES,
+    names.APP_RUNS_INFO: names.APP_RUNS,
 }
 _PLACES = {
     trait: place

@@ -17,6 +17,7 @@ NOT_EVERYWHERE = {
     names.BLOCKING_MODULE_INFO,
     names.APP_PATCHED_INFO,
     names.IMPORTED_EARLY_INFO,
+    names.APP_RUNS_INFO,
     names.TUNER_DECISIONS,
 }
 SETUPS = {

@@ -4,6 +4,7 @@ import pytest
 
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.model import limits, suitable
+from stablehand_tuner.model.propose import propose
 from stablehand_tuner.observe.traits import Traits
 from stablehand_tuner.policy import TUNABLE_CLASSES, Policy
 
@@ -21,6 +22,9 @@ EARLY = Traits(imported_early=frozenset({"urllib3"}))
         (Traits(patched_by=frozenset({"gevent", "eventlet"})), (SYNC,)),
         (EARLY, (SYNC, GTHREAD)),
         (Traits(frozenset({"gevent"}), frozenset({"other"})), (SYNC,)),
+        (Traits(runs=frozenset({"threads", "scheduler", "child_processes"})), (SYNC, GTHREAD, GEVENT)),
+        (Traits(runs=frozenset({"event_loop"})), (SYNC, GTHREAD)),
+        (Traits(runs=frozenset({"event_loop", "lasting_event_loop"})), (SYNC,)),
     ],
 )
 def test_only_classes_that_can_serve_the_app_are_candidates(make_observation, traits, classes):
@@ -63,3 +67,20 @@ def test_the_class_that_the_app_has_patched_for_takes_over_the_slots(make_observ
     assert limits.move_to_suitable(Policy(), seen, current, {}) == Settings(GEVENT, 2, 1, 16)
     assert limits.move_to_suitable(Policy(), seen, current, {GEVENT}) == Settings(SYNC, 2)
     assert limits.move_to_suitable(Policy(worker_classes=(GTHREAD,)), seen, current, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"), [({"threads", "scheduler"}, "a scheduler"), ({"threads"}, "threads of its own"), (set(), None)]
+)
+def test_more_processes_ask_whether_the_app_may_run_what_it_runs_several_times(make_observation, runs, said):
+    seen = make_observation(traits=Traits(runs=frozenset(runs)))
+    asked = [each for each in propose(Policy(), seen, Settings(SYNC, 1)).needs if "in each of" in each]
+
+    assert len(asked) == (said is not None)
+    assert said is None or said in asked[0]
+
+
+def test_nothing_is_asked_where_there_are_no_more_processes(make_observation):
+    seen = make_observation(traits=Traits(runs=frozenset({"threads"})))
+
+    assert not [each for each in propose(Policy(workers_highest=1), seen, Settings(SYNC, 1)).needs if "each of" in each]

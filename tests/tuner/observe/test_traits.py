@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,12 +10,18 @@ from stablehand_tuner.observe.observation import Observation, observe
 from stablehand_tuner.observe.snapshot import Snapshot
 from stablehand_tuner.observe.traits import NO_TRAITS, Traits
 
-TRAITS = Traits(patched_by=frozenset({"gevent"}), imported_early=frozenset({"urllib3", "other"}))
+TRAITS = Traits(
+    patched_by=frozenset({"gevent"}),
+    imported_early=frozenset({"urllib3", "other"}),
+    runs=frozenset({"threads", "event_loop"}),
+)
 SAMPLES = [
     ("stablehand_app_patched_info", {"library": "gevent"}, 1.0),
     ("stablehand_app_patched_info", {"library": "eventlet"}, 0.0),
     ("stablehand_imported_early_info", {"module": "urllib3"}, 1.0),
     ("stablehand_imported_early_info", {"module": "other"}, 1.0),
+    ("stablehand_app_runs_info", {"what": "threads"}, 1.0),
+    ("stablehand_app_runs_info", {"what": "event_loop"}, 1.0),
 ]
 
 
@@ -46,7 +53,7 @@ def test_traits_of_another_version_are_read_as_far_as_they_are_known():
 
 
 def test_the_whole_app_has_the_traits_that_any_pod_shows(make_observation):
-    one = make_observation(traits=Traits(patched_by=frozenset({"gevent"})))
-    other = make_observation(traits=Traits(imported_early=frozenset({"urllib3", "other"})))
+    one = make_observation(traits=Traits(patched_by=frozenset({"gevent"}), runs=frozenset({"threads"})))
+    other = make_observation(traits=dataclasses.replace(TRAITS, patched_by=frozenset(), runs=frozenset({"event_loop"})))
 
     assert aggregation.combine([one, other]).traits == TRAITS

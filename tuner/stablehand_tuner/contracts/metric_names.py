@@ -145,6 +145,9 @@ IMPORTED_EARLY_INFO = Metric(
     "1 for each package that the master has imported, and that keeps what gevent could have replaced.",
     ("module",),
 )
+APP_RUNS_INFO = Metric(
+    "stablehand_app_runs_info", "gauge", "1 for each kind of thing that the app runs besides its requests.", ("what",)
+)
 
 # From the operator
 TUNER_DECISIONS = Metric("stablehand_tuner_decisions", "counter", "Decisions of the tuner.", ("action", "reason"))
@@ -180,9 +183,11 @@ STATUS_CODES = ("1xx", "2xx", "3xx", "4xx", "5xx", "error")
 # when requests get in each other's way.
 NOTED_STATUSES = ("401", "403", "404", "409", "429")
 
-# The values that `library` of APP_PATCHED_INFO and `module` of IMPORTED_EARLY_INFO can take.
+# The values that `library` of APP_PATCHED_INFO, `module` of IMPORTED_EARLY_INFO and `what` of APP_RUNS_INFO can take.
 PATCHING_LIBRARIES = ("gevent", "eventlet")
 EARLY_PACKAGES = ("urllib3", "requests", "httpx", "aiohttp", "botocore", "grpc", "pymongo", "redis", "kombu", "other")
+# threads, and among them a scheduler; child processes; asyncio's event loop in requests, and one that is run many times
+APP_RUNS = ("threads", "scheduler", "child_processes", "event_loop", "lasting_event_loop")
 
 DEFAULT_METRICS_PORT = 9464
 

@@ -32,6 +32,18 @@ def alternative(proposal: Proposal, others: Sequence[Proposal], current: Setting
     return ""
 
 
+def cautions(observation: Observation, settings: Settings, current: Settings) -> tuple[str, ...]:
+    """Return what a person should know about more processes, a sentence each: no metric shows whether it matters."""
+    if settings.workers <= current.workers:
+        return ()
+    runs = observation.traits.runs
+    known = {"scheduler": "a scheduler", "threads": "threads of its own", "child_processes": "child processes"}
+    what = next((words for name, words in known.items() if name in runs), None)
+    if what is None:
+        return ()
+    return (f"whether the app may run {what} in each of {settings.workers} processes: if not, workers.max is to be 1",)
+
+
 def needs(observation: Observation, load: Load, current: Settings, footprint: Footprint) -> tuple[str, ...]:
     """Return what would have to be known to choose better, a sentence each."""
     missing = []

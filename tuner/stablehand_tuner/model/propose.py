@@ -74,7 +74,10 @@ def propose(
         proposal,
         evidence={**proposal.evidence, "cpu_share_low": round(low, 4), "cpu_share_high": round(high, 4)},
         alternative=certainty.alternative(proposal, others, current),
-        needs=certainty.needs(observation, load, current, known.footprint),
+        needs=(
+            *certainty.needs(observation, load, current, known.footprint),
+            *certainty.cautions(observation, proposal.settings, current),
+        ),
     )
 
 

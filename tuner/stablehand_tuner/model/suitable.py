@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 def why_not(worker_class: WorkerClass, observation: Observation) -> str | None:
     """Return in one sentence why a class is no candidate for the app; None where nothing speaks against it."""
     hangs = why_it_hangs(worker_class, observation)
-    if hangs is not None or worker_class is not WorkerClass.GEVENT:
+    if hangs is not None:
         return hangs
+    if worker_class is WorkerClass.GTHREAD and "lasting_event_loop" in observation.traits.runs:
+        return "requests run one event loop of asyncio's again and again, which only the main thread can do"
+    return _why_no_greenlets(observation) if worker_class is WorkerClass.GEVENT else None
+
+
+def _why_no_greenlets(observation: Observation) -> str | None:
+    if "event_loop" in observation.traits.runs:
+        return "requests run asyncio's event loop, which only one of gevent's greenlets can do at a time"
     if observation.blocking_modules:
         return f"{', '.join(sorted(observation.blocking_modules))} would block its event loop"
     if observation.traits.imported_early:

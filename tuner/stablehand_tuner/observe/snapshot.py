@@ -209,6 +209,7 @@ def _traits(scrape: _Scrape) -> Traits:
     return Traits(
         patched_by=scrape.labels_of_info(names.APP_PATCHED_INFO, "library"),
         imported_early=scrape.labels_of_info(names.IMPORTED_EARLY_INFO, "module"),
+        runs=scrape.labels_of_info(names.APP_RUNS_INFO, "what"),
     )
 
 

@@ -16,10 +16,12 @@ class Traits:
     Attributes:
         patched_by: the libraries with which it has replaced Python's threads itself, gevent or eventlet.
         imported_early: packages that the master imported, before an event loop could patch what they use.
+        runs: what it runs besides its requests, in the words of APP_RUNS.
     """
 
     patched_by: frozenset[str] = frozenset()
     imported_early: frozenset[str] = frozenset()
+    runs: frozenset[str] = frozenset()
 
     def to_mapping(self) -> dict[str, list[str]]:
         """Return the traits as plain JSON; what is empty is left out."""

@@ -36,6 +36,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     """One event loop: an ASGI app runs in it, a WSGI app in a pool of threads beside it."""
 
     grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
+    has_loop: ClassVar[bool] = True
 
     # gunicorn's own attributes, which have no types there
     asgi: Any

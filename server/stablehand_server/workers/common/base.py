@@ -17,6 +17,7 @@ from stablehand_server.gunicorn_internals.workers import AppImportError, Worker
 from stablehand_server.linux import privileges
 from stablehand_server.measure import access_log, blocking_modules, traits
 from stablehand_server.measure.app_interface import Interface, interface_of
+from stablehand_server.measure.app_runs import AppRuns
 from stablehand_server.measure.early_imports import early_packages
 from stablehand_server.measure.monkey_patches import MonkeyPatches
 from stablehand_server.measure.recorder import RequestRecorder, UnlockedRecorder, note_oldest_request
@@ -77,6 +78,8 @@ class MeasuredWorker(Worker):
     announces_max_requests: ClassVar[bool] = True
     # Whether requests run in several threads: counting them then takes a lock.
     threaded: ClassVar[bool] = True
+    # Whether the class itself runs asyncio's event loop.
+    has_loop: ClassVar[bool] = False
     meter: RequestMeter | None = None  # of a class whose requests gunicorn's own code serves
     # Whether this process is no worker, but one that the app has forked from it.
     is_apps_child: bool = False
@@ -99,6 +102,9 @@ class MeasuredWorker(Worker):
         self._next_module_check = 0.0
         self.monkey_patches = MonkeyPatches(sys.modules)
         self._early: frozenset[str] = frozenset()
+        # a custom class may patch, start threads and run a loop in its own way: of its app nothing is found out
+        self._finds_out = self._cells[Cell.WORKER_CLASS] >= 0
+        self._app_runs = AppRuns(sys.modules, watches_loops=self._finds_out and not self.has_loop)
         # What the master notes about the worker.
         self.spawned_at = time.monotonic()
         self.ready = False
@@ -180,6 +186,7 @@ class MeasuredWorker(Worker):
         super().load_wsgi()
         if self.aborted:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        self._app_runs.look_at_loops()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: retire; the master learns that the signal has arrived."""
@@ -239,12 +246,15 @@ class MeasuredWorker(Worker):
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
+            if self._finds_out:
+                self._app_runs.look(at_threads=not self.monkey_patches.by_app())
+                self._note_traits()
+        elif self._app_runs.look_at_loops():
             self._note_traits()
 
     def _note_traits(self) -> None:
-        if self._cells[Cell.WORKER_CLASS] < 0:
-            return  # a custom class may patch, and start threads, in its own way
         found = traits.bitmap(names.APP_PATCHED_INFO, self.monkey_patches.by_app())
+        found |= traits.bitmap(names.APP_RUNS_INFO, self._app_runs.found)
         found |= traits.bitmap(names.IMPORTED_EARLY_INFO, self._early)
         self._cells[Cell.TRAITS] = float(found)
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
@@ -34,6 +34,8 @@ _TAKING_LEAVE_SECONDS = 1.0  # for clients to answer a close frame
 
 class TornadoWorker(MeasuredWorker, GunicornTornadoWorker):
     """One IOLoop."""
+
+    has_loop: ClassVar[bool] = True
 
     _beat_at = 0.0
     _server: Server | None = None
