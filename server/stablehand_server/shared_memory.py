@@ -97,7 +97,7 @@ class Cell(enum.IntEnum):
     INDEX = 2
     AGE = 3  # grows with every spawned worker: the newest of an index represents it
     WORKER_CLASS = 4  # place in WorkerClass, or -1 for a class of the user's own
-    THREADS = 5  # wanted: the worker grows to them without a new process where its class can
+    THREADS = 5  # wanted: the worker adopts them without a new process where its class can
     WORKER_CONNECTIONS = 6
     SHARE = 7  # of all connections, above which the worker gives some up; 0 while they are spread evenly
     RETIRE_BY = 8  # 0 until it is told to retire; then the moment (time.monotonic()), infinity for no limit

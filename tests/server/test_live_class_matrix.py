@@ -22,7 +22,7 @@ def tour():
     """Return settings whose classes, one after the other and in a circle, are every ordered pair once.
 
     These are the Lyndon words over the classes of length 1 and 2 in their order: a de Bruijn sequence. A class that
-    follows itself gets smaller numbers, for which no process could stay (a sync worker has none: there it is one more).
+    follows itself gets smaller numbers, which some change in place (a sync worker has none: there it is one more).
     """
     classes = list(WorkerClass)
     sequence = [each for i, first in enumerate(classes) for each in (first, *pairs(first, classes[i + 1 :]))]

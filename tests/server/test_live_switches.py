@@ -95,7 +95,7 @@ def started_from_a_file(launch, tmp_path):
     return server, first
 
 
-@pytest.mark.parametrize("settings", [("gevent", 1), ("sync", 1), ("gthread", 1, 2)])
+@pytest.mark.parametrize("settings", [("gevent", 1), ("sync", 1)])
 def test_the_first_change_after_a_start_from_a_settings_file_replaces_the_worker(started_from_a_file, settings):
     server, first = started_from_a_file
     server.configure(*settings)

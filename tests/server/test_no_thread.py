@@ -25,7 +25,7 @@ threading.Thread.start = start
 @pytest.mark.parametrize("worker_class", ["gthread", "asgi"])
 def test_workers_without_a_thread_are_not_ready_and_replace_none_that_serves(launch, until, tmp_path, worker_class):
     (tmp_path / "gunicorn.conf.py").write_text(NO_THREAD)
-    server = launch("--worker-class", worker_class, "--threads", "4")
+    server = launch("--worker-class", "sync")
     workers = server.workers()
     (tmp_path / "no-thread").touch()
     server.write(f'{{"workerClass": "{worker_class}", "workers": 1, "threads": 2, "workerConnections": 100}}')

@@ -14,6 +14,13 @@ pytestmark = pytest.mark.integration
 
 SETTINGS = [("sync", 1), ("gthread", 1, 4), ("gevent", 1), ("eventlet", 1), ("tornado", 1), ("asgi", 1, 4)]
 every_class = pytest.mark.parametrize("settings", SETTINGS, ids=[settings[0] for settings in SETTINGS])
+
+
+def another(settings):
+    """Return settings that need other processes."""
+    return ("sync", 1) if settings[0] == "gthread" else ("gthread", 1, 2)
+
+
 HOOKS = """
 import atexit
 from pathlib import Path
@@ -36,7 +43,7 @@ def test_a_change_waits_for_a_request_that_takes_longer_than_every_time_limit(la
     asked = asking(server, "/?5")
     until(lambda: server.metric("worker_busy_slots", worker="0") == 1 or settings[0] == "tornado")
 
-    server.configure("gthread", 1, 2)
+    server.configure(*another(settings))
 
     assert asked() == 200
     assert "CRITICAL" not in server.log()
@@ -53,7 +60,7 @@ def test_a_worker_that_a_change_replaces_is_ended_after_the_retire_timeout_if_th
     asked = asking(server, "/?60")
     until(lambda: server.metric("worker_busy_slots", worker="0") == 1 or settings[0] == "tornado")
 
-    server.configure("gthread", 1, 2)
+    server.configure(*another(settings))
 
     assert asked() != 200
     assert stuck not in server.workers()

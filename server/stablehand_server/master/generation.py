@@ -60,18 +60,22 @@ class Generation:
         config.set("workers", workers)
         return dataclasses.replace(self, config=config, workers=workers, settings=settings_of(config))
 
+    def holds_at_most(self, settings: Settings) -> bool:
+        """Return whether this generation has no more of anything that its class uses than the settings ask for."""
+        used = _USED[settings.worker_class]
+        return all(getattr(self.config, name) <= getattr(settings, name) for name in used)
+
     def runs_in_place(self, settings: Settings) -> bool:
         """Return whether the processes of this generation could serve under the settings.
 
-        They can if only their number differs, or a setting that the class uses grows.
+        They can if only their number differs, or settings that the class changes while it serves.
         """
         if self.settings is None or self.settings.worker_class is not settings.worker_class:
             return False
-        for name in _USED[settings.worker_class]:
-            has, wanted = getattr(self.settings, name), getattr(settings, name)
-            if wanted < has or (wanted > has and name not in self.worker_class.grows_in_place):
-                return False
-        return True
+        return all(
+            getattr(self.settings, name) == getattr(settings, name) or name in self.worker_class.changes_in_place
+            for name in _USED[settings.worker_class]
+        )
 
 
 def from_configuration(base: Config, number: int, log: Any) -> Generation:

@@ -50,12 +50,16 @@ class Rollover(Supervisor):
         replaced = sum(lifecycle.state(w) is State.READY and w.assignment.generation != wanted.number for w in workers)
         self._switching.begin(wanted, replaced=replaced)
         self.note_wanted(wanted.workers)
-        for worker in workers:
-            if worker.assignment.generation == wanted.number:  # adopts what has grown at its next heartbeat
-                cells, config = worker.assignment.record.cells, wanted.config
-                cells[Cell.THREADS], cells[Cell.WORKER_CONNECTIONS] = config.threads, config.worker_connections
+        self._tell_sizes(wanted)
         self._respawning.reset()
         self._memory.forget()
+
+    def _tell_sizes(self, wanted: Generation) -> None:
+        """Tell the workers of a generation how many threads and connections to have, which they adopt while serving."""
+        for worker in self.WORKERS.values():
+            if worker.assignment.generation == wanted.number:
+                cells, config = worker.assignment.record.cells, wanted.config
+                cells[Cell.THREADS], cells[Cell.WORKER_CONNECTIONS] = config.threads, config.worker_connections
 
     def switched(self) -> None:
         """Note that the target is complete."""
@@ -83,6 +87,7 @@ class Rollover(Supervisor):
         self._memory.forget()
         self.cfg, self.worker_class = serving.config, serving.worker_class
         self.note_wanted(serving.workers)
+        self._tell_sizes(serving)
 
     # Workers ----------------------------------------------------------------------------------------------------------
 

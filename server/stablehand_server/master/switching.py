@@ -47,7 +47,7 @@ class Switching:
     def number_for(self, settings: Settings) -> int:
         """Return the generation number for the settings: that of a current one that can run them, or a new one."""
         at_hand = [self.target]
-        # Of two versions of one generation, the newer one has what its processes have grown to.
+        # Two versions of one generation have the same processes.
         if self.serving is not None and self.serving.number != self.target.number:
             at_hand.append(self.serving)
         return next((each.number for each in at_hand if each.runs_in_place(settings)), self.next_number)
@@ -69,14 +69,9 @@ class Switching:
         self.replaced = 0
 
     def undo(self) -> Generation | None:
-        """Make the generation that served before the target again, and return it; None if there is none.
-
-        If the processes are the same ones, they keep what they have grown to in place: only their number is restored.
-        """
+        """Make the generation that served before the target again, and return it; None if there is none."""
         if self.serving is None or self.settled:
             return None
-        if self.serving.number == self.target.number:
-            self.serving = self.target.with_workers(self.serving.workers)
         self._target = self.serving
         self.replaced = 0
         return self.serving

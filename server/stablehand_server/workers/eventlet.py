@@ -42,6 +42,7 @@ class EventletWorker(GreenWorker):
             self.monkey_patches.watch(eventlet, "monkey_patch")
         self._eventlet = eventlet
         self._accepted = 0
+        self._too_many = 0  # connections: their places are given to nobody when they end
         self._accept_errors = AcceptErrors(self.log)
         self._room = eventlet.semaphore.Semaphore(self.worker_connections)
         self.cfg.set("sendfile", False)  # a green socket cannot: the file is read and sent instead
@@ -77,12 +78,21 @@ class EventletWorker(GreenWorker):
     def abandon_connections(self) -> None:
         """Do nothing: the process exits next, which ends them."""
 
-    def grow(self, threads: int, worker_connections: int) -> None:
-        """Take more connections."""
+    def resize(self, threads: int, worker_connections: int) -> None:
+        """Take more or fewer connections."""
         del threads
         for _ in range(worker_connections - self.worker_connections):
-            self._room.release()
+            self._make_room()
+        for _ in range(self.worker_connections - worker_connections):
+            if not self._room.acquire(blocking=False):
+                self._too_many += 1
         self.worker_connections = worker_connections
+
+    def _make_room(self) -> None:
+        if self._too_many:
+            self._too_many -= 1
+        else:
+            self._room.release()
 
     def pause(self, seconds: float) -> None:
         """Sleep as a green thread."""
@@ -141,7 +151,7 @@ class EventletWorker(GreenWorker):
             try:
                 client, address = listener.accept()
             except OSError as error:
-                self._room.release()
+                self._make_room()
                 self._accept_errors.note(error)
                 green.sleep(self._accept_errors.pause())
                 continue
@@ -156,4 +166,4 @@ class EventletWorker(GreenWorker):
             self.serve(listener, name, self._eventlet.greenio.GreenSocket(client), address)
         finally:
             self._accepted -= 1
-            self._room.release()
+            self._make_room()

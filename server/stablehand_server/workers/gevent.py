@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import monkey, socket
-from gevent.pool import Pool
+from gevent.pool import Group, Pool
 from gevent.server import StreamServer
 
 from stablehand_server.gunicorn_internals.gevent import GeventWorker as GunicornGeventWorker
@@ -17,6 +17,33 @@ from stablehand_server.workers.common.own_listeners import left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+class _Pool(Pool):
+    """A pool that changes its size: with too many greenlets, it gives their places to nobody when they end."""
+
+    size: Any  # gevent's own attributes
+    _semaphore: Any
+    _too_many = 0
+
+    def resize(self, size: int) -> None:
+        """Have another size; no greenlet is ended."""
+        for _ in range(size - self.size):
+            self._make_room()
+        for _ in range(self.size - size):
+            if not self._semaphore.acquire(blocking=False):
+                self._too_many += 1
+        self.size = size
+
+    def _discard(self, greenlet: Any) -> None:
+        Group._discard(self, greenlet)  # type: ignore[attr-defined] # noqa: SLF001 (gevent's own pool does the same, and then makes room)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._too_many:
+            self._too_many -= 1
+        else:
+            self._semaphore.release()
 
 
 class GeventWorker(GreenWorker, GunicornGeventWorker):
@@ -38,7 +65,7 @@ class GeventWorker(GreenWorker, GunicornGeventWorker):
             listener.setblocking(True)  # only gevent's own flag: the descriptor itself stays non-blocking
             # Asked for now: when the worker retires, the listener is closed before the last requests are served.
             handle = partial(self.serve, listener, listener.getsockname())
-            server = StreamServer(listener, handle=handle, spawn=Pool(self.worker_connections))
+            server = StreamServer(listener, handle=handle, spawn=_Pool(self.worker_connections))
             if self.cfg.workers > 1:
                 server.max_accept = 1  # leave some connections to the other workers
             server.start()
@@ -68,13 +95,11 @@ class GeventWorker(GreenWorker, GunicornGeventWorker):
         for server in self._servers:
             server.pool.kill(block=True, timeout=1)
 
-    def grow(self, threads: int, worker_connections: int) -> None:
-        """Let each listener's pool have more greenlets."""
+    def resize(self, threads: int, worker_connections: int) -> None:
+        """Let each listener's pool have more or fewer greenlets."""
         del threads
-        for pool in (server.pool for server in self._servers):
-            for _ in range(worker_connections - pool.size):
-                pool._semaphore.release()  # noqa: SLF001 (there is no public way to let a pool grow)
-            pool.size = worker_connections
+        for server in self._servers:
+            server.pool.resize(worker_connections)
         self.worker_connections = worker_connections
 
     def pause(self, seconds: float) -> None:

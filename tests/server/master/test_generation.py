@@ -116,22 +116,23 @@ def test_numbers_beyond_the_contract_run_by_flags_but_are_no_settings():
     ("running", "wanted", "in_place"),
     [
         (GTHREAD, Settings("gthread", 9, 8, 500), True),
-        (GTHREAD, Settings("gthread", 2, 4, 500), False),
+        (GTHREAD, Settings("gthread", 2, 4, 500), True),
         (GTHREAD, Settings("gthread", 2, 9, 501), True),
-        (GTHREAD, Settings("gthread", 2, 9, 499), False),
+        (GTHREAD, Settings("gthread", 2, 9, 499), True),
         (GTHREAD, Settings("sync", 2, 1, 500), False),
         (Settings("sync", 2, 1, 500), Settings("sync", 3, 1, 1000), True),
         (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 8, 500), True),
-        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 499), False),
+        (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 499), True),
         (Settings("gevent", 2, 1, 500), Settings("gevent", 2, 1, 600), True),
         (Settings("eventlet", 2, 1, 500), Settings("eventlet", 2, 1, 600), True),
         (Settings("tornado", 2, 1, 500), Settings("tornado", 1, 9, 500), True),
         (Settings("tornado", 2, 1, 500), Settings("tornado", 2, 1, 600), False),
+        (Settings("tornado", 2, 1, 500), Settings("tornado", 2, 1, 400), False),
         (Settings("asgi", 2, 4, 500), Settings("asgi", 2, 8, 600), True),
-        (Settings("asgi", 2, 4, 500), Settings("asgi", 2, 3, 500), False),
+        (Settings("asgi", 2, 4, 500), Settings("asgi", 2, 3, 400), True),
     ],
 )
-def test_processes_stay_where_the_settings_differ_only_in_what_they_make_no_use_of_or_grow_to(
+def test_processes_stay_where_the_settings_differ_only_in_what_they_make_no_use_of_or_change_while_they_serve(
     running, wanted, in_place
 ):
     assert from_settings(running).runs_in_place(wanted) is in_place

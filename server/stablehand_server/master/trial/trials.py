@@ -5,7 +5,7 @@ generation's first worker does, and the oldest of them retires when it is ready.
 rolling switch replaces it by an ordinary worker.
 
 A worker that fails is quick, and would accept more connections than all of its siblings before anyone has noticed. So
-it begins with few slots, and has twice as many each second, where its class can grow while it serves.
+it begins with few slots, and has twice as many each second, where its class can change that while it serves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stablehand_server.master.trial import answers, deeds
 from stablehand_server.master.trial.changed_answers import watched
 from stablehand_server.master.trial.guard import TrialGuard
 from stablehand_server.shared_memory import Cell, Server, State
-from stablehand_server.workers.common.base import GROWING
+from stablehand_server.workers.common.base import IN_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -237,7 +237,7 @@ class Trials(Rollover):
             self._finish(run, *verdict)
             return
         for name, number in _slots_after(now - run.ready_at, run.generation).items():
-            worker.assignment.record.cells[GROWING[name]] = float(number)
+            worker.assignment.record.cells[IN_PLACE[name]] = float(number)
 
     def _finish(self, run: _Run, outcome: str, why: str) -> None:
         """End a trial; what harms serves nothing from now on, everything else serves until its successor is ready."""
@@ -262,8 +262,9 @@ class Trials(Rollover):
 
 
 def _has_shown(run: _Run, settings: Settings) -> bool:
-    """Return whether the worker on trial serves, and could do so under the settings."""
-    return run.guard is not None and run.generation.runs_in_place(settings)
+    """Return whether the worker on trial serves, and has shown what the settings are like: they ask for no less."""
+    tried = run.generation
+    return run.guard is not None and tried.runs_in_place(settings) and tried.holds_at_most(settings)
 
 
 def _with_few_slots(tried: Generation) -> Generation:
@@ -275,12 +276,12 @@ def _with_few_slots(tried: Generation) -> Generation:
 
 
 def _slots_after(seconds: float, tried: Generation) -> dict[str, int]:
-    """Return how many threads and connections the worker may have after so many seconds, if these grow in place."""
+    """Return how many threads and connections the worker may have after so many seconds, if these change in place."""
     factor = 2 ** int(seconds / _SECONDS_TO_DOUBLE)
     return {
         name: min(first * factor, getattr(tried.config, name))
         for name, first in _AT_FIRST.items()
-        if name in tried.worker_class.grows_in_place
+        if name in tried.worker_class.changes_in_place
     }
 
 

@@ -12,7 +12,6 @@ import ssl
 import threading
 import time
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,12 +21,12 @@ from stablehand_server.measure.asgi import SOCKET_KEY
 from stablehand_server.workers.asgi.bridged_body import AwaitedBody
 from stablehand_server.workers.asgi.bridged_request import BridgedRequest
 from stablehand_server.workers.asgi.message_response import MessageOutlet, MessageResponse
+from stablehand_server.workers.asgi.thread_pool import ThreadPool
 from stablehand_server.workers.common import app_forks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterator, Mapping
 
 _SECONDS_BETWEEN_TRIES = 1.0  # to start a thread that could not be started
 _SECONDS_BETWEEN_WARNINGS = 10.0
@@ -90,7 +89,7 @@ class Bridge:
         self._worker = worker
         self._threads: int = worker.cfg.threads
         self._stuck = 0
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="wsgi")
+        self._pool = ThreadPool(self._threads, "wsgi")
         self.calls: dict[Call, None] = {}  # in the order in which they arrived; used by the loop only
         self._is_short = False  # a thread could not be started
         self._try_again_at = self._warn_at = 0.0
@@ -106,29 +105,28 @@ class Bridge:
     def serve(self, call: Call) -> None:
         """Serve a request in a thread, as soon as one is free."""
         self.calls[call] = None
-        future = self._submit(self._serve, call)
-        call.pending = None if future is None else weakref.ref(future)
+        with self._short_of_threads():
+            call.pending = weakref.ref(self._pool.submit(self._serve, call))
 
-    def _submit(self, work: Callable[..., None], *arguments: Any) -> Future[None] | None:
-        """Have a thread do some work; return None if that waits for the existing ones, as no other can be started."""
+    @contextlib.contextmanager
+    def _short_of_threads(self) -> Iterator[None]:
         try:
-            return self._pool.submit(work, *arguments)
-        except RuntimeError as error:  # the limit on processes: the work is in the pool's queue nevertheless
+            yield
+        except RuntimeError as error:  # the limit on processes: the existing threads do the work
             self._is_short = True
             now = time.monotonic()
             self._try_again_at = now + _SECONDS_BETWEEN_TRIES
             if now >= self._warn_at:
                 self._warn_at = now + _SECONDS_BETWEEN_WARNINGS
                 self._worker.log.warning("No further thread can be started (%s); the others serve", error)
-            return None
 
     @property
     def is_full(self) -> bool:
         """Whether the next request would wait for a thread."""
-        return len(self.calls) - self._stuck >= self._threads
+        return len(self.calls) - self._stuck - self._pool.excused >= self._threads
 
-    def grow(self, threads: int) -> None:
-        """Let the pool start more threads."""
+    def resize(self, threads: int) -> None:
+        """Let the pool have more or fewer threads."""
         self._threads = threads
         self._resize()
 
@@ -140,29 +138,36 @@ class Bridge:
     def replace_ended(self) -> None:
         """Let the pool replace threads that an exception has ended outside of a request, and end what they had taken.
 
-        Those that could not be started before are tried again.
+        Those that could not be started before are tried again, and those replaced that serve for long what they did
+        when their number fell.
 
         An app may raise one in another thread, whose request has been served meanwhile. A pool does without the thread.
         """
-        if self._is_short and time.monotonic() >= self._try_again_at:
+        now = time.monotonic()
+        if self._is_short and now >= self._try_again_at:
             self._is_short = False
-            self._resize()
-        threads: Any = self._pool._threads  # noqa: SLF001 (as above)
-        ended = {thread for thread in tuple(threads) if not thread.is_alive()}
+            self._start_missing()
+        with self._short_of_threads():
+            if self._pool.replace_detained(now):
+                self._worker.thread_freed()
+        ended = self._pool.take_ended()
         if not ended:
             return
-        threads.difference_update(ended)
         self._worker.log.error("%d threads were ended by an exception and are replaced", len(ended))
         for call in tuple(self.calls):
             is_lost = call.thread is None and call.pending is not None and call.pending() is None
             if is_lost or call.thread in ended:
                 call.hang_up()
                 self._ended(call, False)
-        self._resize()
+        self._start_missing()
+
+    def _start_missing(self) -> None:
+        with self._short_of_threads():
+            self._pool.start_missing()
 
     def _resize(self) -> None:
-        self._pool._max_workers = self._threads + self._stuck  # noqa: SLF001 (a pool starts threads up to it; no public way)
-        self._submit(_nothing)  # only then does it check whether it needs another one
+        with self._short_of_threads():
+            self._pool.resize(self._threads + self._stuck)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request as an ASGI app does, for HTTP/2 and uWSGI's protocol."""

@@ -35,7 +35,7 @@ _TAKING_LEAVE_SECONDS = 1.0  # less than the master waits after the grace period
 class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
     """One event loop: an ASGI app runs in it, a WSGI app in a pool of threads beside it."""
 
-    grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
+    changes_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
     has_loop: ClassVar[bool] = True
 
     # gunicorn's own attributes, which have no types there
@@ -161,11 +161,11 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self.http1_recorder = self.unlocked_recorder()
         self.measured_app = InstrumentedASGIApp(self.http1_app, self.http1_recorder)
 
-    def grow(self, threads: int, worker_connections: int) -> None:
-        """Take more connections, and give the bridge more threads."""
+    def resize(self, threads: int, worker_connections: int) -> None:
+        """Take more or fewer connections, and give the bridge more or fewer threads."""
         self.worker_connections = worker_connections
         if self.bridge is not None:
-            self.bridge.grow(threads)
+            self.bridge.resize(threads)
         self._acceptor.go_on()
 
     def give_up(self, connections: int) -> None:
@@ -173,7 +173,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._to_give_up = connections
 
     def notify(self) -> None:
-        """Send a heartbeat, and publish what may have grown."""
+        """Send a heartbeat, and publish what may have changed."""
         super().notify()
         self._publish_slots()
 

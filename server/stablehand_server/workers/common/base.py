@@ -44,10 +44,10 @@ _SECONDS_BETWEEN_LOOKS = 0.25  # between looks at what the master wants; heartbe
 _SECONDS_BETWEEN_MODULE_CHECKS = 5.0
 _LAG_WEIGHT = 0.1  # of the newest of the timer's ticks: with ten a second the lag is a mean over about a second
 LAG_TICK_SECONDS = 0.1
-_NAP_SECONDS = 0.01
+NAP_SECONDS = 0.01
 _CLASSES = list(WorkerClass)
-# What may grow while a worker serves, and the cell in which the master writes how far.
-GROWING = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
+# What may change while a worker serves, and the cell in which the master writes it.
+IN_PLACE = {"threads": Cell.THREADS, "worker_connections": Cell.WORKER_CONNECTIONS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +72,8 @@ class MeasuredWorker(Worker):
     wsgi: Any
     alive: bool
     aborted: bool
-    # Which of threads and worker_connections this class adopts while it serves, when they have grown.
-    grows_in_place: ClassVar[frozenset[str]] = frozenset()
+    # Which of threads and worker_connections this class adopts while it serves, when they have changed.
+    changes_in_place: ClassVar[frozenset[str]] = frozenset()
     # Whether the class counts its requests in `nr`, so that the master learns of max_requests before the worker ends.
     announces_max_requests: ClassVar[bool] = True
     # Whether requests run in several threads: counting them then takes a lock.
@@ -96,6 +96,7 @@ class MeasuredWorker(Worker):
         self._requests_to_serve = self.max_requests
         if self.announces_max_requests:
             self.max_requests = sys.maxsize
+        self._sizes = self._sizes_wanted()  # a hook of the user's may set others, until the master wants other ones
         self._index = -1  # the one that the access log has been told
         self._orphaned_at: float | None = None
         self._next_look = 0.0
@@ -226,7 +227,7 @@ class MeasuredWorker(Worker):
         return recorder
 
     def notify(self) -> None:
-        """Send a heartbeat, grow or drain if the master asks, and at times check which modules the app has loaded."""
+        """Send a heartbeat, change or drain if the master asks, and at times check which modules the app has loaded."""
         super().notify()
         now = time.monotonic()
         if now < self._next_look:
@@ -234,7 +235,7 @@ class MeasuredWorker(Worker):
         self._next_look = now + _SECONDS_BETWEEN_LOOKS
         note_oldest_request(self._cells, now)
         self._retire_if_told()
-        self._grow_if_wanted()
+        self._resize_if_wanted()
         self._take_up_index()
         self._note_requests_served()
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
@@ -266,8 +267,12 @@ class MeasuredWorker(Worker):
         if self._cells[Cell.TOLD_TO_RETIRE] and self.alive:
             self.alive = False
 
-    def grow(self, threads: int, worker_connections: int) -> None:
-        """Adopt more threads or connections while serving, of those that `grows_in_place` names."""
+    def resize(self, threads: int, worker_connections: int) -> None:
+        """Adopt more or fewer threads or connections while serving, of those that `changes_in_place` names.
+
+        No request is cut, and no connection closed: what is too many ends when it has served its request, or is
+        awaited before anything else begins.
+        """
 
     def drain(self) -> None:
         """Make every response from now on its connection's last, while new connections are still accepted.
@@ -282,16 +287,20 @@ class MeasuredWorker(Worker):
         if self.meter is not None:
             self.meter.to_close = float(connections)
 
-    def _grow_if_wanted(self) -> None:
-        wanted = {name: int(self._cells[GROWING[name]]) for name in self.grows_in_place}
-        if all(number <= getattr(self.cfg, name) for name, number in wanted.items()):
+    def _sizes_wanted(self) -> dict[str, int]:
+        return {name: int(self._cells[IN_PLACE[name]]) for name in sorted(self.changes_in_place)}
+
+    def _resize_if_wanted(self) -> None:
+        wanted = self._sizes_wanted()
+        if wanted == self._sizes:
             return
+        self._sizes = wanted
         for name, number in wanted.items():
-            self.cfg.set(name, max(number, getattr(self.cfg, name)))
-        self.grow(self.cfg.threads, self.cfg.worker_connections)
+            self.cfg.set(name, number)
+        self.resize(self.cfg.threads, self.cfg.worker_connections)
         self._cells[Cell.SLOTS] = float(self.slots(self.cfg))
-        grown = ", ".join(f"{name} {getattr(self.cfg, name)}" for name in sorted(wanted))
-        self.log.info("Worker (pid:%s) has grown in place: %s", self.pid, grown)
+        changed = ", ".join(f"{name} {number}" for name, number in wanted.items())
+        self.log.info("Worker (pid:%s) has changed in place: %s", self.pid, changed)
 
     def _take_up_index(self) -> None:
         index = int(self._cells[Cell.INDEX])
@@ -322,14 +331,15 @@ class MeasuredWorker(Worker):
     def naps(self) -> Iterator[float]:
         """Yield the seconds to sleep until the next tick of the loop's timer, in one piece.
 
-        On trial in short ones, so that the worker accepts nothing more once its guard has ended that.
+        On trial in short ones, so that the worker follows within milliseconds once the guard has ended that.
         """
         if not self._cells[Cell.ON_TRIAL] or self._cells[Cell.RETIRES]:
             yield LAG_TICK_SECONDS
             return
         until = time.monotonic() + LAG_TICK_SECONDS
         while not self._cells[Cell.TOLD_TO_RETIRE] and (left := until - time.monotonic()) > 0.0:
-            yield min(left, _NAP_SECONDS)
+            yield min(left, NAP_SECONDS)
+            self._resize_if_wanted()
         self._retire_if_told()
 
     def first_request_seconds(self) -> float:

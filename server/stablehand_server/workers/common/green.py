@@ -39,7 +39,7 @@ class GreenWorker(WSGIWorker, AsyncWorker):
     """Serves each connection in a green thread; a subclass knows how its library creates, switches and ends them."""
 
     threaded: ClassVar[bool] = False
-    grows_in_place: ClassVar[frozenset[str]] = frozenset({"worker_connections"})
+    changes_in_place: ClassVar[frozenset[str]] = frozenset({"worker_connections"})
 
     forking: Any = None  # in a process that the app has forked: the green thread that did it
     worker_connections: int  # gunicorn's own, which has no type there

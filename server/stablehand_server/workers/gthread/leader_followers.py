@@ -25,8 +25,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from stablehand_server.workers.common.serving_thread import ServingThread
+from stablehand_server.workers.common.thread_limit import ThreadLimit
 from stablehand_server.workers.gthread.forked_child import end_with
-from stablehand_server.workers.gthread.serving_thread import ServingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ class _Term:
 
 
 class LeaderFollowers:
-    """At most `threads` threads, started when they are needed.
+    """Threads that are started when they are needed, of which at most `threads` begin to serve something.
 
     `wait` returns what is to be served next; only the leader calls it, and it may block. It returns None to be called
     again. `serve` serves it. Both are called with the current thread. `recover` cleans up after a thread that an
@@ -71,7 +72,6 @@ class LeaderFollowers:
         call_monitor: Callable[[], None],
         log: Any,
     ) -> None:
-        self._threads = threads
         self._wait = wait
         self._serve = serve
         self._recover = recover
@@ -80,8 +80,8 @@ class LeaderFollowers:
         self._stopped = False
         self.is_forked_child = False  # set in a process that a request has forked
         self._numbers = itertools.count(1)
-        self._threads_there: set[threading.Thread] = set()
-        self._idle: set[threading.Thread] = set()  # those that sleep until they are promoted
+        self._limit = ThreadLimit(threads)
+        self._idle: set[ServingThread] = set()  # those that sleep until they are promoted
         self._mutex = threading.Lock()  # over the threads and the term; held for microseconds
         self._call = threading.Lock()  # idle threads sleep on it; released only with the mutex
         self._call.acquire()
@@ -101,7 +101,7 @@ class LeaderFollowers:
         """
         with self._mutex:
             self._start_thread()
-            if not self._threads_there:
+            if not self._limit.there:
                 raise RuntimeError("no thread can be started")
 
     def start(self) -> None:
@@ -109,11 +109,13 @@ class LeaderFollowers:
         with self._mutex:
             self._wake_one()
 
-    def grow(self, threads: int) -> None:
-        """Allow more threads."""
+    def resize(self, threads: int) -> None:
+        """Allow more threads, or fewer; the caller must wake a leader that waits, which may be surplus."""
         with self._mutex:
-            self._threads = max(threads, self._threads)
-            if not self._idle and len(self._threads_there) < self._threads:
+            self._limit.change(threads, self._idle)
+            if self._limit.to_dismiss:
+                self._wake_one()
+            elif self._may_start:
                 self._start_thread()  # if there is no leader now, nothing else would check for one
 
     def stop(self) -> None:
@@ -127,7 +129,7 @@ class LeaderFollowers:
 
         `late` is how much later than requested this call comes, in seconds.
         """
-        if self._threads == 1:
+        if self._is_single:
             return None
         term = self._term
         since = 0.0 if term is None else term.serving_since
@@ -160,7 +162,7 @@ class LeaderFollowers:
         if self._stopped:
             return False
         with self._mutex:  # no thread is about to start then, which is not alive yet
-            ended = [thread for thread in self._threads_there if not thread.is_alive()]
+            ended = [thread for thread in self._limit.there if not thread.is_alive()]
         for thread in ended:
             self._log.error("Thread %s was ended by an exception: another one takes its place", thread.name)
             with self._mutex:
@@ -168,8 +170,8 @@ class LeaderFollowers:
             led = term is not None and term.thread is thread
             self._recover(thread, led)
             with self._mutex:
-                self._threads_there.discard(thread)
                 self._idle.discard(thread)
+                self._limit.forget(thread)
                 if led:
                     self._term = None
                 self._call_someone()
@@ -184,36 +186,59 @@ class LeaderFollowers:
             self._call_someone()
         return True
 
+    def replace_detained(self, now: float) -> bool:
+        """Let others take the places of threads that serve for long what they did when their number fell.
+
+        Returns:
+            whether there are any such threads.
+        """
+        if not self._limit.detains or self._stopped:
+            return False
+        with self._mutex:
+            released = self._limit.release_detained(now)
+            if released:
+                self._call_someone()
+        return released
+
+    @property
+    def _is_single(self) -> bool:
+        """Whether there is one thread, and never a second one."""
+        return self._limit.threads == 1 and len(self._limit.there) == 1
+
     # The threads' side -----------------------------------------------------------------------------------------------
 
     def _start_thread(self) -> None:
-        thread = ServingThread(self._run, f"gthread-{next(self._numbers)}")
-        self._threads_there.add(thread)
+        thread = ServingThread(self._run, "gthread", next(self._numbers))
+        self._limit.there.add(thread)
         try:
             thread.start()
         except RuntimeError as error:  # the limit on processes: the existing threads continue
-            self._threads_there.discard(thread)
+            self._limit.there.discard(thread)
             self._is_short = True
             now = time.monotonic()
             if now >= self._warn_at:
                 self._warn_at = now + _SECONDS_BETWEEN_WARNINGS
-                there = len(self._threads_there)
+                there = len(self._limit.there)
                 self._log.warning("No further thread can be started (%s); %d serve", error, there)
 
     def _call_someone(self) -> None:
         """Have a thread take the leadership if it is free, a new one if none is idle; to be called with the mutex."""
         if self._term is not None:
             return
-        if not self._idle and len(self._threads_there) < self._threads and not self._stopped:
+        if self._may_start:
             self._start_thread()
         self._wake_one()
+
+    @property
+    def _may_start(self) -> bool:
+        return not self._idle and self._limit.surplus < 0 and not self._stopped
 
     def _wake_one(self) -> None:
         """Wake an idle thread, or the next that becomes idle, unless that was done already; to be called as above."""
         if self._call.locked():
             self._call.release()
 
-    def _run(self, thread: threading.Thread) -> None:
+    def _run(self, thread: ServingThread) -> None:
         error: BaseException | None = None
         try:
             while self._take_turn(thread):
@@ -225,25 +250,37 @@ class LeaderFollowers:
         if self.is_forked_child:
             end_with(error, self._log)
 
-    def _take_turn(self, thread: threading.Thread) -> bool:
-        """Sleep until called, and lead if no other thread does; return False when all threads are to end."""
+    def _take_turn(self, thread: ServingThread) -> bool:
+        """Sleep until called, and lead if no other thread does; return False when this thread is to end."""
         with self._mutex:
-            self._threads_there.add(thread)
+            self._limit.note_served(thread)
+            if thread.leaving:
+                self._call_someone()
+                self._limit.forget(thread)  # last: if an exception comes before, the monitor does all this
+                return False
+            self._limit.there.add(thread)
             self._idle.add(thread)
         self._call.acquire()
         with self._mutex:
             self._idle.discard(thread)
+            if self._limit.to_dismiss:
+                self._limit.dismiss(thread)
+                self._call_someone()
+                if self._limit.to_dismiss:
+                    self._wake_one()
+                self._limit.forget(thread)
+                return False
             if self._term is not None:
                 return True
             term = self._term = _Term(thread)
         return self._lead(thread, term)
 
-    def _lead(self, thread: threading.Thread, term: _Term) -> bool:
-        """Serve until another thread has the leadership; return False when all threads are to end."""
+    def _lead(self, thread: ServingThread, term: _Term) -> bool:
+        """Serve until another thread has the leadership, or this one is surplus; return False when all are to end."""
         while True:
-            if self._stopped:
+            if self._stopped or thread.leaving:
                 self._promote(term)
-                return False
+                return not self._stopped
             try:
                 task = self._wait(thread)
             except Exception:  # noqa: BLE001 (whatever it is: without a leader, nothing would ever be served again)
@@ -253,22 +290,25 @@ class LeaderFollowers:
                 continue
             if task is None:
                 continue
-            now = time.monotonic()
+            now = thread.serving_since = time.monotonic()
             if now < self._promote_first_until:
                 self._promote(term)
                 self._serve(thread, task)
+                thread.serving_since = 0.0
                 return not self.is_forked_child
             term.serving_since = now
-            if self._monitor_sleeps and self._threads > 1:
+            if self._monitor_sleeps and not self._is_single:
                 self._monitor_sleeps = False
                 self._call_monitor()
             self._serve(thread, task)
+            thread.serving_since = 0.0
             if self.is_forked_child:
                 return False  # the mutex may be held by a thread that is not there
             with self._mutex:
                 if self._term is not term:
                     return True
                 term.serving_since = 0.0
+                self._limit.note_served(thread)
             self._window = max(_SHORTEST_WINDOW_SECONDS, self._window * _WINDOW_DECAY)
 
     def _promote(self, term: _Term) -> bool:

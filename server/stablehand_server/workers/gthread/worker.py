@@ -17,7 +17,7 @@ from stablehand_server.gunicorn_internals.workers import TConn
 from stablehand_server.gunicorn_internals.workers import ThreadWorker as GunicornThreadWorker
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.common.accepting import AcceptErrors
-from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS
+from stablehand_server.workers.common.base import FIRST_REQUEST_SECONDS, LAG_TICK_SECONDS, NAP_SECONDS
 from stablehand_server.workers.common.given_up import is_given_up
 from stablehand_server.workers.common.lingering import LingeringCloses
 from stablehand_server.workers.common.own_listeners import left_behind
@@ -48,7 +48,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     A connection is owned by one thread, or waits: in `_awaiting_first` or `_awaiting_next`.
     """
 
-    grows_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
+    changes_in_place: ClassVar[frozenset[str]] = frozenset({"threads", "worker_connections"})
     request_position: ClassVar[int] = 0
     _serves = False
     _accepting: bool  # gunicorn's own, which has no type there
@@ -140,11 +140,12 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
         self._in_hurry = True
         super().handle_abort(sig, frame)
 
-    def grow(self, threads: int, worker_connections: int) -> None:
-        """Allow more threads and connections."""
+    def resize(self, threads: int, worker_connections: int) -> None:
+        """Allow more or fewer threads and connections."""
         self.worker_connections = worker_connections
         self.max_keepalived = worker_connections - threads
-        self._crew.grow(threads + self._threads_given_up)
+        self._crew.resize(threads + self._threads_given_up)
+        self._wake_leader()
         self._look_at_crew_at = time.monotonic()  # a request may hold the leadership, and has not been watched so far
 
     # The main thread --------------------------------------------------------------------------------------------------
@@ -152,8 +153,11 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
     def _keep_time(self) -> None:
         """Sleep until something is due, at most one of the lag's ticks long, and do it."""
         wake_at = min(self._next_lag_tick, self._look_at_crew_at or self._next_lag_tick)
+        if self._cells[Cell.ON_TRIAL]:  # follow within milliseconds once the guard has ended that
+            wake_at = min(wake_at, time.monotonic() + NAP_SECONDS)
         called = bool(self._alarms.poll(max(0.0, wake_at - time.monotonic()) * 1000.0))
         now = time.monotonic()
+        self._resize_if_wanted()
         if called:
             os.read(self.PIPE[0], 4096)
         if called or self._look_at_crew_at is not None:
@@ -168,7 +172,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._awaiting_next.end_silent(now)
             self._lingering.expire()
             self._replace_stuck_threads(now)
-            if self._crew.replace_ended() or self._crew.make_up():
+            if self._crew.replace_ended() or self._crew.make_up() or self._crew.replace_detained(now):
                 self._look_at_crew_at = now
 
     def _wake_main_thread(self) -> None:
@@ -181,7 +185,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
             self._cells[Cell.OVERDUE] = float(Overdue.SOME)
         if stuck > self._threads_given_up:
             self._threads_given_up = stuck
-            self._crew.grow(self.cfg.threads + stuck)
+            self._crew.resize(self.cfg.threads + stuck)
             self._look_at_crew_at = now
 
     def _retire(self) -> None:

@@ -29,7 +29,7 @@ def serve(record, *requests):
 
 def test_what_a_worker_has_done_is_read_from_its_cells(slots):
     cells = slots.allocate(index=0, age=1, worker_class=1, slots=8).cells
-    serve(slots.record(0), (0.1, OK), (0.1, MISSING), (0.1, BROKEN), (0.1, ERROR), (4.0, OK), (60.0, OK))
+    serve(slots.record(0), (0.1, OK), (0.1, MISSING), (0.1, BROKEN), (0.1, ERROR), (4.5, OK), (60.0, OK))
     RequestRecorder(cells).enter(None)
 
     assert deeds.of_worker(cells, 3.0, now=5.0) == deeds.Deeds(

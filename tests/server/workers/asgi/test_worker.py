@@ -102,7 +102,7 @@ def test_a_lifespan_that_fails_after_a_change_rolls_it_back(launch, until):
     server = launch("-k", "asgi", app="asgi_serving:app")
     before = server.workers()
     server.boot_fault.write_text("no database")
-    server.write('{"workerClass": "asgi", "workers": 1, "threads": 1, "workerConnections": 7}')
+    server.write('{"workerClass": "asgi", "workers": 2, "threads": 1, "workerConnections": 1000}')
 
     until(lambda: server.switches("rolled_back") == 1)
     assert "no database" in server.log()

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
+from stablehand_server.workers.common import thread_limit
+from stablehand_server.workers.common.serving_thread import ServingThread
 from stablehand_server.workers.gthread import leader_followers
 from stablehand_server.workers.gthread.leader_followers import LeaderFollowers
-from stablehand_server.workers.gthread.serving_thread import ServingThread
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -41,6 +42,7 @@ class Crew:
         self.tasks = queue.SimpleQueue()
         self.recovered = []
         self._ended = threading.Event()
+        self._others = set(threading.enumerate())
         self.threads = LeaderFollowers(
             threads,
             self._next_task,
@@ -70,6 +72,7 @@ class Crew:
         while not self._ended.wait(0.001):
             self.threads.replace_ended()
             self.threads.make_up()
+            self.threads.replace_detained(time.monotonic())
             self.threads.watch(time.monotonic(), 0.0)
 
     def ask(self, task=lambda: None):
@@ -91,6 +94,10 @@ class Crew:
             assert self.ask().wait(SECONDS)
         with self.held():
             return self.ask().wait(SECONDS)
+
+    def there(self):
+        """Return how many threads there are."""
+        return len(set(threading.enumerate()) - self._others - {self._monitor})
 
     @contextlib.contextmanager
     def held(self):
@@ -273,3 +280,74 @@ def test_threads_end_when_they_are_stopped():
     for thread in threads:
         thread.join(SECONDS)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fewer_threads_end_nothing_that_is_served_and_no_more_begin_to_serve(threads):
+    with Crew(5) as crew, contextlib.ExitStack() as new:
+        with contextlib.ExitStack() as old:
+            for _ in range(5):
+                old.enter_context(crew.held())
+            crew.threads.resize(threads)
+            assert crew.there() == 5
+        until(lambda: crew.there() == threads)
+        for _ in range(threads):
+            new.enter_context(crew.held())
+        waits = crew.ask()
+        assert not waits.wait(0.1)
+        new.close()
+        assert waits.wait(SECONDS)
+        assert crew.there() == threads
+
+
+def test_idle_threads_end_at_once_when_they_are_too_many_and_others_come_when_there_may_be_more_again():
+    with Crew(5) as crew:
+        for _ in range(2):
+            with contextlib.ExitStack() as stack:
+                for _ in range(5):
+                    stack.enter_context(crew.held())
+            assert crew.there() == 5
+            crew.threads.resize(1)
+            until(lambda: crew.there() == 1)
+            assert crew.ask().wait(SECONDS)
+            crew.threads.resize(5)
+
+
+def test_what_was_served_for_long_when_the_threads_became_fewer_does_not_keep_their_places(monkeypatch):
+    monkeypatch.setattr(thread_limit, "_LONG_SECONDS", 0.05)
+    with Crew(3) as crew:
+        with contextlib.ExitStack() as old:
+            for _ in range(3):
+                old.enter_context(crew.held())
+            crew.threads.resize(1)
+            with crew.held():  # all three go on
+                waits = crew.ask()
+                assert not waits.wait(0.1)
+            assert waits.wait(SECONDS)
+        until(lambda: crew.there() == 1)
+        assert crew.ask().wait(SECONDS)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 looks for exceptions elsewhere too")
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="Python 3.12 may crash where a tracer raises in a with")
+def test_an_exception_anywhere_while_the_number_of_threads_changes_leaves_a_crew_that_serves(monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    number = 0
+    try:
+        while True:
+            number += 1
+            interruption = Interruption(number)
+            threading.settrace(interruption.trace)
+            with Crew(4) as crew:
+                served = [crew.ask(lambda: time.sleep(0.003)) for _ in range(4)]
+                crew.threads.resize(1)
+                served.append(crew.ask(lambda: time.sleep(0.003)))
+                until(lambda: interruption.done or all(each.is_set() for each in served))  # noqa: B023 (called at once)
+                interrupted, interruption.done = interruption.done, True
+                crew.threads.resize(2)
+                assert crew.serves(), number
+                if not interrupted:
+                    break
+    finally:
+        threading.settrace(None)
+    assert number > 20

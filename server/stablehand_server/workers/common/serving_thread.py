@@ -16,13 +16,28 @@ class ServingThread(threading.Thread):
     thread is a daemon by default if the one that starts it is: threads that a request starts would be cut off in the
     middle of their work, which gunicorn waits for. So the attribute, which `threading` reads when it starts this
     thread, says no from then on.
+
+    Attributes:
+        number: larger than that of any thread started before.
+        serving_since: when the request began that it serves (time.monotonic()); 0 while it serves none.
+        leaving: whether it is surplus, and ends after the request that it serves.
+        detained: whether it stays, but serves what it did when the number of threads fell, at `detained_at`.
+        released: whether it is detained for so long that another thread has taken its place.
     """
 
     _has_begun = False
 
-    def __init__(self, serve: Callable[[threading.Thread], None], name: str) -> None:
-        super().__init__(name=name, daemon=True)
+    def __init__(self, serve: Callable[[ServingThread], None], name: str, number: int) -> None:
+        super().__init__(name=f"{name}-{number}", daemon=True)
+        self.number = number
+        self.serving_since = 0.0
+        self.leaving = self.detained = self.released = False
+        self.detained_at = 0.0
         self._serve = serve
+
+    def has_served_for(self, now: float, seconds: float) -> bool:
+        """Return whether it has served one request for as long as that."""
+        return self.serving_since > 0.0 and now - self.serving_since >= seconds
 
     @property
     def daemon(self) -> bool:
