@@ -7,7 +7,7 @@ import math
 import random
 
 from stablehand_simulator import grid, steady
-from stablehand_simulator.app import App, Machine
+from stablehand_simulator.app import App, Kind, Machine
 from stablehand_simulator.workload import LoadPhase, Workload
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.policy import Policy
@@ -54,6 +54,33 @@ def workload(seed: int) -> Workload:
     return made
 
 
+def hazardous(seed: int) -> Workload:
+    """Return the workload of a seed whose app has one or two hazards that no counter shows before they do harm.
+
+    They are a limit of what requests wait for (a lock or a pool of each process, or a database's connections, beyond
+    which requests fail), classes that fail, rare requests that take a hundred times as long, and memory for each
+    request in flight.
+    """
+    chance = random.Random(f"hazards {seed}")  # noqa: S311 (a simulation, not a secret)
+    made = workload(seed)
+    app = dataclasses.replace(made.app, error_share={}, wait=made.app.wait or _between(chance, 0.01, 0.2))
+    for hazard in chance.sample(
+        (_lock, _pool, _database, _failing_classes, _rare_and_slow, _heavy), chance.choice((1, 1, 2))
+    ):
+        app = hazard(chance, app)
+    made = dataclasses.replace(made, app=app, backend_connections=math.inf)
+    starts = [each for each in (made.start, *_SAFE_STARTS) if _is_harmless(made, each)]
+    if not starts:  # the policy allows nothing else
+        made = dataclasses.replace(made, app=dataclasses.replace(app, error_share={}, pod_connections=math.inf))
+    start = starts[0] if starts else made.start
+    # More processes are the answer to some hazards: without a known limit of memory there is at most one for each core.
+    memory = made.machine.memory_limit or 2.0**30
+    while not _fits(made := _with_memory(made, memory), start):
+        memory *= 2
+    clients = max(1, round(made.pods * _between(chance, 4, 200)))
+    return dataclasses.replace(made, start=start, clients=clients, rate=0.0)
+
+
 def changing(seed: int) -> Workload:
     """Return the workload of a seed whose app changes every three minutes: computing, waiting, or both."""
     chance = random.Random(seed)  # noqa: S311 (a simulation, not a secret)
@@ -66,6 +93,51 @@ def changing(seed: int) -> Workload:
     phases = [LoadPhase(at, app=chance.choice(apps)) for at in _every(PHASE_SECONDS, CHANGING_SECONDS)]
     clients = max(1, round(made.pods * _between(chance, 4, 100)))
     return dataclasses.replace(made, app=chance.choice(apps), clients=clients, rate=0.0, phases=tuple(phases))
+
+
+def _with_memory(made: Workload, limit: float) -> Workload:
+    return dataclasses.replace(made, machine=dataclasses.replace(made.machine, memory_limit=limit))
+
+
+_SAFE_STARTS = (
+    Settings(WorkerClass.SYNC, 1),
+    Settings(WorkerClass.GTHREAD, 1, 1),
+    Settings(WorkerClass.GEVENT, 1, 1, 10),
+)
+
+
+def _is_harmless(made: Workload, start: Settings) -> bool:
+    if not made.policy.allows(start) or start.worker_class in made.app.error_share:
+        return False
+    return start.slots <= made.app.pod_connections
+
+
+def _lock(chance: random.Random, app: App) -> App:
+    return dataclasses.replace(app, process_connections=1, pod_connections=math.inf, wait=_between(chance, 0.005, 0.1))
+
+
+def _pool(chance: random.Random, app: App) -> App:
+    return dataclasses.replace(app, process_connections=round(_between(chance, 2, 30)), pod_connections=math.inf)
+
+
+def _database(chance: random.Random, app: App) -> App:
+    connections, refused = round(_between(chance, 4, 100)), _between(chance, 0.001, 0.03)
+    return dataclasses.replace(app, pod_connections=connections, process_connections=math.inf, refused_seconds=refused)
+
+
+def _failing_classes(chance: random.Random, app: App) -> App:
+    failing = chance.choice(((WorkerClass.GEVENT,), (WorkerClass.GTHREAD,), (WorkerClass.GTHREAD, WorkerClass.GEVENT)))
+    share = chance.choice((0.01, 0.2, 1.0))
+    return dataclasses.replace(app, error_share=dict.fromkeys(failing, share))
+
+
+def _rare_and_slow(chance: random.Random, app: App) -> App:
+    slow = Kind(_between(chance, 0.005, 0.05), app.compute, 100 * app.wait)
+    return dataclasses.replace(app, kinds=(slow,))
+
+
+def _heavy(chance: random.Random, app: App) -> App:
+    return dataclasses.replace(app, request_bytes=_between(chance, 2, 30) * _MEBIBYTE)
 
 
 def _every(seconds: float, until: float) -> list[float]:

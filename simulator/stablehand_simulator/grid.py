@@ -61,6 +61,12 @@ def best_harmless(workload: Workload) -> Performance:
     return _best_of(workload, fine_candidates(workload), most_errors=HARMLESS_ERRORS)
 
 
+def best_harmless_at_limits(workload: Workload) -> Performance:
+    """Return nearly the same, from the usual grid and the settings at the app's limits: a tenth of the work."""
+    grid = [*candidates(workload), *_at_limits(workload)]
+    return _best_of(workload, grid, most_errors=HARMLESS_ERRORS)
+
+
 def _best_of(workload: Workload, grid: Iterable[Settings], *, most_errors: float = 1.0) -> Performance:
     performances = [performance(workload, settings) for settings in grid]
     fitting = [each for each in performances if fits(workload, each) and each.errors <= most_errors]
@@ -113,6 +119,17 @@ def fine_candidates(workload: Workload) -> Iterator[Settings]:
                 Settings(WorkerClass.GTHREAD, workers, threads)
                 for threads in range(policy.threads.lowest, policy.threads.highest + 1)
             )
+
+
+def _at_limits(workload: Workload) -> Iterator[Settings]:
+    policy, app = workload.policy, workload.app
+    if WorkerClass.GTHREAD not in policy.worker_classes:
+        return
+    most = min(policy.workers_highest or _MOST_PROCESSES, 4 * workload.machine.whole_cores)
+    for workers in range(policy.workers_lowest, most + 1):
+        limits = {app.process_connections, app.pod_connections / workers}
+        for threads in {policy.threads.clamp(math.floor(each)) for each in limits if math.isfinite(each) and each >= 1}:
+            yield Settings(WorkerClass.GTHREAD, workers, threads)
 
 
 def _state(workload: Workload, settings: Settings) -> Steady:

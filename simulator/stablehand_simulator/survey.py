@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stablehand_simulator import generated, grid, run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stablehand_simulator.grid import Performance
     from stablehand_simulator.workload import Workload
@@ -30,7 +30,8 @@ class Measured:
     """The result for one workload.
 
     `begun` is how many changes the tuner began, `settled_at` is when settings were last written, seconds. `broken` are
-    settings that the policy forbids but that were written.
+    settings that the policy forbids but that were written. `requests` are those of the whole run, and `failed` those of
+    them that failed.
     """
 
     seed: int
@@ -42,6 +43,8 @@ class Measured:
     oom_exits: int
     broken: tuple[Settings, ...]
     in_trial: bool
+    requests: float = 0.0
+    failed: float = 0.0
 
     @property
     def of_best(self) -> float:
@@ -79,20 +82,29 @@ def measure_changing(seed: int) -> Measured:
     return measure_workload(generated.changing(seed), generated.CHANGING_SECONDS)
 
 
-def measure_workload(workload: Workload, seconds: float) -> Measured:
-    """Tune a workload, and compare its end with its start and with the best of the grid."""
+def measure_hazardous(seed: int) -> Measured:
+    """Do the same with the workload of a seed whose app has hazards, comparing with the best that does no harm."""
+    return measure_workload(generated.hazardous(seed), SECONDS, best=grid.best_harmless_at_limits)
+
+
+def measure_workload(
+    workload: Workload, seconds: float, *, best: Callable[[Workload], Performance] = grid.best
+) -> Measured:
+    """Tune a workload, and compare its end with its start and with the best of a grid."""
     made = run.tune(workload, seconds)
     at_end = workload.at(seconds)
     return Measured(
         seed=workload.seed,
         start=grid.performance(at_end, workload.start),
         end=grid.performance(at_end, made.settings or workload.start),
-        best=grid.best(at_end),
+        best=best(at_end),
         begun=len(made.changes),
         settled_at=made.settled_at,
         oom_exits=made.oom_exits,
         broken=tuple(settings for _, settings in made.changes if not workload.policy.allows(settings)),
         in_trial=not made.state.is_watching,
+        requests=sum(each.seen.requests for each in made.rounds if each.seen is not None),
+        failed=sum(each.seen.errors for each in made.rounds if each.seen is not None),
     )
 
 

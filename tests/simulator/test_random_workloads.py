@@ -38,7 +38,8 @@ def listed(measured):
     return "\n".join(
         f"seed {each.seed}: {each.start.settings} -> {each.end.settings} (best {each.best.settings}), "
         f"{each.of_best:.2f} of the best, {each.of_start:.2f} of the start, p99 {each.p99_of_start:.1f} of its, "
-        f"{each.begun} changes, settled at {each.settled_at:.0f} s, {each.oom_exits} workers killed"
+        f"{each.begun} changes, settled at {each.settled_at:.0f} s, {each.oom_exits} workers killed, "
+        f"{each.failed:.0f} of {each.requests:.0f} requests failed"
         for each in measured
     )
 
@@ -91,7 +92,35 @@ def test_apps_that_turn_into_others_every_three_minutes_are_followed_within_the_
     assert survey.mean_of_best(all_of_them) >= 0.85, listed(survey.worst(all_of_them))
 
 
+def most_failed(all_of_them):
+    return sorted(all_of_them, key=lambda each: -each.failed / max(1.0, each.requests))[:10]
+
+
+def test_fifty_random_apps_with_hazards_keep_the_tuners_rules():
+    all_of_them = measured(survey.measure_hazardous, range(FEW))
+
+    assert not [each for each in all_of_them if each.broken]
+    assert max(each.begun for each in all_of_them) <= 6, listed(all_of_them)
+    assert min(each.of_start for each in all_of_them) >= 0.85, listed(all_of_them)
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(1800)
+def test_two_thousand_random_apps_with_hazards_come_near_the_best_that_does_no_harm():
+    all_of_them = measured(survey.measure_hazardous, range(MANY), processes=2)
+    worst, failed = survey.worst(all_of_them), most_failed(all_of_them)
+    told = f"the worst:\n{listed(worst)}\nmost failed requests:\n{listed(failed)}"
+    print(f"geometric mean of the best {survey.mean_of_best(all_of_them):.3f}, {told}")  # noqa: T201 (pytest shows it with -rP)
+
+    assert not [each for each in all_of_them if each.broken]
+    assert max(each.begun for each in all_of_them) <= 8, told
+    assert share(all_of_them, lambda each: each.of_best >= 0.95) >= 0.7, told
+    assert survey.mean_of_best(all_of_them) >= 0.92, told
+    assert sum(each.failed for each in all_of_them) <= 0.002 * sum(each.requests for each in all_of_them), told
+
+
 def test_the_same_seed_is_the_same_workload_and_the_same_run():
     assert generated.workload(7) == generated.workload(7)
     assert generated.workload(7) != generated.workload(8)
+    assert generated.hazardous(7) == generated.hazardous(7)
     assert survey.measure(7, 200) == survey.measure(7, 200)

@@ -105,6 +105,14 @@ def test_failed_requests_are_harm_at_once_if_they_are_more_than_chance(seen):
     assert early_harm(seen(BEFORE, 100.0, errors=20.0), seen(AFTER, 200.0, errors=40.0), AFTER) is None
 
 
+def test_failed_requests_are_compared_with_those_before_the_climb_not_with_a_step_that_failed_some_too(seen):
+    before, last = seen(BEFORE, 10.0), seen(BEFORE, 10.0, errors=4.0)
+    step = seen(AFTER, 20.0, errors=8.0)
+
+    assert early_harm(last, step, AFTER) is None
+    assert early_harm(last, step, AFTER, baseline=before).reason is Reason.TRIAL_ERRORS
+
+
 def test_a_killed_worker_is_harm_and_so_is_full_memory(seen):
     best = seen(BEFORE, 100.0)
 

@@ -132,6 +132,13 @@ def test_errors_end_a_trial_before_its_time(window):
     assert "5.0% of the requests fail, 0.0% did before" in outcome(before, after).message
 
 
+def test_a_fifth_of_failed_requests_is_harm_however_few_requests_there_were_before(window):
+    few = window(0.65, errors=0.0, demand=1.0)  # thirteen: none of which failing is not unlikely at a fifth either
+    after = window(30.0, errors=120.0, demand=60.0)
+
+    assert early_harm(few, after, GTHREAD).reason is Reason.TRIAL_ERRORS
+
+
 def test_errors_that_were_there_before_are_not_held_against_a_change(window):
     assert outcome(window(errors=100.0), window(errors=110.0)).passed
     assert early_harm(window(1.0, errors=0.0), window(1.0, errors=1.0), GTHREAD) is None

@@ -206,3 +206,11 @@ def test_what_runs_is_left_alone_even_above_a_ceiling(current, level, good):
     assume(level.slots(current, 1.0) > good)
 
     assert limited(found(level, good=good, bad=good + 1), current, current) == (current, None)
+
+
+def test_what_failed_since_a_moment_is_forgotten_and_what_only_gained_nothing_is_not():
+    before = found(Level.APP)
+    known = found(Level.PROCESS, NO_GAIN, now=NOW + 10, known=found(Level.POD, now=NOW + 10, known=before))
+
+    assert [each.level for each in known.without_harm_since(NOW + 5).known] == [Level.APP, Level.PROCESS]
+    assert known.without_harm_since(NOW + 20) == known

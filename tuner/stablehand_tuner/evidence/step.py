@@ -61,13 +61,20 @@ def served_well(seen: Observation) -> float:
     return (seen.requests_per_second - seen.errors_per_second) / seen.pods
 
 
-def early_harm(best: Observation, seen: Observation, target: Settings) -> StepVerdict | None:
-    """Return harm that shows at once: killed workers, failed requests, a blocked event loop."""
+def early_harm(
+    best: Observation, seen: Observation, target: Settings, *, baseline: Observation | None = None
+) -> StepVerdict | None:
+    """Return harm that shows at once: killed workers, failed requests, a blocked event loop.
+
+    Failed requests are compared with those before the climb, the baseline: the steps since then may have failed some as
+    well, too few of few requests to tell.
+    """
     found = harm.killed(seen)
     # more slots are no reason for any request to fail, so a smaller share than of another change is harm
-    rose = errors_rose(best, seen, least=MORE_ERRORS, deviations=ERROR_DEVIATIONS)
+    usual = best if baseline is None else baseline
+    rose = errors_rose(usual, seen, least=MORE_ERRORS, deviations=ERROR_DEVIATIONS)
     if found is None and seen.requests >= LEAST_REQUESTS and rose:
-        found = harm.errors(best, seen)
+        found = harm.errors(usual, seen)
     if found is None:
         found = harm.loop_blocked(best, seen, target, early=True)
     return None if found is None else StepVerdict(Outcome.HARM, found.reason, found.message)

@@ -30,6 +30,7 @@ GAIN = 1.1
 LEAST_GAIN = 1.05
 QUEUED_SHARE = 0.25  # requests that wait, for each slot, from which on more slots have to raise the throughput
 ERROR_DEVIATIONS = 2.0  # fewer than elsewhere: lost requests cost more than a needless roll-back
+USUAL_REQUESTS = 30.0
 EARLY_LOST_THROUGHPUT = 0.5
 EARLY_REQUESTS = 50.0  # from this number on errors end a trial early
 TAIL_REQUESTS = 200.0  # the p99 of fewer is only their two slowest
@@ -136,14 +137,18 @@ def _slower(before: Observation, after: Observation) -> Verdict:
 def errors_rose(
     before: Observation, after: Observation, *, least: float = MORE_ERRORS, deviations: float = ERROR_DEVIATIONS
 ) -> bool:
-    """Tell whether more of the requests fail than before: by a share of all that matters, and by more than chance."""
+    """Tell whether more of the requests fail than before: by a share of all that matters, and by more than chance.
+
+    A few requests before say little about what is usual, but it is usual that requests succeed: so they count with
+    USUAL_REQUESTS more that did.
+    """
     if not after.requests or after.error_share - before.error_share < least:
         return False
     # two shares of counts, compared by their pooled standard deviation
-    requests = before.requests + after.requests
-    pooled = min(1.0, (before.errors + after.errors) / requests)
-    deviation = math.sqrt(pooled * (1 - pooled) * (1 / max(1.0, before.requests) + 1 / after.requests))
-    return after.error_share - before.error_share >= deviations * deviation
+    requests_before = before.requests + USUAL_REQUESTS
+    pooled = min(1.0, (before.errors + after.errors) / (requests_before + after.requests))
+    deviation = math.sqrt(pooled * (1 - pooled) * (1 / requests_before + 1 / after.requests))
+    return after.error_share - before.errors / requests_before >= deviations * deviation
 
 
 def _throughput_fell(before: Observation, after: Observation, share: float) -> bool:

@@ -93,7 +93,7 @@ def _judged(inputs: Inputs, phase: Climbing) -> tuple[StepVerdict | None, Observ
         message = f"how {target} serves could not be observed"
         return StepVerdict(Outcome.HARM, Reason.APPLY_TIMED_OUT, message), None
     everything = _everything(inputs, phase)
-    harm = None if everything is None else evidence.early_harm(climb.seen, everything, target)
+    harm = None if everything is None else evidence.early_harm(climb.seen, everything, target, baseline=phase.baseline)
     if harm is not None:
         return harm, everything
     seen = phase.window.observed

@@ -96,6 +96,9 @@ def roll_back(
         known = known.with_ceiling(target.slots)
     if doubt is None:
         known = with_ban(known, reason, target=target, before=before)
+        if reason is Reason.TRIAL_ERRORS and target.worker_class is not before.worker_class and history.began_at:
+            # it was the class, not the number of slots, what made requests fail on the steps to here
+            known = dataclasses.replace(known, ceilings=known.ceilings.without_harm_since(history.began_at[-1]))
         if phase.baseline is not None:
             known = with_ceiling(known, reason, good=before, bad=target, seen=phase.baseline, now=inputs.now)
     if target.slots < before.slots:

@@ -83,6 +83,11 @@ class Ceiling:
         """Whether more slots do harm to requests, instead of only no good."""
         return self.reason not in HARMLESS
 
+    @property
+    def found_at(self) -> float:
+        """When it was found, or confirmed, last, Unix seconds."""
+        return self.until - wait_seconds(is_harm=self.is_harm, found=self.found)
+
     def concerns(self, cost: float | None) -> bool:
         """Tell whether it holds for requests that cost so many CPU seconds."""
         if self.cost is None or not cost:

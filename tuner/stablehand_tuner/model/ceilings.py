@@ -67,6 +67,10 @@ class Ceilings:
         """Return them without those of a level and a reason: they turned out to be of another level."""
         return Ceilings(tuple(each for each in self.known if (each.level, each.reason) != (level, reason)))
 
+    def without_harm_since(self, moment: float) -> Ceilings:
+        """Return them without those of failed requests that were found since then: something else made them fail."""
+        return Ceilings(tuple(each for each in self.known if not each.is_harm or each.found_at < moment))
+
     def passed(self, settings: Settings, pods: float, cost: float | None, now: float) -> Ceilings:
         """Note that some settings did no harm: what they exceed is no ceiling, or is a higher one."""
         kept = []
