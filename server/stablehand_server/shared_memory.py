@@ -126,8 +126,11 @@ class Cell(enum.IntEnum):
     CLIENTS = 25
     # the worker: what it has found out about the app, see measure/traits.py
     TRAITS = 26
+    # the worker: what its ended child processes have used, which the kernel adds to what the worker itself has used
+    CHILDREN_USER_SECONDS = 27
+    CHILDREN_SYSTEM_SECONDS = 28
     # counters: the worker's
-    REQUESTS = 27
+    REQUESTS = 29
     NOTED = REQUESTS + len(STATUS_CODES)  # in the order of NOTED_STATUSES, besides their class
     BODY_BUCKETS = NOTED + len(NOTED_STATUSES)
     BODY_BYTES = BODY_BUCKETS + SIZES
@@ -137,8 +140,9 @@ class Cell(enum.IntEnum):
     QUEUE_SECONDS = QUEUE_BUCKETS + BUCKETS
     # counters: the exporter's, from /proc
     RUN_DELAY_SECONDS = QUEUE_SECONDS + 1
+    CHILDREN_CPU_SECONDS = RUN_DELAY_SECONDS + 1
     # counters: the master's, when the process has ended (zero until then)
-    CPU_USER_SECONDS = RUN_DELAY_SECONDS + 1
+    CPU_USER_SECONDS = CHILDREN_CPU_SECONDS + 1
     CPU_SYSTEM_SECONDS = CPU_USER_SECONDS + 1
     END = CPU_SYSTEM_SECONDS + 1
 
@@ -148,6 +152,7 @@ _SECONDS = {
     Cell.DURATION_SECONDS,
     Cell.QUEUE_SECONDS,
     Cell.RUN_DELAY_SECONDS,
+    Cell.CHILDREN_CPU_SECONDS,
     Cell.CPU_USER_SECONDS,
     Cell.CPU_SYSTEM_SECONDS,
 }
@@ -269,12 +274,17 @@ class Slots:
         self.server[Server.SEQUENCE] += 1
 
     def release(self, record: Record, *, cpu_user: float = 0.0, cpu_system: float = 0.0) -> None:
-        """Fold an ended process's counters into the totals of its index, and free its record (master only)."""
+        """Fold an ended process's counters into the totals of its index, and free its record (master only).
+
+        `cpu_user` and `cpu_system` are the seconds that it has used, with those of its ended child processes.
+        """
         cells = record.cells
         totals = self.totals(int(cells[Cell.INDEX]))
         self.server[Server.SEQUENCE] += 1
-        cells[Cell.CPU_USER_SECONDS] += cpu_user
-        cells[Cell.CPU_SYSTEM_SECONDS] += cpu_system
+        children = (cells[Cell.CHILDREN_USER_SECONDS], cells[Cell.CHILDREN_SYSTEM_SECONDS])
+        cells[Cell.CHILDREN_CPU_SECONDS] = max(sum(children), cells[Cell.CHILDREN_CPU_SECONDS])
+        cells[Cell.CPU_USER_SECONDS] += max(0.0, cpu_user - children[0])
+        cells[Cell.CPU_SYSTEM_SECONDS] += max(0.0, cpu_system - children[1])
         for place, cell in enumerate(COUNTERS):
             totals[place] += cells[cell]
         for cell in range(Cell.END):

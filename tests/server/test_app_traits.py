@@ -18,6 +18,15 @@ def app(environ, start_response):
     loop.run_until_complete(asyncio.sleep(0))
     return serving(environ, start_response)
 """
+FORKING = """
+import subprocess, sys
+CODE = "import time\\nwhile time.process_time() < 0.3: pass"
+
+def app(environ, start_response):
+    subprocess.run([sys.executable, "-S", "-c", CODE], check=True)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
 POLICY = '{"windows": {"decisionSeconds": 1}}'
 
 
@@ -64,3 +73,17 @@ def test_what_the_app_runs_is_known_soon(launch, until, tmp_path):
 
     until(lambda: of(server, "app_runs_info", "what") >= {"event_loop", "lasting_event_loop"}, seconds=3)
     until(lambda: of(server, "app_runs_info", "what") == {"event_loop", "lasting_event_loop", "threads"})
+
+
+def test_what_child_processes_use_is_told_apart_from_what_their_worker_uses(launch, until, tmp_path):
+    (tmp_path / "forking.py").write_text(FORKING)
+    server = launch(app="forking:app")
+    for _ in range(4):
+        assert server.get()[0] == 200
+    assert server.total("worker_children_cpu_seconds_total") >= 1.2
+    own = server.total("worker_cpu_seconds_total")
+
+    server.configure("gthread", 1, 2)  # the kernel adds what the children used to what their worker used, as it ends
+    assert server.total("worker_children_cpu_seconds_total") >= 1.2
+    assert server.total("worker_cpu_seconds_total") < own + 1.2
+    until(lambda: server.get()[0] == 200 and of(server, "app_runs_info", "what") == {"child_processes"})

@@ -59,6 +59,17 @@ def test_the_counters_of_an_ended_process_go_over_to_its_index(slots):
     assert not any(slots.totals(6))
 
 
+def test_what_ended_children_have_used_is_not_their_workers(slots):
+    record = allocate(slots, index=5)
+    record.cells[Cell.CHILDREN_USER_SECONDS], record.cells[Cell.CHILDREN_SYSTEM_SECONDS] = 3.0, 0.5
+    record.cells[Cell.CHILDREN_CPU_SECONDS] = 2.0  # the exporter has not seen the last ones
+    slots.release(record, cpu_user=4.0, cpu_system=0.75)
+
+    assert total(slots, 5, Cell.CHILDREN_CPU_SECONDS) == 3.5
+    assert total(slots, 5, Cell.CPU_USER_SECONDS) == 1.0
+    assert total(slots, 5, Cell.CPU_SYSTEM_SECONDS) == 0.25
+
+
 def test_a_process_that_takes_over_another_index_leaves_there_what_it_has_counted(slots):
     record = allocate(slots, index=5, age=1)
 

@@ -39,6 +39,7 @@ _NO_COUNTS = [0.0] * len(COUNTERS)
 _REQUESTS = COUNTERS.index(Cell.REQUESTS)
 _DURATION_SECONDS = COUNTERS.index(Cell.DURATION_SECONDS)
 _RUN_DELAY_SECONDS = COUNTERS.index(Cell.RUN_DELAY_SECONDS)
+_CHILDREN_CPU_SECONDS = COUNTERS.index(Cell.CHILDREN_CPU_SECONDS)
 _CPU_USER_SECONDS = COUNTERS.index(Cell.CPU_USER_SECONDS)
 _CPU_SYSTEM_SECONDS = COUNTERS.index(Cell.CPU_SYSTEM_SECONDS)
 
@@ -83,6 +84,7 @@ class ServerCollector(Collector):
     ) -> Iterable[CounterMetricFamily]:
         requests, busy = _counter(names.WORKER_REQUESTS), _counter(names.WORKER_BUSY_SECONDS)
         cpu, delay = _counter(names.WORKER_CPU_SECONDS), _counter(names.WORKER_RUN_DELAY_SECONDS)
+        children = _counter(names.WORKER_CHILDREN_CPU_SECONDS)
         for index, records in by_index.items():
             counters = _sums(mapping, index, records)
             worker = str(index)
@@ -91,6 +93,7 @@ class ServerCollector(Collector):
                     requests.add_metric([worker, code], counters[place])
                 busy.add_metric([worker], counters[_DURATION_SECONDS])
             delay.add_metric([worker], counters[_RUN_DELAY_SECONDS])
+            children.add_metric([worker], counters[_CHILDREN_CPU_SECONDS])
             living = [processes[age] for cells in records if (age := int(cells[Cell.AGE])) in processes]
             user = counters[_CPU_USER_SECONDS] + sum(each.user_seconds for each in living)
             system = counters[_CPU_SYSTEM_SECONDS] + sum(each.system_seconds for each in living)
@@ -99,7 +102,7 @@ class ServerCollector(Collector):
                 shown = max(seconds, self._cpu_seconds_shown.get((index, mode), 0.0))
                 self._cpu_seconds_shown[index, mode] = shown
                 cpu.add_metric([worker, mode], shown)
-        return requests, busy, cpu, delay
+        return requests, busy, cpu, delay, children
 
     def _machine_families(self) -> Iterable[Family]:
         granted = self._cgroup.read()

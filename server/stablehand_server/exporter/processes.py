@@ -7,17 +7,34 @@ import time
 from typing import TYPE_CHECKING
 
 from stablehand_server.linux import procfs
+from stablehand_server.measure import traits
 from stablehand_server.shared_memory import Cell
+from stablehand_tuner.contracts import metric_names as names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from stablehand_server.linux.procfs import ProcessTimes
     from stablehand_server.shared_memory import Record
 
 _SECONDS_BETWEEN_PSS = 5.0
 _LARGEST_PSS_SHARE = 0.02  # of one core, for refreshing the PSS of all workers
 _LARGEST_FIRST_PSS_SHARE = 0.2  # for the first reading of each: clients of the metrics wait for it
+_MOST_DESCENDANTS = 256  # of one worker, that a scrape reads
 _LONGEST_PSS_IN_SCRAPE = 0.005  # seconds, for processes whose PSS was never read
+
+
+def _descendants_seconds(pid: int) -> float:
+    """Return the CPU seconds of all living descendants of a process, and of those that ended before them."""
+    seconds, found, parents = 0.0, {pid}, [pid]
+    while parents and len(found) <= _MOST_DESCENDANTS:
+        for child in procfs.children(parents.pop()):
+            times = procfs.process_times(child) if child not in found else None
+            if times is not None:
+                found.add(child)
+                parents.append(child)
+                seconds += times.with_ended_children
+    return seconds
 
 
 class RunDelay:
@@ -130,7 +147,23 @@ class Processes:
         reading.user_seconds = max(reading.user_seconds, times.user_seconds)
         reading.system_seconds = max(reading.system_seconds, times.system_seconds)
         self._publish_run_delay(record, process.pid, process)
+        self._publish_children(record, process.pid, times)
         reading.resident_bytes = procfs.resident_bytes(process.pid)
+
+    @staticmethod
+    def _publish_children(record: Record, pid: int, times: ProcessTimes) -> None:
+        """Publish what the child processes of a worker have used, which only its app can have started.
+
+        The ended ones were read first: one that ends in between is missing once, and never counted twice.
+        """
+        cells = record.cells
+        seconds = times.ended_children_seconds
+        if traits.has(names.APP_RUNS_INFO, "child_processes", int(cells[Cell.TRAITS])):
+            seconds += _descendants_seconds(pid)
+        if seconds > cells[Cell.CHILDREN_CPU_SECONDS]:
+            cells[Cell.CHILDREN_CPU_SECONDS] = seconds
+            if int(cells[Cell.PID]) != pid:  # freed meanwhile, as below
+                cells[Cell.CHILDREN_CPU_SECONDS] = 0.0
 
     @staticmethod
     def _publish_run_delay(record: Record, pid: int, process: _Process) -> None:

@@ -14,15 +14,24 @@ _KIB = 1024
 
 
 class ProcessTimes(NamedTuple):
-    """From /proc/PID/stat: the parent's process id, and the CPU seconds of all threads, ended ones too."""
+    """From /proc/PID/stat: the parent's process id, and the CPU seconds of all threads, ended ones too.
+
+    `ended_children_seconds` is that of the child processes for whose end it has waited, and of theirs.
+    """
 
     parent: int
     user_seconds: float
     system_seconds: float
+    ended_children_seconds: float = 0.0
+
+    @property
+    def with_ended_children(self) -> float:
+        """The CPU seconds of the process and of those that ended before it."""
+        return self.user_seconds + self.system_seconds + self.ended_children_seconds
 
 
 def parse_stat(content: bytes) -> ProcessTimes:
-    """Parse /proc/PID/stat (man 5 proc_pid_stat: ppid is field 4, utime 14, stime 15, in clock ticks).
+    """Parse /proc/PID/stat (man 5 proc_pid_stat: ppid is field 4, utime 14, stime 15, cutime 16, cstime 17, in ticks).
 
     The name in parentheses may hold anything, parentheses and spaces too: fields count from the last one.
 
@@ -32,9 +41,10 @@ def parse_stat(content: bytes) -> ProcessTimes:
     fields = content[content.rindex(b")") + 1 :].split()
     try:
         parent, user, system = int(fields[1]), int(fields[11]), int(fields[12])
+        ended = int(fields[13]) + int(fields[14])
     except IndexError:
         raise ValueError(f"/proc/PID/stat has only {len(fields)} fields after the name") from None
-    return ProcessTimes(parent, user * _SECONDS_PER_TICK, system * _SECONDS_PER_TICK)
+    return ProcessTimes(parent, user * _SECONDS_PER_TICK, system * _SECONDS_PER_TICK, ended * _SECONDS_PER_TICK)
 
 
 def parse_schedstat(content: bytes) -> float:
@@ -98,9 +108,8 @@ def process_times(pid: int) -> ProcessTimes | None:
 
 def run_delays(pid: int) -> dict[int, float] | None:
     """Return the run delay of each running thread by its id, in seconds."""
-    try:
-        threads = os.listdir(f"{_PROC}/{pid}/task")  # noqa: PTH208 (paths as objects take half of a scrape's time)
-    except OSError:
+    threads = _threads(pid)
+    if not threads:
         return None
     delays = {}
     for thread in threads:
@@ -108,6 +117,15 @@ def run_delays(pid: int) -> dict[int, float] | None:
         if content:
             delays[int(thread)] = parse_schedstat(content)
     return delays
+
+
+def children(pid: int) -> list[int]:
+    """Return the living child processes of a process; none where the kernel does not report them."""
+    found = []
+    for thread in _threads(pid):  # each has those that it has forked itself
+        content = _read(f"{_PROC}/{pid}/task/{thread}/children")
+        found += [int(child) for child in (content or b"").split()]
+    return found
 
 
 def resident_bytes(pid: int) -> int | None:
@@ -129,6 +147,13 @@ def available_bytes() -> int | None:
     """Return how many bytes the machine has left for new processes; None if the kernel does not report it."""
     content = _read(f"{_PROC}/meminfo")
     return parse_meminfo(content) if content else None
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"{_PROC}/{pid}/task")  # noqa: PTH208 (paths as objects take half of a scrape's time)
+    except OSError:
+        return []
 
 
 def _read(path: str) -> bytes | None:

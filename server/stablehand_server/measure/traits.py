@@ -27,6 +27,11 @@ def bitmap(metric: names.Metric, values: Iterable[str]) -> int:
     return sum(1 << _PLACES[metric, value] for value in set(values))
 
 
+def has(metric: names.Metric, value: str, found: int) -> bool:
+    """Return whether a bitmap has the bit of a value."""
+    return bool(found & 1 << _PLACES[metric, value])
+
+
 def values(metric: names.Metric, found: int) -> list[str]:
     """Return the values of a metric in a bitmap."""
-    return [value for value in _VALUES[metric] if found & 1 << _PLACES[metric, value]]
+    return [value for value in _VALUES[metric] if has(metric, value, found)]

@@ -32,11 +32,18 @@ class FakeProc:
     def __init__(self) -> None:
         self.times: dict[int, ProcessTimes] = {}
         self.delays: dict[int, dict[int, float]] = {}
+        self.forked: dict[int, list[int]] = {}
         self.pss_reads = 0
 
-    def run(self, pid: int, *, user: float = 0.0, system: float = 0.0, parent: int = MASTER) -> None:
+    def run(
+        self, pid: int, *, user: float = 0.0, system: float = 0.0, parent: int = MASTER, ended_children: float = 0.0
+    ) -> None:
         """Let a process run."""
-        self.times[pid] = ProcessTimes(parent, user, system)
+        self.times[pid] = ProcessTimes(parent, user, system, ended_children)
+
+    def children(self, pid: int) -> list[int]:
+        """Stand in for procfs."""
+        return self.forked.get(pid, [])
 
     def process_times(self, pid: int) -> ProcessTimes | None:
         """Stand in for procfs."""

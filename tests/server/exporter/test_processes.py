@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from stablehand_server.exporter.processes import Processes, RunDelay
+from stablehand_server.measure import traits
 from stablehand_server.shared_memory import Cell
+from stablehand_tuner.contracts import metric_names as names
 
 
 def test_the_run_delay_of_a_thread_that_ended_is_kept():
@@ -44,6 +46,57 @@ def test_nothing_is_left_in_a_record_that_the_master_freed_meanwhile(slots, spaw
     Processes(1000).read(slots.living())
 
     assert not any(worker.record.cells)
+
+
+FORKS = float(traits.bitmap(names.APP_RUNS_INFO, ["child_processes"]))
+
+
+def children_seconds(slots, worker):
+    Processes(1000).read(slots.living())
+    return worker.record.cells[Cell.CHILDREN_CPU_SECONDS]
+
+
+def test_what_ended_children_have_used_is_published(slots, spawn, proc):
+    worker = spawn(0)
+    proc.run(worker.pid, user=1.0, ended_children=2.5)
+
+    assert children_seconds(slots, worker) == 2.5
+
+
+def test_living_children_and_theirs_count_where_the_app_is_known_to_have_some(slots, spawn, proc):
+    worker = spawn(0)
+    proc.run(worker.pid, ended_children=1.0)
+    proc.run(71, parent=worker.pid, user=2.0, ended_children=0.5)
+    proc.run(72, parent=71, system=0.25)
+    proc.forked = {worker.pid: [71, 73], 71: [72], 72: [71]}  # 73 has just ended, and ids are used again
+    assert children_seconds(slots, worker) == 1.0
+
+    worker.record.cells[Cell.TRAITS] = FORKS
+    assert children_seconds(slots, worker) == 3.75
+
+
+def test_what_children_have_used_never_falls(slots, spawn, proc):
+    worker = spawn(0)
+    worker.record.cells[Cell.TRAITS] = FORKS
+    proc.run(71, parent=worker.pid, user=2.0)
+    proc.forked = {worker.pid: [71]}
+    assert children_seconds(slots, worker) == 2.0
+
+    proc.forked = {}
+    assert children_seconds(slots, worker) == 2.0
+    proc.run(worker.pid, ended_children=2.25)
+    assert children_seconds(slots, worker) == 2.25
+
+
+def test_no_more_than_some_hundred_descendants_are_read(slots, spawn, proc):
+    worker = spawn(0)
+    worker.record.cells[Cell.TRAITS] = FORKS
+    for pid in range(2000, 4000):
+        proc.run(pid, user=1.0)
+        proc.forked[pid] = [pid + 1]
+    proc.forked[worker.pid] = [2000]
+
+    assert 200 < children_seconds(slots, worker) < 300
 
 
 class Clock:

@@ -15,7 +15,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def test_cpu_seconds_are_found_behind_whatever_name_a_process_gives_itself():
     stat = b"42 (a) b (c 7) S 41 42 42 0 -1 4194304 100 0 0 0 250 50 9 9 20 0 1 0 100 0 0\n"
 
-    assert procfs.parse_stat(stat) == (41, 250 / TICKS, 50 / TICKS)
+    times = procfs.parse_stat(stat)
+    assert times == (41, 250 / TICKS, 50 / TICKS, 18 / TICKS)
+    assert times.with_ended_children == pytest.approx(318 / TICKS)
 
 
 def test_a_stat_that_is_cut_short_is_an_error():
@@ -88,3 +90,20 @@ def test_a_zombie_still_has_cpu_seconds_but_no_memory():
         assert procfs.resident_bytes(process.pid) is None
     finally:
         process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_children_are_those_of_each_thread_that_has_not_been_waited_for():
+    started = []
+    thread = threading.Thread(target=lambda: started.append(subprocess.Popen(["sleep", "60"])))
+    thread.start()
+    thread.join()
+    process = started[0]
+    try:
+        assert process.pid in procfs.children(os.getpid())
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.pid not in procfs.children(os.getpid())
+    assert procfs.children(process.pid) == []

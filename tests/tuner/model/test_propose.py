@@ -265,3 +265,31 @@ def test_an_event_loop_stays_with_cheap_requests_and_leaves_costly_ones(measured
 
     assert model.propose(Policy(), cheap, GEVENT_2).settings == GEVENT_2
     assert model.propose(Policy(), costly, GEVENT_2).settings.worker_class is not WorkerClass.GEVENT
+
+
+def test_an_app_with_threads_of_its_own_on_all_cores_keeps_its_one_process(make_observation):
+    seen = make_observation(cpu_seconds_total=28.5, busiest_worker_cores=1.9)
+    proposal = model.propose(Policy(), seen, Settings(WorkerClass.SYNC, 1))
+
+    assert proposal.settings == Settings(WorkerClass.SYNC, 1)
+
+
+@pytest.mark.parametrize(
+    ("current", "in_app", "most"),
+    [(Settings(WorkerClass.SYNC, 1), 1.0, 2), (Settings(WorkerClass.GTHREAD, 2, 4), 8.0, 8)],
+)
+def test_work_that_is_done_by_child_processes_calls_for_no_more_slots_than_cores_can_serve(
+    make_observation, current, in_app, most
+):
+    children = min(1.9, 0.95 * in_app)
+    seen = make_observation(
+        settings=current,
+        busy_seconds_total=15.0 * in_app,
+        cpu_seconds_total=15.0 * (children + 0.05),
+        children_cpu_seconds_total=15.0 * children,
+    )
+    assert model.propose(Policy(), seen, current).settings.slots <= most
+    unseen = make_observation(
+        settings=current, busy_seconds_total=15.0 * in_app, cpu_seconds_total=0.75, requests=seen.requests
+    )
+    assert model.propose(Policy(), unseen, current).settings.slots > most, "it would seem to wait"

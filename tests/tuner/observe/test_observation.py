@@ -54,6 +54,20 @@ def test_waiting_for_a_core_is_not_taken_for_waiting(make_observation):
     assert seen.cpu_share == 1.0
 
 
+def test_what_child_processes_use_is_used_by_the_app_but_fills_no_worker(pair):
+    earlier, later = pair
+    workers = {
+        index: dataclasses.replace(worker, children_cpu_seconds=8.0 * (index + 1))
+        for index, worker in later.workers.items()
+    }
+    alone, seen = observe(earlier, later), observe(earlier, dataclasses.replace(later, workers=workers))
+
+    assert seen.children_cpu_seconds_total == 24.0
+    assert seen.cores_used == pytest.approx(alone.cores_used + 2.4)
+    assert seen.busiest_worker_cores == alone.busiest_worker_cores
+    assert Observation.from_mapping(json.loads(json.dumps(seen.to_mapping()))) == seen
+
+
 def test_a_restarted_server_yields_no_rates(pair):
     earlier, later = pair
 

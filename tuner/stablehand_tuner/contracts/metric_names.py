@@ -47,6 +47,12 @@ WORKER_CPU_SECONDS = Metric("stablehand_worker_cpu_seconds", "counter", "Process
 WORKER_RUN_DELAY_SECONDS = Metric(
     "stablehand_worker_run_delay_seconds", "counter", "Seconds runnable, but waiting for a core.", ("worker",)
 )
+WORKER_CHILDREN_CPU_SECONDS = Metric(
+    "stablehand_worker_children_cpu_seconds",
+    "counter",
+    "CPU seconds of the processes that the app has started.",
+    ("worker",),
+)
 WORKER_LAG_SECONDS = Metric(
     "stablehand_worker_lag_seconds", "gauge", "How late the worker's periodic timer fired last.", ("worker",)
 )

@@ -75,7 +75,8 @@ def for_computing(choice: Choice) -> Settings:
     Where one process computes on several cores at once (a free-threaded build), its threads take the processes' place.
     """
     load = choice.load
-    parallel = min(max(1, math.ceil(load.cores - 0.01)), math.ceil(demanded(choice)))
+    cores = load.whole_cores if load.cores_per_request > 1 else max(1, math.ceil(load.cores - 0.01))
+    parallel = min(cores, math.ceil(demanded(choice)))
     if choice.aim.least_processes == 1 and not load.worker_full:
         parallel = min(parallel, max(1, math.ceil(load.cores_used / choice.aim.busy_process)))
     if load.cores_per_process > 1 and WorkerClass.GTHREAD in choice.candidates:

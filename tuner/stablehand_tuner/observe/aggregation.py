@@ -18,6 +18,7 @@ _SUMS = (
     "errors",
     "busy_seconds_total",
     "cpu_seconds_total",
+    "children_cpu_seconds_total",
     "run_delay_seconds_total",
     "queued_seconds_total",
     "throttled_seconds_total",

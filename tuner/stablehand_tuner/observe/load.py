@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FULL_WORKER = 0.85  # cores used by one process, of the one that it can use
 FULL_POD = 0.9
 FULL_THROTTLED = 0.25
+OWN_THREADS = 1.2  # cores used by one process, and for each request in it: from there on the app computes in threads
+ALMOST_A_PROCESS = 0.4  # of the cores that one process uses: as much is worth another one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +37,13 @@ class Load:
     cores_per_process: float = 1.0
     cpu_seconds: float = math.inf  # of a request
     cores_awaited: float = 0.0  # threads that could run, but wait for a core that others use
+    cores_per_request: float = 1.0  # more where requests compute in threads of the app's own
 
     @property
     def whole_cores(self) -> int:
         """Processes that are needed to compute on all cores at once."""
+        if self.cores_per_request > 1:
+            return max(1, int(self.cores / self.cores_per_request + ALMOST_A_PROCESS))
         return max(1, math.ceil(self.cores / min(self.cores_per_process, max(1.0, self.cores)) - 0.01))
 
     @classmethod
@@ -56,7 +61,8 @@ class Load:
         processes = pods * current.workers
         share = apparent
         if observation.cores_per_process <= 1:
-            in_process, burnt = observation.in_app / processes, observation.cores_used / processes
+            own_seconds = observation.cpu_seconds_total - observation.children_cpu_seconds_total
+            in_process, burnt = observation.in_app / processes, own_seconds / observation.seconds / processes
             share = max(apparent, share_without_gil_wait(in_process, burnt))
         cores_used = observation.cores_used / pods
         return cls(
@@ -73,5 +79,17 @@ class Load:
             cores_per_process=observation.cores_per_process,
             cpu_seconds=observation.cpu_seconds_per_request or math.inf,
             cores_awaited=observation.cores_awaited / pods,
+            cores_per_request=_cores_per_request(observation, current),
             pod_full=cores_used >= FULL_POD * cores or observation.throttled_share >= FULL_THROTTLED,
         )
+
+
+def _cores_per_request(observation: Observation, current: Settings) -> float:
+    """Return the cores that one request keeps busy in threads of the app's own, as numpy does; 1 where there are none.
+
+    Where a process serves several requests at once, its threads are the server's, and compute for different requests.
+    """
+    busiest, in_app = observation.busiest_worker_cores, observation.in_app / (observation.pods * current.workers)
+    if observation.cores_per_process > 1 or busiest < OWN_THREADS or busiest < OWN_THREADS * max(1.0, in_app):
+        return 1.0
+    return busiest / max(1.0, in_app)

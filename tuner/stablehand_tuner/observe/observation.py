@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # How far a counter that is read from /proc may fall without a restart: the last reading of a worker that died may have
 # been higher than what its master recorded for it.
 _ACCOUNTING_SECONDS = 0.25
+_ACCOUNTED = ("cpu_seconds", "run_delay_seconds", "children_cpu_seconds")
+_COUNTED = ("requests", "errors", "busy_seconds", *_ACCOUNTED)
 
 
 class CounterReset(ValueError):  # noqa: N818 (it is an event in the field's own words, not a fault of the caller)
@@ -44,6 +46,9 @@ class Observation(Rates):
     `cores_per_process` is how many cores the threads of one process can compute on at once: 1 with an interpreter's
     lock, all of the pod's in a free-threaded build. `pods_full_of_retiring` counts the pods whose server
     allows no more processes that finish long requests.
+
+    `cpu_seconds_total` is what the workers and the processes that the app has started have used, and
+    `children_cpu_seconds_total` the part of the latter; `busiest_worker_cores` is of the workers alone.
 
     `steady` is true if the same settings were active from beginning to end: only then are the rates theirs.
     """
@@ -70,6 +75,7 @@ class Observation(Rates):
     cores_per_process: float = 1.0
     pods_full_of_retiring: float = 0.0
     traits: Traits = NO_TRAITS
+    children_cpu_seconds_total: float = 0.0
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the observation as plain JSON; the last bucket's bound is null instead of infinity."""
@@ -141,10 +147,7 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
     durations = histogram.subtract(later.duration_buckets, earlier.duration_buckets)
     if durations is None:
         raise CounterReset("the histogram of request durations was reset: the server restarted")
-    deltas = {
-        name: _worker_deltas(earlier, later, name)
-        for name in ("requests", "errors", "busy_seconds", "cpu_seconds", "run_delay_seconds")
-    }
+    deltas = {name: _worker_deltas(earlier, later, name) for name in _COUNTED}
     totals = {name: sum(by_worker.values()) for name, by_worker in deltas.items()}
     live = [worker for worker in later.workers.values() if worker.slots > 0]
     memory = [worker.memory_bytes for worker in live if worker.memory_bytes is not None]
@@ -160,7 +163,8 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
         requests=totals["requests"],
         errors=totals["errors"],
         busy_seconds_total=totals["busy_seconds"],
-        cpu_seconds_total=totals["cpu_seconds"],
+        cpu_seconds_total=totals["cpu_seconds"] + totals["children_cpu_seconds"],
+        children_cpu_seconds_total=totals["children_cpu_seconds"],
         run_delay_seconds_total=totals["run_delay_seconds"],
         queued_seconds_total=queued * seconds,
         throttled_seconds_total=_delta("throttled seconds", earlier.throttled_seconds, later.throttled_seconds),
@@ -204,7 +208,7 @@ def _delta(what: str, earlier: float, later: float, tolerance: float = 0.0) -> f
 
 
 def _worker_deltas(earlier: Snapshot, later: Snapshot, name: str) -> dict[int, float]:
-    tolerance = _ACCOUNTING_SECONDS if name in {"cpu_seconds", "run_delay_seconds"} else 0.0
+    tolerance = _ACCOUNTING_SECONDS if name in _ACCOUNTED else 0.0
     return {
         index: _delta(
             f"{name} of worker {index}",

@@ -53,7 +53,7 @@ class Rates:
 
     @property
     def cpu_seconds_per_request(self) -> float | None:
-        """Mean CPU seconds of a request, with the server's own share (C); None without requests."""
+        """Mean CPU seconds of a request, with the server's own share and that of child processes (C), or None."""
         return self.cpu_seconds_total / self.requests if self.requests else None
 
     @property
@@ -101,7 +101,7 @@ class Rates:
 
     @property
     def cores_used(self) -> float:
-        """CPU seconds of the workers per second."""
+        """CPU seconds of the workers, and of the processes that the app has started, per second."""
         return self.cpu_seconds_total / self.seconds
 
     @property

@@ -45,6 +45,7 @@ class WorkerReading:
     connections: float
     lag_seconds: float
     memory_bytes: float | None
+    children_cpu_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,6 +238,7 @@ def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:
     busy_slots = scrape.by_worker(names.WORKER_BUSY_SLOTS)
     connections = scrape.by_worker(names.WORKER_CONNECTIONS)
     lag = scrape.by_worker(names.WORKER_LAG_SECONDS)
+    children = scrape.by_worker(names.WORKER_CHILDREN_CPU_SECONDS)
     proportional = scrape.by_worker(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
     resident = scrape.by_worker(names.WORKER_RESIDENT_MEMORY_BYTES)
     return {
@@ -252,6 +254,7 @@ def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:
             lag_seconds=lag.get(index, 0.0),
             # a process always has some memory: 0 means that the kernel did not report it
             memory_bytes=proportional.get(index) or resident.get(index) or None,
+            children_cpu_seconds=children.get(index, 0.0),
         )
         for index in sorted(requests.keys() & busy.keys() & cpu.keys())
     }

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -140,6 +141,7 @@ class MeasuredWorker(Worker):
             raise
         finally:
             self._note_requests_served()
+            self._note_children()
 
     def become_apps_child(self) -> None:
         """Let go of all that is the worker's, in a process that the app has just forked from it.
@@ -238,6 +240,7 @@ class MeasuredWorker(Worker):
         self._resize_if_wanted()
         self._take_up_index()
         self._note_requests_served()
+        self._note_children()
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
             self._draining = True
             self.drain()
@@ -252,6 +255,11 @@ class MeasuredWorker(Worker):
                 self._note_traits()
         elif self._app_runs.look_at_loops():
             self._note_traits()
+
+    def _note_children(self) -> None:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._cells[Cell.CHILDREN_USER_SECONDS] = used.ru_utime
+        self._cells[Cell.CHILDREN_SYSTEM_SECONDS] = used.ru_stime
 
     def _note_traits(self) -> None:
         found = traits.bitmap(names.APP_PATCHED_INFO, self.monkey_patches.by_app())
