@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BOOT_SECONDS = 60.0
 _DRAIN_SECONDS = 60.0
-_END_SECONDS = 10.0
+END_SECONDS = 10.0  # then it is killed
 _OPEN_STATES = frozenset({"01", "08"})  # include/net/tcp_states.h: established; closed by the client only
 
 
@@ -191,7 +191,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     # Its own session, so the group is its own too: workers go with a master that does not end in time.
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(timeout=_END_SECONDS)
+        process.wait(timeout=END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

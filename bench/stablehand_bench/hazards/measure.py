@@ -6,8 +6,10 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from stablehand_bench import processes
 from stablehand_bench.errors import BenchError
 from stablehand_bench.tuner import contestants, measure, memory_limit
 from stablehand_bench.tuner.generators import Seen
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from stablehand_bench.tuner.results import Key
 
 CONNECTIONS = 64
+HUNG = "hung_at_the_end"
+KILLED = "killed_for_memory"
 _BOOT_SECONDS = 15.0
 _END_SECONDS = 30.0
 
@@ -45,27 +49,28 @@ class Loaded(NamedTuple):
 def static(
     place: Place, hazard: Hazard, key: Key, command: Command, variables: Mapping[str, str], *, durations: Durations
 ) -> Cell:
-    """Measure static settings; `failed` counts all the time, and what cannot run has a note that says why."""
+    """Measure static settings; `failed` counts all the time, and what cannot run has a note that says why.
+
+    A server that must be killed at its end, since its workers hang, has failed as well: each deployment would lose what
+    they have.
+    """
     try:
         with _serving(place, hazard, command, variables) as served:
             loaded = _load(place, hazard, served, durations.warm_up + durations.measured)
             killed = served.limit.kills() if served.limit is not None else 0
-            settings = key.contestant.removeprefix(contestants.STATIC)
-            failed = loaded.result.failed
-            cell = Cell.of(
-                key,
-                loaded.seen(durations.measured),
-                failed=failed,
-                settings=settings,
-                failures=dict(loaded.result.failures),
-            )
+            ended = time.monotonic()
     except memory_limit.NoCgroup as reason:
         return Cell(*key, note=str(reason))
     except BenchError as error:
         return Cell(*key, note=str(error).strip()[-500:])
-    if killed and not failed:
-        return Cell(*key, note=f"{killed} processes were killed for memory")
-    return cell
+    failures = dict(loaded.result.failures)
+    if time.monotonic() - ended >= processes.END_SECONDS:
+        failures[HUNG] = 1
+    if killed and not failures:
+        failures[KILLED] = killed
+    settings = key.contestant.removeprefix(contestants.STATIC)
+    failed = sum(failures.values())
+    return Cell.of(key, loaded.seen(durations.measured), failed=failed, settings=settings, failures=failures)
 
 
 def tuned(

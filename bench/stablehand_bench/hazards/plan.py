@@ -21,13 +21,15 @@ _USUAL_CELLS = 24  # of the grid's most
 class Plan:
     """A run: `tuning` is how long the tuner is loaded, `measured` its end by which it is judged.
 
-    The best few of the grid are measured again, for `candidate_warm_up` and `candidate_measured` seconds.
+    The best of the grid are measured again, for `candidate_warm_up` and `candidate_measured` seconds, until
+    `candidates` of them have failed nothing in that longer time either, but not more than `most_candidates`.
     """
 
     names: tuple[str, ...]
     tuning: int = 120
     measured: int = 20
     candidates: int = 2
+    most_candidates: int = 6
     candidate_warm_up: int = 2
     candidate_measured: int = 8
 

@@ -89,8 +89,11 @@ class Run:
         tried = self._grid(hazard, variables)
         warm_up = max(self.plan.candidate_warm_up, hazard.warm_up)
         longer = Durations(warm_up=warm_up, measured=self.plan.candidate_measured)
-        for settings in search.candidates(tried, self.plan.candidates):
-            self._static(CONTEST, hazard, settings, variables, longer)
+        sound = 0
+        for settings in search.candidates(tried, self.plan.most_candidates):
+            sound += self._static(CONTEST, hazard, settings, variables, longer).is_sound
+            if sound == self.plan.candidates:
+                break
         key = Key(CONTEST, hazard.name, CLOSED_64.name, contestants.STABLEHAND, 1)
         if self.results.find(key) is None:
             self.progress(key)

@@ -13,10 +13,11 @@ from stablehand_bench.tuner.results import CONTEST, GRID, Cell, Results
 class Imagined:
     """Measures nothing: up to 20 slots serve 10 requests a second each, more fail."""
 
-    def __init__(self, end_after=None):
+    def __init__(self, end_after=None, failing_later=()):
         self.measured = []
         self.started = []
         self._end_after = end_after
+        self._failing_later = failing_later
 
     @contextlib.contextmanager
     def services(self, hazard):
@@ -31,7 +32,8 @@ class Imagined:
             raise KeyboardInterrupt
         self.measured.append(key)
         rate = 10.0 * settings.slots
-        return Cell(*key, seconds=durations.measured, requests=1, per_second=rate, failed=settings.slots > 20)
+        failed = settings.slots > 20 or (key.phase == CONTEST and str(settings) in self._failing_later)
+        return Cell(*key, seconds=durations.measured, requests=1, per_second=rate, failed=failed)
 
     def tuned(self, _hazard, key, _variables, _tuning, seconds):
         """Note what is asked for."""
@@ -64,6 +66,16 @@ def test_each_app_has_its_grid_then_its_best_beside_the_tuner(run):
     assert [each.phase for each in cells] == [GRID] * (len(cells) - 3) + [CONTEST] * 3
     assert contest[-1] == contestants.STABLEHAND
     assert all(name in {each.contestant for each in cells if each.phase == GRID} for name in contest[:2])
+
+
+def test_settings_that_fail_in_a_longer_look_are_replaced_by_the_next_best(run):
+    first, second, _ = (each.contestant for each in run(Imagined(), names=["lock"]) if each.phase == CONTEST)
+    again = Imagined(failing_later=[first.removeprefix("static ")])
+    cells = run(again, names=["lock"], forget=lambda each: each.phase == CONTEST)
+    contest = [each for each in cells if each.phase == CONTEST]
+
+    assert [each.is_sound for each in contest] == [False, True, True, True]
+    assert [each.contestant for each in contest[:2]] == [first, second]
 
 
 def test_an_interrupted_run_goes_on_where_it_was(run):
