@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help venv fmt lint test test-fast test-integration test-e2e test-pythons gunicorn-suite conformance soak \
-	demo local cluster cluster-down bench bench-quick bench-hazards bench-server bench-server-quick bench-machines \
-	images tools generate pins hooks changelog release clean
+	demo local cluster cluster-down bench bench-quick bench-hazards bench-changing bench-server bench-server-quick \
+	bench-machines images tools generate pins hooks changelog release clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -75,6 +75,9 @@ bench-quick: venv ## Runs part of the same in under ten minutes, and only prints
 
 bench-hazards: venv ## Compares the tuner with static settings on apps that these can break, into docs/bench-hazards.md
 	PYTHONPATH=bench:dev:server:tuner $$(scripts/bench-venv) -m stablehand_bench.hazards --docs $(ARGS)
+
+bench-changing: venv ## Compares the tuner with static settings under loads that change, into docs/bench-changing.md
+	PYTHONPATH=bench:dev:server:tuner $$(scripts/bench-venv) -m stablehand_bench.changing --docs $(ARGS)
 
 bench-server: venv ## Measures the cost of the server's metrics, into docs/bench-server.md; needs a quiet machine
 	PYTHONPATH=bench:server:tuner $$(scripts/bench-venv) -m stablehand_bench.server --docs

@@ -66,7 +66,8 @@ class Cell:
     `seconds` is how long it was measured; `failed` counts answers that are no success, and connections that broke;
     `core_share` is what the load generator took itself of a core; `memory_bytes` is the PSS of all the server's
     processes; `backend_peak` is how many requests were at the slow backend at once, -1 without one; `failures` are the
-    failed by their kind, where the load tells kinds; `note` says why there is nothing, where there is nothing.
+    failed by their kind, where the load tells kinds, and `series` what was due and what was served in time, second by
+    second, where the load changes; `note` says why there is nothing, where there is nothing.
     """
 
     phase: str
@@ -87,6 +88,7 @@ class Cell:
     note: str = ""
     tuned: Tuned | None = None
     failures: dict[str, int] = dataclasses.field(default_factory=dict)
+    series: list[list[int]] = dataclasses.field(default_factory=list)
 
     @property
     def key(self) -> Key:
@@ -122,7 +124,7 @@ class Cell:
         Raises:
             BenchError: when a field is missing or unknown.
         """
-        fields = {"failures": {}, **fields}  # which were not told at first
+        fields = {"failures": {}, "series": [], **fields}  # which were not told at first
         _require_fields(cls, fields)
         tuned = fields["tuned"]
         if tuned is not None:
