@@ -106,6 +106,8 @@ class Run:
         wanted: Sequence[Settings] = search.coarse(hazard.breaks)
         for stage in (*search.stages(), None):
             for settings in wanted:
+                if settings != hazard.breaks and not search.is_worth(settings, tried):
+                    continue
                 cell = self._static(GRID, hazard, settings, variables, short)
                 tried.append(Tried(settings, cell.per_second, cell.p99_seconds, cell.is_sound))
             wanted = [] if stage is None else search.further(tried, stage)

@@ -56,6 +56,28 @@ def further(tried: Sequence[Tried], stage: int) -> list[Settings]:
     return near[: max(0, MOST_CELLS - len(tried))]
 
 
+def is_worth(settings: Settings, tried: Sequence[Tried]) -> bool:
+    """Return whether settings may still be the best harmless, by what others of their class have shown.
+
+    They cannot where as few or fewer processes with as few or fewer threads have failed requests. Nor can they behind
+    the knee: where the last increase of threads, in as many processes, has brought neither throughput nor a lower p99.
+    """
+    alike = [each for each in tried if each.settings.worker_class is settings.worker_class]
+    if any(not each.is_harmless and _is_within(each.settings, settings) for each in alike):
+        return False
+    fewer = [
+        each for each in alike if each.settings.workers == settings.workers and _is_within(each.settings, settings)
+    ]
+    if settings.worker_class is not _GTHREAD or len(fewer) < 2:  # noqa: PLR2004 (an increase is between two)
+        return True
+    before, last = sorted(fewer, key=lambda each: each.settings.threads)[-2:]
+    return last.per_second * oracle.NEARLY > before.per_second or last.p99_seconds < before.p99_seconds
+
+
+def _is_within(some: Settings, settings: Settings) -> bool:
+    return some.workers <= settings.workers and some.threads <= settings.threads
+
+
 def stages() -> range:
     """Return the numbers of the stages after the coarse grid."""
     return range(_STAGES)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from stablehand_bench.hazards import search
 from stablehand_bench.hazards.search import Tried
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
@@ -17,7 +19,9 @@ def found(serve):
     known = []
     wanted = search.coarse(BREAKING)
     for stage in (*search.stages(), None):
-        known += [tried(each, serve(each) or 0.0, harmless=serve(each) is not None) for each in wanted]
+        for each in wanted:
+            if search.is_worth(each, known):
+                known.append(tried(each, serve(each) or 0.0, harmless=serve(each) is not None))
         wanted = [] if stage is None else search.further(known, stage)
     return search.best(known), known
 
@@ -70,4 +74,30 @@ def test_where_everything_harms_the_search_ends():
     best, known = found(lambda _each: None)
 
     assert best is None
-    assert len(known) == len(search.coarse(BREAKING))
+    assert sorted(str(each.settings) for each in known) == [
+        "asgi 2 × 1000",
+        "gevent 1 × 1000",
+        "gthread 1 × 4",
+        "sync 1",
+    ]
+
+
+def test_more_of_what_has_failed_is_not_tried():
+    failed = [tried(Settings(GTHREAD, 2, threads=4), harmless=False)]
+
+    assert not search.is_worth(Settings(GTHREAD, 2, threads=8), failed)
+    assert not search.is_worth(Settings(GTHREAD, 3, threads=4), failed)
+    assert search.is_worth(Settings(GTHREAD, 1, threads=64), failed)
+    assert search.is_worth(Settings(GTHREAD, 4, threads=2), failed)
+    assert search.is_worth(Settings(SYNC, 8), failed)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "p99", "worth"), [(106.0, 0.1, True), (104.0, 0.1, False), (90.0, 0.09, True), (90.0, 0.2, False)]
+)
+def test_more_threads_are_tried_as_long_as_they_bring_throughput_or_a_lower_p99(per_second, p99, worth):
+    known = [tried(Settings(GTHREAD, 1, threads=16), per_second, p99), tried(Settings(GTHREAD, 1, threads=4))]
+
+    assert search.is_worth(Settings(GTHREAD, 1, threads=64), known) is worth
+    assert search.is_worth(Settings(GTHREAD, 1, threads=8), known)
+    assert search.is_worth(Settings(GTHREAD, 2, threads=64), known)
