@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from stablehand_bench.hazards.catalogue import Hazard
 
-_BOOT_AND_END_SECONDS = 2.5
-_USUAL_CELLS = 24  # of the grid's most
+_BOOT_AND_END_SECONDS = 2.0
+_USUAL_CELLS = 20
 
 
 @dataclasses.dataclass(frozen=True)

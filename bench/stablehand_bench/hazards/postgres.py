@@ -11,13 +11,13 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stablehand_bench import processes
 from stablehand_bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _UNPRIVILEGED = ("postgres", "nobody")
@@ -59,7 +59,7 @@ def running(max_connections: int) -> Iterator[str]:
             for directory in (Path(name), data):
                 os.chown(directory, user.pw_uid, user.pw_gid)
         initialise = [str(folder / "initdb"), "--no-sync", "--auth=trust", "--username=bench", f"--pgdata={data}"]
-        made = subprocess.run(_as(user, initialise), cwd=name, capture_output=True, text=True, check=False)
+        made = subprocess.run(initialise, cwd=name, capture_output=True, text=True, check=False, **_as(user))
         if made.returncode:
             raise BenchError(f"initdb ended with status {made.returncode}: {made.stderr}")
         options = [*_SETTINGS, f"max_connections={max_connections}", f"port={port}", "listen_addresses=127.0.0.1"]
@@ -68,7 +68,7 @@ def running(max_connections: int) -> Iterator[str]:
         for option in options:
             command += ["-c", option]
         with (data / "log").open("wb") as log:
-            server = subprocess.Popen(_as(user, command), cwd=name, stdout=log, stderr=log, start_new_session=True)
+            server = subprocess.Popen(command, cwd=name, stdout=log, stderr=log, start_new_session=True, **_as(user))
         try:
             _await(server, port, data)
             yield f"host=127.0.0.1 port={port} user=bench dbname=postgres"
@@ -86,10 +86,10 @@ def _user() -> pwd.struct_passwd | None:
     raise BenchError(f"PostgreSQL does not run as root, and there is no user {' or '.join(_UNPRIVILEGED)}")
 
 
-def _as(user: pwd.struct_passwd | None, command: Sequence[str]) -> list[str]:
+def _as(user: pwd.struct_passwd | None) -> dict[str, Any]:
     if user is None:
-        return list(command)
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def _await(server: subprocess.Popen[bytes], port: int, data: Path) -> None:
