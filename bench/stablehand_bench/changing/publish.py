@@ -59,7 +59,7 @@ def section(told: Mapping[str, Any]) -> str:
     )
     how = (
         f"{host['processor']}, {host['cores']} cores, Linux {host['kernel']}, Python {host['python']}; "
-        f"{told['placement']}. {told.get('minutes', 0):.0f} minutes. "
+        f"{told['placement']}; commit {host['commit'] or 'unknown'}. {told.get('minutes', 0):.0f} minutes. "
         f"Load average before: {host['load_average_before']:.1f}.{quick}\n"
     )
     rows = [_row(each) for each in compared(Cell.from_mapping(cell) for cell in told["cells"])]

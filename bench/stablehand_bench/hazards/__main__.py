@@ -75,6 +75,7 @@ def _run(chosen: Plan, path: Path, *, resume: bool, again: str | None) -> Result
     if results.head["plan"] != chosen.to_mapping() or results.head["cores"] != len(where.server):
         raise BenchError(f"{path} has results of another kind of run: run without --resume")
     if again is not None:
+        results.head["machine"]["commit"] = machine.commit()
         results.forget(lambda cell: cell.workload in chosen.names and (again == "all" or cell.phase == CONTEST))
     sys.stderr.write(f"bench: {len(chosen.names)} apps, about {chosen.seconds() / 60:.0f} minutes\n")
     started = time.monotonic()

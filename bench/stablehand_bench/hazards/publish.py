@@ -47,7 +47,8 @@ def _how(told: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
     return (
         f"{host['processor']}, {host['cores']} cores, Linux {host['kernel']}, Python {host['python']}, {versions}; "
-        f"{told['placement']}. The tuner: the last {plan['measured']} of {plan['tuning']} s; the best static settings: "
+        f"{told['placement']}; commit {host['commit'] or 'unknown'}. "
+        f"The tuner: the last {plan['measured']} of {plan['tuning']} s; the best static settings: "
         f"{plan['candidate_measured']} s. {told.get('minutes', 0):.0f} minutes. "
         f"Load average before: {host['load_average_before']:.1f}.\n"
     )

@@ -24,7 +24,14 @@ def told():
         cell("static gthread 2 × 32", 100.0, failed=1),
         cell(STABLEHAND, 131.0, tuned=TUNED),
     ]
-    machine = {"processor": "a processor", "cores": 2, "kernel": "6", "python": "3.11", "load_average_before": 0.1}
+    machine = {
+        "processor": "a processor",
+        "cores": 2,
+        "kernel": "6",
+        "python": "3.11",
+        "load_average_before": 0.1,
+        "commit": "",
+    }
     return {
         "machine": machine,
         "plan": {"faster": 1.0},

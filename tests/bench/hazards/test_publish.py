@@ -19,12 +19,18 @@ def told(cell, grid_cell, tuned):
     ]
     machine = {"processor": "a processor", "cores": 2, "kernel": "6", "python": "3.11", "versions": {"gunicorn": "27"}}
     return {
-        "machine": {**machine, "load_average_before": 0.1},
+        "machine": {**machine, "load_average_before": 0.1, "commit": "abc1234"},
         "plan": {"tuning": 120, "measured": 20, "candidate_measured": 8},
         "placement": "server and load share 2 cores",
         "minutes": 7.0,
         "cells": [each.to_mapping() for each in cells],
     }
+
+
+def test_the_page_says_which_commit_was_measured(told):
+    assert "commit abc1234." in publish.section(told)
+    told["machine"]["commit"] = ""
+    assert "commit unknown." in publish.section(told)
 
 
 def test_each_app_has_a_row_with_the_best_static_settings_and_the_tuner(told):
