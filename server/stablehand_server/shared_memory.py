@@ -27,6 +27,7 @@ from stablehand_tuner.contracts.metric_names import (
     DURATION_BUCKETS,
     EXIT_REASONS,
     NOTED_STATUSES,
+    POOL_LIBRARIES,
     STATUS_CODES,
     SWITCH_OUTCOMES,
     TRIAL_OUTCOMES,
@@ -129,8 +130,10 @@ class Cell(enum.IntEnum):
     # the worker: what its ended child processes have used, which the kernel adds to what the worker itself has used
     CHILDREN_USER_SECONDS = 27
     CHILDREN_SYSTEM_SECONDS = 28
+    # the worker: size (0: none), connections in use and waiting requests of the app's pools, by library
+    POOLS = 29
     # counters: the worker's
-    REQUESTS = 29
+    REQUESTS = POOLS + 3 * len(POOL_LIBRARIES)
     NOTED = REQUESTS + len(STATUS_CODES)  # in the order of NOTED_STATUSES, besides their class
     BODY_BUCKETS = NOTED + len(NOTED_STATUSES)
     BODY_BYTES = BODY_BUCKETS + SIZES

@@ -27,6 +27,17 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
+POOLED = """
+import time
+from psycopg_pool import ConnectionPool
+from serving import app
+pool = ConnectionPool()
+"""
+PSYCOPG_POOL = """
+class ConnectionPool:
+    def get_stats(self):
+        return {"pool_max": 7, "pool_size": 4, "pool_available": 4, "requests_waiting": 3}
+"""
 POLICY = '{"windows": {"decisionSeconds": 1}}'
 
 
@@ -87,3 +98,14 @@ def test_what_child_processes_use_is_told_apart_from_what_their_worker_uses(laun
     assert server.total("worker_children_cpu_seconds_total") >= 1.2
     assert server.total("worker_cpu_seconds_total") < own + 1.2
     until(lambda: server.get()[0] == 200 and of(server, "app_runs_info", "what") == {"child_processes"})
+
+
+def test_the_pool_of_the_app_is_known_of_each_worker(launch, tmp_path):
+    (tmp_path / "pooled.py").write_text(POOLED)
+    (tmp_path / "psycopg_pool.py").write_text(PSYCOPG_POOL)
+    server = launch("--workers", "2", app="pooled:app")
+
+    assert server.total("worker_pool_size", library="psycopg_pool") == 14
+    assert server.metric("worker_pool_waiting", worker="1", library="psycopg_pool") == 3
+    assert server.metric("worker_pool_in_use", worker="0", library="psycopg_pool") == 0
+    assert of(server, "worker_pool_size", "library") == {"psycopg_pool"}

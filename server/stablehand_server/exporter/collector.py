@@ -134,6 +134,7 @@ def _worker_gauges(
         _gauge(metric) for metric in (names.WORKER_BUSY_SLOTS, names.WORKER_CONNECTIONS, names.WORKER_LAG_SECONDS)
     )
     oldest, now = _gauge(names.WORKER_OLDEST_REQUEST_SECONDS), time.monotonic()
+    pools = [_gauge(each) for each in (names.WORKER_POOL_SIZE, names.WORKER_POOL_IN_USE, names.WORKER_POOL_WAITING)]
     resident, proportional = _gauge(names.WORKER_RESIDENT_MEMORY_BYTES), _gauge(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
     for index, records in by_index.items():
         labels = [str(index)]
@@ -149,12 +150,17 @@ def _worker_gauges(
         if speaker is None:
             continue  # between two processes there is no class and no memory
         info.add_metric([*labels, _class_name(speaker[Cell.WORKER_CLASS]) or _CUSTOM_CLASS], 1)
+        for place, library in enumerate(names.POOL_LIBRARIES):
+            use = speaker[Cell.POOLS + len(pools) * place :][: len(pools)]
+            for family, value in zip(pools, use, strict=True):
+                if use[0]:
+                    family.add_metric([*labels, library], value)
         process = processes.get(int(speaker[Cell.AGE]))
         if process is not None and process.resident_bytes is not None:
             resident.add_metric(labels, process.resident_bytes)
         if process is not None and process.proportional_bytes is not None:
             proportional.add_metric(labels, process.proportional_bytes)
-    return info, slots, busy, connections, lag, oldest, resident, proportional
+    return info, slots, busy, connections, lag, oldest, resident, proportional, *pools
 
 
 def _oldest_request(cells: Sequence[float], now: float) -> float:

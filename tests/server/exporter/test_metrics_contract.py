@@ -18,6 +18,9 @@ NOT_EVERYWHERE = {
     names.APP_PATCHED_INFO,
     names.IMPORTED_EARLY_INFO,
     names.APP_RUNS_INFO,
+    names.WORKER_POOL_SIZE,
+    names.WORKER_POOL_IN_USE,
+    names.WORKER_POOL_WAITING,
     names.TUNER_DECISIONS,
 }
 SETUPS = {

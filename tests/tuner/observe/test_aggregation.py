@@ -66,3 +66,12 @@ def test_pods_and_time_may_be_added_up_in_either_order(make_observation):
 def test_no_observations_cannot_be_joined():
     with pytest.raises(ValueError, match="no observation to join"):
         combine([])
+
+
+def test_the_smallest_pool_of_any_pod_is_that_of_the_app(make_observation):
+    none, small, large = (make_observation(pool_size=size, pool_in_use=size / 2) for size in (0.0, 4.0, 16.0))
+    app = combine([none, large, small])
+
+    assert app.pool_size == 4.0
+    assert app.pool_in_use == pytest.approx(10.0 / 3)
+    assert merge(large, small).pool_in_use == pytest.approx(5.0)

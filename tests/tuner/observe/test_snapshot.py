@@ -179,3 +179,16 @@ def test_no_scrape_raises_anything_but_incomplete_snapshot(dropped, added):
         return
     assert snapshot.workers
     assert snapshot.cores > 0
+
+
+def test_of_a_workers_pools_the_smallest_counts(samples):
+    pools = [
+        ("stablehand_worker_pool_size", {"worker": "0", "library": "sqlalchemy"}, 15.0),
+        ("stablehand_worker_pool_in_use", {"worker": "0", "library": "sqlalchemy"}, 3.0),
+        ("stablehand_worker_pool_size", {"worker": "0", "library": "psycopg_pool"}, 4.0),
+        ("stablehand_worker_pool_in_use", {"worker": "0", "library": "psycopg_pool"}, 2.0),
+    ]
+    workers = Snapshot.from_samples([*samples, *pools], 0.0).workers
+
+    assert (workers[0].pool_size, workers[0].pool_in_use) == (4.0, 2.0)
+    assert (workers[1].pool_size, workers[1].pool_in_use) == (0.0, 0.0)

@@ -65,6 +65,15 @@ WORKER_RESIDENT_MEMORY_BYTES = Metric(
 WORKER_PROPORTIONAL_MEMORY_BYTES = Metric(
     "stablehand_worker_proportional_memory_bytes", "gauge", "Memory with shared pages divided (PSS).", ("worker",)
 )
+WORKER_POOL_SIZE = Metric(
+    "stablehand_worker_pool_size", "gauge", "Connections that the app's pool can give.", ("worker", "library")
+)
+WORKER_POOL_IN_USE = Metric(
+    "stablehand_worker_pool_in_use", "gauge", "Connections of the app's pool that are in use.", ("worker", "library")
+)
+WORKER_POOL_WAITING = Metric(
+    "stablehand_worker_pool_waiting", "gauge", "Requests that wait for a connection.", ("worker", "library")
+)
 
 # The whole server
 WORKER_EXITS = Metric("stablehand_worker_exits", "counter", "Workers that ended, by reason.", ("reason",))
@@ -194,6 +203,8 @@ PATCHING_LIBRARIES = ("gevent", "eventlet")
 EARLY_PACKAGES = ("urllib3", "requests", "httpx", "aiohttp", "botocore", "grpc", "pymongo", "redis", "kombu", "other")
 # threads, and among them a scheduler; child processes; asyncio's event loop in requests, and one that is run many times
 APP_RUNS = ("threads", "scheduler", "child_processes", "event_loop", "lasting_event_loop")
+# The values that `library` of WORKER_POOL_SIZE and its like can take.
+POOL_LIBRARIES = ("sqlalchemy", "psycopg_pool")
 
 DEFAULT_METRICS_PORT = 9464
 

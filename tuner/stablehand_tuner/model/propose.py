@@ -11,7 +11,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import WorkerClass
-from stablehand_tuner.model import ceilings, certainty, event_loop, shapes
+from stablehand_tuner.model import ceilings, certainty, event_loop, pools, shapes
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.limits import below_ceiling, candidate_classes, process_bounds, within_memory
 from stablehand_tuner.model.proposal import Proposal
@@ -57,7 +57,7 @@ def propose(
         load,
         candidate_classes(policy, observation, known.banned, current),
         process_bounds(policy, observation, current, load.whole_cores),
-        known.ceilings.limits(observation.cpu_seconds_per_request, now),
+        (*known.ceilings.limits(observation.cpu_seconds_per_request, now), *pools.limits(observation, current)),
     )
     if (leaving := _leave_loop(choice)) is not None:
         return leaving

@@ -51,6 +51,7 @@ def merge(earlier: Observation, later: Observation) -> Observation:
         busiest_worker_cores=_mean([each.busiest_worker_cores for each in pair], weights),
         worker_memory_bytes_mean=_known_mean(pair, weights),
         lag_seconds_mean=_mean([each.lag_seconds_mean for each in pair], weights),
+        pool_in_use=_mean([each.pool_in_use for each in pair], weights),
         steady=earlier.steady and later.steady and earlier.settings_active == later.settings_active,
     )
 
@@ -98,6 +99,8 @@ def combine(observations: Sequence[Observation]) -> Observation:
         available_classes=frozenset.intersection(*(each.available_classes for each in observations)),
         blocking_modules=frozenset.union(*(each.blocking_modules for each in observations)),
         cores_per_process=min(each.cores_per_process for each in observations),
+        pool_size=min((each.pool_size for each in observations if each.pool_size), default=0.0),
+        pool_in_use=_mean([each.pool_in_use for each in observations], weights),
         traits=Traits.of_any(each.traits for each in observations),
     )
 

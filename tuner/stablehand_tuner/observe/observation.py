@@ -50,6 +50,9 @@ class Observation(Rates):
     `cpu_seconds_total` is what the workers and the processes that the app has started have used, and
     `children_cpu_seconds_total` the part of the latter; `busiest_worker_cores` is of the workers alone.
 
+    `pool_size` is how many connections the app's smallest pool in any one process can give, 0 where it has none, and
+    `pool_in_use` how many of them are in use in the mean process, a mean over the time.
+
     `steady` is true if the same settings were active from beginning to end: only then are the rates theirs.
     """
 
@@ -76,6 +79,8 @@ class Observation(Rates):
     pods_full_of_retiring: float = 0.0
     traits: Traits = NO_TRAITS
     children_cpu_seconds_total: float = 0.0
+    pool_size: float = 0.0
+    pool_in_use: float = 0.0
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the observation as plain JSON; the last bucket's bound is null instead of infinity."""
@@ -198,6 +203,8 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
         cores_per_process=later.cores_per_process,
         pods_full_of_retiring=float(later.is_full_of_retiring),
         traits=later.traits,
+        pool_size=min((worker.pool_size for worker in live if worker.pool_size), default=0.0),
+        pool_in_use=sum(worker.pool_in_use for worker in live) / max(1, len(live)),
     )
 
 

@@ -32,6 +32,7 @@ class IncompleteSnapshot(ValueError):  # noqa: N818 (a reader meets it in a sent
 class WorkerReading:
     """The metrics of one worker index; counters since the server's start, seconds and bytes.
 
+    `pool_size` and `pool_in_use` are the connections of the app's smallest pool in the process; 0 where it has none.
     `memory_bytes` is the PSS, or the RSS where the kernel does not report the PSS, or None where it reports neither.
     """
 
@@ -46,6 +47,8 @@ class WorkerReading:
     lag_seconds: float
     memory_bytes: float | None
     children_cpu_seconds: float = 0.0
+    pool_size: float = 0.0
+    pool_in_use: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +242,7 @@ def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:
     connections = scrape.by_worker(names.WORKER_CONNECTIONS)
     lag = scrape.by_worker(names.WORKER_LAG_SECONDS)
     children = scrape.by_worker(names.WORKER_CHILDREN_CPU_SECONDS)
+    pools = _pools(scrape)
     proportional = scrape.by_worker(names.WORKER_PROPORTIONAL_MEMORY_BYTES)
     resident = scrape.by_worker(names.WORKER_RESIDENT_MEMORY_BYTES)
     return {
@@ -255,9 +259,25 @@ def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:
             # a process always has some memory: 0 means that the kernel did not report it
             memory_bytes=proportional.get(index) or resident.get(index) or None,
             children_cpu_seconds=children.get(index, 0.0),
+            pool_size=pools.get(index, _NO_POOL)[0],
+            pool_in_use=pools.get(index, _NO_POOL)[1],
         )
         for index in sorted(requests.keys() & busy.keys() & cpu.keys())
     }
+
+
+_NO_POOL = (0.0, 0.0)
+
+
+def _pools(scrape: _Scrape) -> dict[int, tuple[float, float]]:
+    """Return the size of each worker's smallest pool, and how much of that is in use."""
+    found: dict[int, tuple[float, float]] = {}
+    for key, size in scrape.values(names.WORKER_POOL_SIZE.sample_name).items():
+        index = _worker_index(names.WORKER_POOL_SIZE.sample_name, dict(key))
+        in_use = scrape.values(names.WORKER_POOL_IN_USE.sample_name).get(key, 0.0)
+        if size:
+            found[index] = min(found.get(index, (size, in_use)), (size, in_use))
+    return found
 
 
 def _buckets(scrape: _Scrape) -> tuple[tuple[float, float], ...]:

@@ -21,6 +21,7 @@ from stablehand_server.measure.app_interface import Interface, interface_of
 from stablehand_server.measure.app_runs import AppRuns
 from stablehand_server.measure.early_imports import early_packages
 from stablehand_server.measure.monkey_patches import MonkeyPatches
+from stablehand_server.measure.pools import Pools
 from stablehand_server.measure.recorder import RequestRecorder, UnlockedRecorder, note_oldest_request
 from stablehand_server.measure.wsgi import InstrumentedApp
 from stablehand_server.shared_memory import Cell, State
@@ -106,6 +107,7 @@ class MeasuredWorker(Worker):
         self._early: frozenset[str] = frozenset()
         # a custom class may patch, start threads and run a loop in its own way: of its app nothing is found out
         self._finds_out = self._cells[Cell.WORKER_CLASS] >= 0
+        self._pools = Pools(sys.modules, self.log.warning)
         self._app_runs = AppRuns(sys.modules, watches_loops=self._finds_out and not self.has_loop)
         # What the master notes about the worker.
         self.spawned_at = time.monotonic()
@@ -190,6 +192,7 @@ class MeasuredWorker(Worker):
         if self.aborted:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         self._app_runs.look_at_loops()
+        self._find_pools()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: retire; the master learns that the signal has arrived."""
@@ -241,6 +244,7 @@ class MeasuredWorker(Worker):
         self._take_up_index()
         self._note_requests_served()
         self._note_children()
+        self._note_pools()
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
             self._draining = True
             self.drain()
@@ -250,6 +254,7 @@ class MeasuredWorker(Worker):
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
+            self._find_pools()
             if self._finds_out:
                 self._app_runs.look(at_threads=not self.monkey_patches.by_app())
                 self._note_traits()
@@ -260,6 +265,16 @@ class MeasuredWorker(Worker):
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._cells[Cell.CHILDREN_USER_SECONDS] = used.ru_utime
         self._cells[Cell.CHILDREN_SYSTEM_SECONDS] = used.ru_stime
+
+    def _find_pools(self) -> None:
+        # a lock of a pool that the app has replaced may block the worker's own thread for ever
+        if self._finds_out and not self.monkey_patches.by_app():
+            self._pools.find()
+
+    def _note_pools(self) -> None:
+        for library, use in self._pools.look().items():
+            place = Cell.POOLS + len(use) * names.POOL_LIBRARIES.index(library)
+            self._cells[place], self._cells[place + 1], self._cells[place + 2] = use
 
     def _note_traits(self) -> None:
         found = traits.bitmap(names.APP_PATCHED_INFO, self.monkey_patches.by_app())
