@@ -20,7 +20,8 @@ from stablehand_server.master.balance import Balance
 from stablehand_server.master.generation import Generation, Unusable
 from stablehand_server.master.sidecars import Sidecars
 from stablehand_server.master.switching import Switching
-from stablehand_server.master.trial.trials import Asked, Trials
+from stablehand_server.master.trial.on_all import Asked
+from stablehand_server.master.trial.trials import Trials
 from stablehand_server.measure.backlog import backlog
 from stablehand_server.shared_memory import Server, State
 from stablehand_server.workers import class_of
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _CLASSES = list(WorkerClass)
 _PASS_SECONDS = 0.5  # between two looks at the settings file
 _SWITCHING_PASS_SECONDS = 0.05  # while workers boot or retire
-_TRIAL_PASS_SECONDS = 0.025  # between two looks at a trial: more requests than come in that time may fail
 
 
 class LiveArbiter(Trials):
@@ -88,15 +88,14 @@ class LiveArbiter(Trials):
         """Wait for signals, but not so long that it delays the settings file or a switch."""
         moving = any(w.state is State.BOOTING or (w.state is State.RETIRING and not w.kept) for w in self.living())
         calm = not moving and (self._switching.settled or self.waits)
-        longest = _TRIAL_PASS_SECONDS if self.trial_runs else _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS
+        longest = self.seconds_between_looks if self.trial_runs else _PASS_SECONDS if calm else _SWITCHING_PASS_SECONDS
         return list(super().wait_for_signals(min(timeout, longest)))
 
     def manage_workers(self) -> None:
         """Take one step towards what is wanted."""
         wanted = None if self._stopping else self._wanted_by_file()
         if wanted is not None:
-            self.switch_to(wanted)
-            self.follow_trial(self._asked_by_file)
+            self.follow_file(wanted, self._asked_by_file)
         self._follow_control_socket()
         self.step()
         self.ensure_children()
@@ -214,7 +213,7 @@ class LiveArbiter(Trials):
             settings = file.settings
             number = self.number_for(settings) if number is None else number
             wanted = generation.from_settings(self.app.cfg, settings, number, origin, self.log)
-            asked = self._asked_in(file, number, origin)
+            asked = self._asked_in(file, wanted)
         except (InvalidSettings, Unusable) as fault:
             self._refuse(f"{reading.path}: {fault}")
             self.slots.server[Server.REFUSED] = 1.0
@@ -224,20 +223,24 @@ class LiveArbiter(Trials):
             self.slots.server[Server.REFUSED] = 0.0
         return wanted
 
-    def _asked_in(self, file: SettingsFile, number: int, origin: str) -> Asked | None:
+    def _asked_in(self, file: SettingsFile, wanted: Generation) -> Asked | None:
         trial = file.trial
         if trial is None:
             return None
-        if trial.on is TrialOn.ALL:
-            raise Unusable("trials on all workers are not supported yet")
-        tried = trial.settings(max(2, file.settings.workers))  # two serve even if only one does otherwise
-        return Asked(trial, generation.from_settings(self.app.cfg, tried, number, origin, self.log))
+        # On one worker: two serve even if only one does otherwise.
+        settings = trial.settings(trial.workers if trial.on is TrialOn.ALL else max(2, wanted.workers))
+        if trial.on is TrialOn.ALL and not wanted.runs_in_place(settings):
+            raise Unusable(f"trial: all workers cannot change from {wanted} to {settings} and back while they serve")
+        tried = generation.from_settings(self.app.cfg, settings, wanted.number, wanted.origin, self.log)
+        return Asked(trial, tried)
 
     def _refuse(self, fault: str) -> None:
         self.slots.count_switch("rejected")
         self.log.error("Settings refused, nothing changes: %s", fault)
 
     def _resize(self, more: int, origin: str) -> None:
+        if self.all_are_on_trial:
+            self.withdraw_trial(f"{origin} asks for another number of workers")
         workers = (0 if self.paused else self._switching.target.workers) + more
         if workers in WORKERS:
             self.paused = False

@@ -32,6 +32,7 @@ class Rollover(Supervisor):
     def __init__(self, app: Any) -> None:
         self.paused = False  # no workers are wanted at present
         self.waits = False  # the change continues when long requests have finished
+        self.counts_change = True  # as a switch, once it is complete; a trial counts by itself
         super().__init__(app)
 
     # Generations ------------------------------------------------------------------------------------------------------
@@ -48,6 +49,12 @@ class Rollover(Supervisor):
         self.log.info("Switching from %s to %s, as %s says", self._switching.target, wanted, wanted.origin)
         workers = self.WORKERS.values()
         replaced = sum(lifecycle.state(w) is State.READY and w.assignment.generation != wanted.number for w in workers)
+        self.counts_change = True
+        self.begin_change(wanted, replaced=replaced)
+
+    def begin_change(self, wanted: Generation, *, replaced: int) -> None:
+        """Make a generation the target, and tell the processes that it already has."""
+        self.write_settings(Server.DESIRED, wanted)
         self._switching.begin(wanted, replaced=replaced)
         self.note_wanted(wanted.workers)
         self._tell_sizes(wanted)
@@ -70,7 +77,7 @@ class Rollover(Supervisor):
         self.cfg = target.config
         self.slots.server[Server.GENERATION] += 1.0
         self.write_settings(Server.ACTIVE, target)
-        if not first:
+        if not first and self.counts_change:
             self.slots.count_switch("done")
         self.log.info("Serving with %s", target)
 

@@ -125,7 +125,7 @@ TRIAL_STATE = Metric(
     "stablehand_trial_state", "gauge", "1 for the state of the trial with that id, else 0.", ("state",)
 )
 WORKER_ON_TRIAL = Metric(
-    "stablehand_worker_on_trial", "gauge", "1 for the worker that runs what is on trial, else 0.", ("worker",)
+    "stablehand_worker_on_trial", "gauge", "1 for a worker that runs what is on trial, else 0.", ("worker",)
 )
 
 # What the machine gives

@@ -35,14 +35,20 @@ class _Look(NamedTuple):
 
 
 class Standstill:
-    """Compares the present with the moment `seconds` ago."""
+    """Compares the present with the moment `seconds` ago.
 
-    def __init__(self, seconds: float) -> None:
+    Args:
+        seconds: for how long nothing may finish.
+        busy_seconds: that requests have spent inside the app, of those to compare with.
+        short_seconds: of those, what finished within `seconds`.
+    """
+
+    def __init__(self, seconds: float, *, busy_seconds: float = 0.0, short_seconds: float = 0.0) -> None:
         self._seconds = seconds
         self._looks: deque[_Look] = deque()  # from that moment on
         self._before: dict[int, Moment] = {}
         self._looked_at: float | None = None
-        self._busy_seconds = self._short_seconds = 0.0  # of the siblings
+        self._busy_seconds, self._short_seconds = busy_seconds, short_seconds  # and of the siblings
 
     def look(self, trial: Moment, siblings: dict[int, Moment], now: float) -> bool:
         """Take up the present, siblings by a number of their process; return whether the trial stands still."""

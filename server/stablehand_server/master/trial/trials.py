@@ -15,12 +15,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.master import generation, lifecycle
-from stablehand_server.master.rollover import Rollover
 from stablehand_server.master.trial import answers, deeds
 from stablehand_server.master.trial.changed_answers import watched
 from stablehand_server.master.trial.guard import TrialGuard
+from stablehand_server.master.trial.on_all import HARM, NEXT_ONE_FAILS, Asked, TrialsOnAll
 from stablehand_server.shared_memory import Cell, Server, State
 from stablehand_server.workers.common.base import IN_PLACE
+from stablehand_tuner.contracts.trial import Trial, TrialOn
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,22 +32,9 @@ if TYPE_CHECKING:
     from stablehand_server.master.trial.answers import Answers
     from stablehand_server.workers.common.base import MeasuredWorker
     from stablehand_tuner.contracts.settings import Settings
-    from stablehand_tuner.contracts.trial import Trial
 
 _AT_FIRST = {"threads": 4, "worker_connections": 12}
 _SECONDS_TO_DOUBLE = 1.0
-_HARM = frozenset({"failed", "changed", "unshared", "late", "unserved"})
-_NEXT_ONE_FAILS = frozenset(
-    {"failed", "changed", "unshared", "unserved"}
-)  # the next request of an idle connection; if late, it only waits
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """A trial that the settings file asks for, and what its worker would run."""
-
-    trial: Trial
-    generation: Generation
 
 
 @dataclasses.dataclass
@@ -62,7 +50,7 @@ class _Run:
     ready_at: float = 0.0
 
 
-class Trials(Rollover):
+class Trials(TrialsOnAll):
     """Runs at most one trial at a time, and each only once."""
 
     def __init__(self, app: Any) -> None:
@@ -73,16 +61,19 @@ class Trials(Rollover):
     @property
     def trial_runs(self) -> bool:
         """Whether a trial is in progress."""
-        return self._run is not None
-
-    def trial_begins(self) -> None:
-        """React to the moment at which the worker on trial begins to serve."""
+        return self._run is not None or self.all_are_on_trial
 
     # What the settings file asks for ----------------------------------------------------------------------------------
 
+    def follow_file(self, wanted: Generation, asked: Asked | None) -> None:
+        """Do what the settings file asks for."""
+        if not self.all_go_on_with(wanted, asked):
+            self.switch_to(wanted)
+            self.follow_trial(asked)
+
     def follow_trial(self, asked: Asked | None) -> None:
         """Begin the trial that the settings file asks for now, go on with it, or end another one."""
-        known = self._asked[0].trial if self._asked else self._run.trial if self._run else None
+        known = self._asked[0].trial if self._asked else self._run.trial if self._run else self.trial_on_all
         if asked is not None and asked.trial == known:
             return
         self.withdraw_trial("the settings file asks for something else")
@@ -109,6 +100,7 @@ class Trials(Rollover):
             self._not_started(asked.trial, why)
         if self._run is not None:
             self._finish(self._run, "withdrawn", why)
+        self.finish_on_all("withdrawn", why)
 
     def number_for(self, settings: Settings) -> int:
         """Return the generation number for the settings: the worker on trial stays if they are what it runs."""
@@ -132,10 +124,13 @@ class Trials(Rollover):
         """Look at the trial, and take one step from the running workers towards those that are wanted."""
         self.note_first_heartbeats()
         self.note_untold_retirements()
-        if self._run is None:
+        if self.all_are_on_trial:
+            self.look_on_all()
+        elif self._run is None:
             self._begin_if_due()
         else:
             self._look(self._run)
+        self.note_what_is_served()
         super().step()
 
     def living(self) -> list[LivingWorker]:
@@ -184,6 +179,13 @@ class Trials(Rollover):
             return
         serving = [pid for pid, each in self.WORKERS.items() if lifecycle.state(each) is not State.BOOTING]
         surge = self._memory.surge(serving)
+        if asked.trial.on is TrialOn.ALL:
+            if asked.trial.workers > target.workers and not surge:
+                self.withdraw_trial("there is no memory for another process")
+                return
+            self._asked = None
+            self.begin_on_all(asked)
+            return
         if target.workers == 1 and not surge:
             self.withdraw_trial("there is no memory for a process beside the only worker")
             return
@@ -243,15 +245,15 @@ class Trials(Rollover):
         """End a trial; what harms serves nothing from now on, everything else serves until its successor is ready."""
         self._run = None
         self.slots.note_trial(outcome)
-        tell = self.log.error if outcome in _HARM else self.log.info
+        tell = self.log.error if outcome in HARM else self.log.info
         tell("Trial %d of %s has ended (%s): %s", run.trial.id, _in_short(run.generation), outcome, why)
         worker = run.worker
         if worker is None or worker.pid not in self.WORKERS:
             return
-        if outcome not in _HARM:
+        if outcome not in HARM:
             worker.assignment.record.cells[Cell.ON_TRIAL] = 0.0
             return
-        worker.assignment.record.cells[Cell.CLOSES_AT_ONCE] = float(outcome in _NEXT_ONE_FAILS)
+        worker.assignment.record.cells[Cell.CLOSES_AT_ONCE] = float(outcome in NEXT_ONE_FAILS)
         if outcome == "unserved":  # what does not finish may never do
             lifecycle.note_retirement(worker, time.monotonic() + float(self.cfg.graceful_timeout))
         self.retire_worker(worker.pid)
