@@ -99,8 +99,16 @@ def settings_accepted(
             return Finding("False", previous.reason, previous.message)
     if differing:
         return Finding("Unknown", "Applying", f"{len(differing)} of {len(measured)} pods do not run {desired} yet")
-    aside = f"pod {canary.pod} runs {canary.settings} as a canary; " if canary is not None else ""
-    return Finding("True", "Active", f"{aside}every {'other ' if aside else ''}pod runs {desired}")
+    return Finding("True", "Active", _active(desired, canary))
+
+
+def _active(desired: Settings, canary: Canary | None) -> str:
+    if canary is None:
+        return f"every pod runs {desired}"
+    if canary.trial is not None:
+        tried = canary.trial.settings(1)
+        return f"one worker of pod {canary.pod} tries {tried}; every other worker runs {desired}"
+    return f"pod {canary.pod} runs {canary.settings} as a canary; every other pod runs {desired}"
 
 
 def _refusal(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.observe.snapshot import Snapshot
+    from stablehand_tuner.observe.trial_seen import TrialSeen
 
 CHILD_KINDS = ("Deployment", "Service", "ConfigMap", "ServiceAccount")
 
@@ -71,6 +72,7 @@ class AppRecord:
     applied: dict[ChildKey, Applied] = dataclasses.field(default_factory=dict)
     snapshots: dict[str, Snapshot] = dataclasses.field(default_factory=dict)
     observations: dict[str, Observation | None] = dataclasses.field(default_factory=dict)
+    trials: dict[str, TrialSeen] = dataclasses.field(default_factory=dict)
     problem: Failure | None = None  # of the last reconciliation, for somebody to solve
     refusing: frozenset[str] = frozenset()  # the pods that report that they refuse their newest settings
     tuner_state: TunerState | None = None

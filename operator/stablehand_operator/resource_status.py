@@ -48,7 +48,9 @@ class CanaryStatus(Model):
     pod: str
     """Its name."""
     settings: SettingsStatus
-    """What it should run."""
+    """What it should run, or one worker of it."""
+    one_worker: bool = False
+    """Whether one worker of it alone tries them, while its others run what all pods run."""
 
 
 class Summary(Model):
@@ -124,7 +126,7 @@ class HistoryEntry(Model):
     time: str = Field(json_schema_extra={"format": "date-time"})
     """When it was made."""
     action: str
-    """`canary`, `promote`, `apply`, `keep`, `roll_back` or `recommend`."""
+    """`try`, `canary`, `promote`, `apply`, `keep`, `roll_back` or `recommend`."""
     reason: str
     """The stable code."""
     message: str

@@ -22,7 +22,7 @@ def own_settings(pods: Iterable[Pod], canary: Canary | None) -> list[tuple[Pod, 
     """Return the pods whose annotation has to change, each with its new value; None removes it."""
     changes: list[tuple[Pod, str | None]] = []
     for pod in pods:
-        wanted = canary.settings.to_json() if canary is not None and pod.name == canary.pod else None
+        wanted = canary.file.to_json() if canary is not None and pod.name == canary.pod else None
         if not pod.deleting and pod.annotations.get(SETTINGS_ANNOTATION) != wanted:
             changes.append((pod, wanted))
     return changes

@@ -207,11 +207,14 @@ def _observed(measured: Sequence[Observation]) -> Observed:
 
 
 def _is_canary(view: AppView, pod: str) -> bool:
-    return view.canary is not None and view.canary.pod == pod
+    return view.canary is not None and view.canary.trial is None and view.canary.pod == pod
 
 
 def _canary(canary: Canary | None) -> CanaryStatus | None:
-    return None if canary is None else CanaryStatus(pod=canary.pod, settings=written(canary.settings))
+    if canary is None:
+        return None
+    tried = canary.settings if canary.trial is None else canary.trial.settings(1)
+    return CanaryStatus(pod=canary.pod, settings=written(tried), one_worker=canary.trial is not None)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -26,6 +26,7 @@ from stablehand_operator.workqueue import RetryLater
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observe.observation import CounterReset, Observation, observe
+from stablehand_tuner.observe.trial_seen import TrialSeen, observe_trial
 from stablehand_tuner.policy import InvalidPolicy
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from stablehand_operator.telemetry import Telemetry
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
-    from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.observe.snapshot import Snapshot
 
     class EventsApi(Protocol):
@@ -62,6 +62,7 @@ before it knew of the ConfigMap's change."""
 
 _EVENT_REASONS = {
     Action.APPLY: "SettingsApplied",
+    Action.TRY: "TrialStarted",
     Action.CANARY: "CanaryStarted",
     Action.PROMOTE: "CanaryPromoted",
     Action.KEEP: "SettingsKept",
@@ -158,7 +159,7 @@ class TuningLoop:
         async with record.lock:
             if self._inventory.apps.get(record.key) is not record:
                 return
-            record.observations = _observations(record, pods, snapshots)
+            record.observations, record.trials = _observations(record, pods, snapshots)
             record.refusing = frozenset(
                 pod.name for pod in pods if pod.uid in record.snapshots and record.snapshots[pod.uid].settings_refused
             )
@@ -197,7 +198,13 @@ class TuningLoop:
         state = record.tuner_state or stored_state(record.status)
         state = state.for_image(f"{app.spec.image} {app.spec.app}")
         record.tuner_state, decisions = step(
-            policy, state, record.observations, time.time(), canaries=True, killed=killed
+            policy,
+            state,
+            record.observations,
+            time.time(),
+            canaries=True,
+            killed=killed,
+            trials=record.trials,
         )
         for decision in decisions:
             self._telemetry.decisions.labels(decision.action.value, decision.reason.value).inc()
@@ -222,7 +229,7 @@ class TuningLoop:
         begins_or_ends = False
         if record.tuner_state is not None:
             # A canary does not change every pod, but it too has to be stored before it is begun.
-            begins_or_ends = _canary_of(record.tuner_state) != _canary_of(stored_state(status))
+            begins_or_ends = record.tuner_state.canary != stored_state(status).canary
             status = with_state(status, record.tuner_state)
         status = describe(status, self._reconciler.view(record, app, desired), now)
         try:
@@ -263,11 +270,6 @@ class TuningLoop:
             await self._reconciler.nudge(record, late, f"{digest(desired.to_mapping())}.{int(now)}")
 
 
-def _canary_of(state: TunerState) -> tuple[str, Settings] | None:
-    """Return which pod should have which settings of its own."""
-    return None if state.canary is None else (state.canary.pod, state.canary.settings)
-
-
 def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[str, Settings]:
     """Return which servers the kernel has killed as a whole since the last round, with the settings that they ran.
 
@@ -302,12 +304,13 @@ def _note_what_runs(record: AppRecord, pods: Sequence[Pod], answers: Iterable[tu
 
 def _observations(
     record: AppRecord, pods: Sequence[Pod], snapshots: Sequence[Snapshot | None]
-) -> dict[str, Observation | None]:
-    """Return what happened in each pod since its last good scrape; None where that is unknown.
+) -> tuple[dict[str, Observation | None], dict[str, TrialSeen]]:
+    """Return what happened in each pod since its last good scrape, None where that is unknown; and what of trials.
 
     A pod that is scraped for the first time is left out: it is not missing, there is just no pair of scrapes yet.
     """
     observations: dict[str, Observation | None] = {}
+    trials: dict[str, TrialSeen] = {}
     kept: dict[str, Snapshot] = {}
     for pod, snapshot in zip(pods, snapshots, strict=True):
         if snapshot is None:
@@ -321,10 +324,13 @@ def _observations(
             continue
         try:
             observations[pod.name] = observe(earlier, snapshot)
+            trial = observe_trial(earlier, snapshot)
+            if trial is not None:
+                trials[pod.name] = trial
         except CounterReset as reset:
             observations[pod.name] = None
             logger.info("%s/%s: %s", pod.namespace, pod.name, reset)
     record.snapshots = kept
     present = {pod.uid for pod in pods}
     record.nudged_at = {uid: at for uid, at in record.nudged_at.items() if uid in present}
-    return observations
+    return observations, trials

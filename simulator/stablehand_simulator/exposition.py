@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stablehand_simulator.process import Counters
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.observe.exposition import Sample
+    from stablehand_tuner.observe.snapshot import TrialReading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,7 @@ def samples(
     *,
     ready: int,
     backlog: float,
+    trial: TrialReading | None = None,
 ) -> Iterator[Sample]:
     """Yield the exposition.
 
@@ -84,6 +86,7 @@ def samples(
         living: by worker index.
         ready: how many workers serve.
         backlog: connections that wait in the kernel.
+        trial: the trial on one worker, if the server knows any.
     """
     for index, each in counters.items():
         worker = {"worker": str(index)}
@@ -106,8 +109,20 @@ def samples(
         yield f"{names.REQUEST_DURATION_SECONDS.name}_bucket", {"le": str(bound)}, count
     yield f"{names.REQUEST_QUEUE_SECONDS.name}_sum", {}, server.queue_seconds
     yield names.LISTEN_BACKLOG.sample_name, {}, backlog
+    yield from _of_trial(trial)
     yield from _of_settings(server)
     yield from _of_machine(server, machine)
+
+
+def _of_trial(trial: TrialReading | None) -> Iterator[Sample]:
+    if trial is None:
+        return
+    yield names.TRIALS.sample_name, {"outcome": "failed"}, float(trial.state == "failed")
+    yield names.TRIAL_ID.sample_name, {}, trial.id
+    if trial.state:
+        yield names.TRIAL_STATE.sample_name, {"state": trial.state}, 1
+    if trial.worker is not None:
+        yield names.WORKER_ON_TRIAL.sample_name, {"worker": str(trial.worker)}, 1
 
 
 def _of_settings(server: ServerCounters) -> Iterator[Sample]:

@@ -101,7 +101,17 @@ class FluidCluster:
             factor = 1.0
             if count > 0:
                 factor = max(0.0, self._chance.gauss(1.0, _NOISE_SHARE / math.sqrt(count)))
-            server.serve(self.app, state, until, factor)
+            server.serve(self.app, state, until, factor, self._tried(server, load))
+
+    def _tried(self, server: FluidServer, load: float) -> Steady | None:
+        """Return what a server would do if all of its workers ran what one of them tries; None if none tries."""
+        settings, pods = server.on_trial, len(self.servers)
+        if settings is None:
+            return None
+        if not self._rate:
+            return self._closed(settings, self._clients * load / pods)
+        rate = self._rate * load / pods
+        return steady.opened(self.app, settings, server.machine, rate, backend_connections=self._connections)
 
     def _states(self, load: float, seconds: float) -> list[Steady]:
         if self._rate:

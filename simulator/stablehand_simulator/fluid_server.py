@@ -11,15 +11,20 @@ from stablehand_simulator import gamma
 from stablehand_simulator.exposition import ServerCounters, WorkerGauges, samples
 from stablehand_simulator.process import Counters
 from stablehand_simulator.steady import Steady
+from stablehand_simulator.worker_trial import WorkerTrial
 from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
-from stablehand_tuner.observe.snapshot import Snapshot, WorkerReading
+from stablehand_tuner.observe.snapshot import Snapshot, TrialReading, WorkerReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stablehand_simulator.app import App, Machine
+    from stablehand_tuner.contracts.trial import Trial
     from stablehand_tuner.observe.exposition import Sample
+
+
+_NOTHING = WorkerGauges(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class FluidServer:
@@ -39,6 +44,8 @@ class FluidServer:
         self.now = 0.0
         self.switched_at = math.inf
         self.counts = ServerCounters(desired=settings, active=settings)
+        self.trial: WorkerTrial | None = None
+        self._tried = Steady()
         self._counters: dict[int, Counters] = {index: Counters() for index in range(settings.workers)}
         self._state = Steady()
         self._app_bytes = (0.0, 0.0)
@@ -49,6 +56,8 @@ class FluidServer:
         """Write the settings that the server should run; they are active once all workers have booted, in turn."""
         if settings == self.counts.desired:
             return
+        if self.trial is not None:
+            self.trial.end(settings)
         self.counts.desired = settings
         boots = settings.workers
         if settings.worker_class is self.runs.worker_class and settings.slots_per_worker >= self.runs.slots_per_worker:
@@ -56,6 +65,26 @@ class FluidServer:
         self.switched_at = self.now + self.machine.boot_seconds * (1 if self.machine.refuses(settings) else boots)
         if not self.machine.refuses(settings):
             self.counts.active = None
+
+    def try_out(self, trial: Trial | None) -> None:
+        """Write what one worker should run instead, or that none should; a trial runs once."""
+        last = self.trial
+        if last is not None and trial != last.trial:
+            last.end(None)
+        if trial is None or (last is not None and trial.id <= last.trial.id) or math.isfinite(self.switched_at):
+            return
+        workers = self.runs.workers
+        boots = not self.machine.refuses(trial.settings(workers))
+        ready_at = self.now + self.machine.boot_seconds
+        self.trial = WorkerTrial(trial, max(1, workers - 1), ready_at, share=1 / max(2, workers), boots=boots)
+        self._counters.setdefault(self.trial.index, Counters())
+
+    @property
+    def on_trial(self) -> Settings | None:
+        """What a server would run whose workers all run what one of them tries now; None if none does."""
+        if self.trial is None or not self.trial.runs:
+            return None
+        return self.trial.trial.settings(self.runs.workers)
 
     def switch(self) -> None:
         """End the switch that is under way."""
@@ -70,8 +99,16 @@ class FluidServer:
             for index in range(self.runs.workers):
                 self._counters.setdefault(index, Counters())
 
-    def serve(self, app: App, state: Steady, until: float, factor: float) -> None:
-        """Count what happens until then; `factor` is the noise of this interval."""
+    def serve(self, app: App, state: Steady, until: float, factor: float, tried: Steady | None = None) -> None:
+        """Count what happens until then.
+
+        Args:
+            app: what requests do.
+            state: what the pod does.
+            until: seconds.
+            factor: the noise of this interval.
+            tried: what it would do if all workers ran what one of them tries.
+        """
         seconds = until - self.now
         self.now, self._state = until, state
         self._app_bytes = (app.process_bytes, app.request_bytes)
@@ -80,14 +117,24 @@ class FluidServer:
         workers, counts = self.runs.workers, self.counts
         lost = self._kill(app, state, seconds)
         done = state.throughput * seconds * factor
-        for index in range(workers):
+        ordinary, theirs = list(range(workers)), 1.0
+        if self.trial is not None:
+            if tried is not None and self.trial.runs:
+                self._tried = tried
+                mine = self._counters[self.trial.index]
+                self.trial.serve(mine, done, tried=tried, before=state, seconds=seconds)
+                theirs = 1 - self.trial.share
+                ordinary = [index for index in ordinary if index != self.trial.index]
+            self.trial.advance(until)
+        part = theirs / len(ordinary)
+        for index in ordinary:
             each = self._counters[index]
-            each.requests += (done + lost) / workers
-            each.errors += done * state.errors / workers
-            each.lost += lost / workers
-            each.busy += state.inside * seconds * factor / workers
-            each.cpu += state.cores_used * seconds * factor / workers
-            each.run_delay += state.run_delay * seconds * factor / workers
+            each.requests += done * part + lost / len(ordinary)
+            each.errors += done * state.errors * part
+            each.lost += lost / len(ordinary)
+            each.busy += state.inside * seconds * factor * part
+            each.cpu += state.cores_used * seconds * factor * part
+            each.run_delay += state.run_delay * seconds * factor * part
         counts.queue_seconds += state.queued * seconds
         counts.throttled_seconds += state.throttled * seconds
         for place, share in enumerate(_shares(state.inside_seconds, state.inside_deviation)):
@@ -107,15 +154,16 @@ class FluidServer:
     def snapshot(self) -> Snapshot:
         """Scrape the server; the same as `Snapshot.from_samples` of `samples`, but faster."""
         counts = self.counts
-        template_of = (self.runs, counts.active, counts.desired, counts.rejected, counts.generation)
+        trial = self._reading()
+        template_of = (self.runs, counts.active, counts.desired, counts.rejected, counts.generation, trial)
         if self._template is None or template_of != self._template_of:
             self._template = Snapshot.from_samples(self.samples(), self.now)
             self._template_of = template_of
             return self._template
-        gauges = self._gauges()
+        living = self._living()
         workers = {}
         for index, each in self._counters.items():
-            lives = index < self.runs.workers
+            lives, gauges = index in living, living.get(index, _NOTHING)
             workers[index] = WorkerReading(
                 requests=each.requests,
                 errors=each.errors + each.lost,
@@ -141,9 +189,33 @@ class FluidServer:
 
     def samples(self) -> Iterator[Sample]:
         """Yield the exposition of this moment, sample by sample."""
-        workers = self.runs.workers
-        living = dict.fromkeys(range(workers), self._gauges())
-        return samples(self.counts, self.machine, self._counters, living, ready=workers, backlog=self._backlog())
+        living = self._living()
+        return samples(
+            self.counts,
+            self.machine,
+            self._counters,
+            living,
+            ready=len(living),
+            backlog=self._backlog(),
+            trial=self._reading(),
+        )
+
+    def _reading(self) -> TrialReading:
+        return TrialReading(0, "", None) if self.trial is None else self.trial.reading()
+
+    def _living(self) -> dict[int, WorkerGauges]:
+        living = dict.fromkeys(range(self.runs.workers), self._gauges())
+        tried = self.on_trial
+        if self.trial is not None and tried is not None:
+            part, (process, request) = 1 / self.runs.workers, self._app_bytes
+            living[self.trial.index] = WorkerGauges(
+                slots=tried.slots_per_worker,
+                busy_slots=self._tried.inside * part,
+                connections=self._tried.occupied * part,
+                lag_seconds=self._tried.lag,
+                memory_bytes=process + request * self._tried.occupied * part,
+            )
+        return living
 
     def _gauges(self) -> WorkerGauges:
         state, workers = self._state, self.runs.workers

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from stablehand_simulator.fluid_server import FluidServer
 from stablehand_tuner.controller import step
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, Climbing
+from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, Climbing, WorkerTrial
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.observation import CounterReset, observe
+from stablehand_tuner.observe.trial_seen import observe_trial
 from stablehand_tuner.policy import Mode
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from stablehand_simulator import workload as workloads
     from stablehand_simulator.cluster import Cluster
     from stablehand_simulator.fluid import FluidCluster
-    from stablehand_simulator.fluid_server import FluidServer
     from stablehand_simulator.server import Server
     from stablehand_simulator.workload import Workload
     from stablehand_tuner.contracts.settings import Settings
@@ -37,7 +38,7 @@ EPOCH = 1_700_000_000.0
 class Round:
     """One round of scrapes: when, what was seen of all pods together, what was decided, and what should run.
 
-    `began` are the settings of a change that begins with this round.
+    `began` are the settings of a change that begins with this round, `on_trial` those that one worker alone tries.
     """
 
     at: float
@@ -46,6 +47,7 @@ class Round:
     settings: Settings | None
     canary: Settings | None
     began: Settings | None = None
+    on_trial: Settings | None = None
 
 
 @dataclasses.dataclass
@@ -108,10 +110,13 @@ def tune(
             _enter(cluster, load_phase)
         cluster.run_until(until)
         later = [server.snapshot() for server in cluster.servers]
-        seen = {f"pod-{place}": _observed(*pair) for place, pair in enumerate(zip(snapshots, later, strict=True))}
+        pairs = {f"pod-{place}": pair for place, pair in enumerate(zip(snapshots, later, strict=True))}
+        seen = {pod: _observed(*pair) for pod, pair in pairs.items()}
+        reports = {pod: observe_trial(*pair) for pod, pair in pairs.items()}
+        trials = {pod: each for pod, each in reports.items() if each is not None}
         snapshots = later
         was_watching = run.state.is_watching
-        run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until, canaries=True)
+        run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until, canaries=True, trials=trials)
         if workload.policy.mode is Mode.AUTO:
             _carry_out(cluster, run.state)
         canary = run.state.canary
@@ -121,8 +126,9 @@ def tune(
             seen=aggregation.combine(present) if present else None,
             decisions=decisions,
             settings=run.state.desired,
-            canary=None if canary is None else canary.settings,
+            canary=None if canary is None or canary.trial is not None else canary.settings,
             began=_began(run.state) if was_watching else None,
+            on_trial=None if run.state.trial is None else run.state.trial.settings(1),
         )
         run.rounds.append(this)
         watch(this)
@@ -134,7 +140,7 @@ def tune(
 def _began(state: TunerState) -> Settings | None:
     """Return the settings of the change that is under way at the end of the round that it began in."""
     phase = state.phase
-    return phase.change.target if isinstance(phase, CanaryApplying | Applying | Climbing) else None
+    return phase.change.target if isinstance(phase, WorkerTrial | CanaryApplying | Applying | Climbing) else None
 
 
 def _enter(cluster: Cluster | FluidCluster, phase: workloads.LoadPhase) -> None:
@@ -156,8 +162,10 @@ def _observed(earlier: Snapshot, later: Snapshot) -> Observation | None:
 def _carry_out(cluster: Cluster | FluidCluster, state: TunerState) -> None:
     servers: Sequence[Server | FluidServer] = cluster.servers
     for place, server in enumerate(servers):
-        wanted = state.desired
+        wanted, trial = state.desired, None
         if state.canary is not None and state.canary.pod == f"pod-{place}":
-            wanted = state.canary.settings
+            wanted, trial = state.canary.settings, state.canary.trial
         if wanted is not None:
             server.apply(wanted)
+        if isinstance(server, FluidServer):
+            server.try_out(trial)

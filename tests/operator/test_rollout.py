@@ -8,6 +8,8 @@ from stablehand_operator.names import SETTINGS_ANNOTATION
 from stablehand_operator.pods import Pod
 from stablehand_operator.rollout import own_settings
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings_file import SettingsFile
+from stablehand_tuner.contracts.trial import Guard, Trial
 from stablehand_tuner.lifecycle.canary import Canary
 
 THREADS = Settings(WorkerClass.GTHREAD, 2, 8)
@@ -34,6 +36,13 @@ def test_only_the_canary_gets_settings_of_its_own(pod):
     changes = own_settings([pod("shop-0"), pod("shop-1"), pod("shop-2")], CANARY)
 
     assert named(changes) == [("shop-1", THREADS.to_json())]
+
+
+def test_what_one_worker_tries_is_in_the_settings_of_its_pod(pod):
+    trial = Trial(7, WorkerClass.GEVENT, 1, 100, 44.0, Guard(0.02, 0.5, 3.0))
+    changes = own_settings([pod("shop-0"), pod("shop-1")], Canary("shop-1", THREADS, trial))
+
+    assert named(changes) == [("shop-1", SettingsFile(THREADS, trial).to_json())]
 
 
 def test_what_is_as_it_should_be_is_left_alone(pod):

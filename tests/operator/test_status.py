@@ -9,6 +9,7 @@ from stablehand_operator.pods import Pod
 from stablehand_operator.resource_status import WSGIAppStatus
 from stablehand_operator.status import AppView, describe, is_news, is_urgent, with_history
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.trial import Guard, Trial
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.canary import Canary
 from stablehand_tuner.reasons import Reason
@@ -263,6 +264,15 @@ def test_a_canary_is_distinguished_from_what_the_app_runs(seen):
     assert (status.canary.pod, status.canary.settings.worker_class) == ("pod-1", "gthread")
     assert condition(status, "SettingsAccepted") == ("True", "Active")
     assert "pod-1" in find(status.conditions, "SettingsAccepted").message
+
+
+def test_what_one_worker_tries_is_distinguished_from_what_its_pod_runs(seen):
+    trial = Trial(7, WorkerClass.GTHREAD, 8, 1000, 44.0, Guard(0.02, 0.5, 3.0))
+    status = told(seen(SYNC, SYNC, SYNC, canary=Canary("pod-1", SYNC, trial)))
+
+    assert (status.canary.pod, status.canary.one_worker, status.canary.settings.threads) == ("pod-1", True, 8)
+    assert status.observed.pods == 3
+    assert "one worker of pod pod-1 tries" in find(status.conditions, "SettingsAccepted").message
 
 
 def test_a_canary_that_does_not_run_its_settings_yet_is_waited_for(seen):

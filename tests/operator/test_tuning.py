@@ -43,13 +43,15 @@ class Script:
         self.canary: Canary | None = None
         self.policies: list = []
         self.killed: list[dict] = []
+        self.trials: list[dict] = []
 
-    def __call__(self, policy, state, observations, now, *, canaries, killed):
+    def __call__(self, policy, state, observations, now, *, canaries, killed, trials):
         """Take one step."""
         assert canaries, "a cluster can give one pod settings of its own"
         del now
         self.policies.append(policy)
         self.killed.append(dict(killed))
+        self.trials.append(dict(trials))
         self.shown.append(dict(observations))
         self.states.append(state)
         new = TunerState(image=state.image, note=f"step {next(self.count)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stablehand_simulator import App, Machine
+from stablehand_tuner.contracts.metric_names import TRIAL_STATES
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.controller import TunerState, step
 from stablehand_tuner.decision import Action
@@ -21,11 +23,13 @@ from stablehand_tuner.lifecycle.phases import (
     Recheck,
     RollingBack,
     Watching,
+    WorkerTrial,
 )
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.limits import MEMORY_SHARE, SURGE
 from stablehand_tuner.observe.observation import Observation
+from stablehand_tuner.observe.trial_seen import TrialSeen
 from stablehand_tuner.policy import Policy
 from stablehand_tuner.reasons import Reason
 
@@ -151,6 +155,7 @@ class Pods:
         self.draw = draw
         start = draw(running())
         self.runs = {f"pod-{number}": start for number in range(draw(st.integers(1, 3)))}
+        self.knows_trials = draw(st.booleans())
 
     def observe(self):
         """Return what they show; one of them may be gone for once."""
@@ -160,6 +165,19 @@ class Pods:
         if rarely(self.draw):
             seen.popitem()
         return seen
+
+    def report(self, state):
+        """Return what they report of trials: the one that is asked for in any state, an older one, or nothing."""
+        if not self.knows_trials:
+            return None
+        number = 0 if state.trial is None else state.trial.id - self.draw(st.integers(0, 1))
+        how = "" if not number else self.draw(st.sampled_from(["running", "running", *TRIAL_STATES]))
+        sides = [None, None]
+        if how == "running" and not rarely(self.draw):
+            sides = [self.draw(observations(state.desired)) for _ in range(2)]
+            sides[1] = dataclasses.replace(sides[1], workers_ready=1.0)
+        seen = TrialSeen(number, how, *sides)
+        return {pod: seen for pod in self.runs if not rarely(self.draw)}
 
     def carry_out(self, state):
         """Let each pod run what it should, or go on as it is."""
@@ -179,16 +197,18 @@ def test_whatever_happens_the_tuner_keeps_its_rules(data):
     for _ in range(data.draw(st.integers(1, 30))):
         now += data.draw(st.floats(0.1, 40))
         before = state
-        state, decisions = step(policy, state, pods.observe(), now, canaries=canaries)
+        trials = pods.report(state)
+        state, decisions = step(policy, state, pods.observe(), now, canaries=canaries, trials=trials)
 
         assert TunerState.from_mapping(json.loads(json.dumps(state.to_mapping()))) == state
+        assert (state.trial is not None) == isinstance(state.phase, WorkerTrial)
         assert (state.canary is not None) <= isinstance(
-            state.phase, CanaryApplying | CanaryRunning | Applying | Climbing
+            state.phase, WorkerTrial | CanaryApplying | CanaryRunning | Applying | Climbing
         )
         assert (state.canary is None) | canaries
         for decision in decisions:
             check(policy, before, state, decision)
-            if before.is_watching and decision.action in {Action.APPLY, Action.CANARY}:
+            if before.is_watching and decision.action in {Action.APPLY, Action.CANARY, Action.TRY}:
                 begun.append((now, decision.reason in FREE_OF_BUDGET))
         pods.carry_out(state)
     for at, free in begun:
@@ -207,7 +227,7 @@ def fallback(phase):
 def check(policy, before, state, decision):
     assert decision.message
     assert decision.changes_settings <= (decision.settings is not None)
-    if decision.action in {Action.APPLY, Action.CANARY, Action.PROMOTE}:
+    if decision.action in {Action.APPLY, Action.CANARY, Action.TRY, Action.PROMOTE}:
         assert policy.allows(decision.settings)
         assert policy.mode.value == "Auto"
         assert not policy.frozen
@@ -215,10 +235,15 @@ def check(policy, before, state, decision):
         again = isinstance(phase, Recheck) and decision.settings == phase.doubt.target
         stepped = isinstance(phase, Climbing) and decision.reason in {Reason.NEXT_STEP, Reason.STEP_BACK}
         promoted = isinstance(phase, CanaryRunning) and decision.settings == before.canary.settings
+        tried = isinstance(phase, WorkerTrial) and decision.settings == phase.change.target
         repeated = (
             not again and not promoted and not stepped and not before.is_watching and decision == asked_for(phase)
         )
-        assert before.is_watching or again or promoted or stepped or repeated, "one change at a time"
+        assert before.is_watching or again or tried or promoted or stepped or repeated, "one change at a time"
+    if decision.action is Action.TRY:
+        assert state.desired == before.desired or before.desired is None
+        assert state.trial.settings(decision.settings.workers).slots >= decision.settings.slots
+        assert state.trial.id == state.history.trial_id
     if decision.action is Action.CANARY:
         assert state.desired == before.desired or before.desired is None
         assert state.canary == Canary(decision.pod, decision.settings)

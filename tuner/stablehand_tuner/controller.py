@@ -15,6 +15,7 @@ from stablehand_tuner.lifecycle import (
     memory_kill,
     trial_phase,
     watching,
+    worker_trial,
 )
 from stablehand_tuner.lifecycle.inputs import Inputs
 from stablehand_tuner.lifecycle.phases import (
@@ -26,6 +27,7 @@ from stablehand_tuner.lifecycle.phases import (
     RollingBack,
     Trial,
     Watching,
+    WorkerTrial,
 )
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.observe import plausibility
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.observe.observation import Observation
+    from stablehand_tuner.observe.trial_seen import TrialSeen
     from stablehand_tuner.policy import Policy
 
 __all__ = ["TunerState", "step"]
@@ -50,6 +53,7 @@ def step(
     *,
     canaries: bool = False,
     killed: Mapping[str, Settings] | None = None,
+    trials: Mapping[str, TrialSeen] | None = None,
 ) -> tuple[TunerState, tuple[Decision, ...]]:
     """Decide once; call it after every round of scrapes.
 
@@ -62,6 +66,8 @@ def step(
             tried on one pod first, where there are several. Without it no canary begins; one under way is withdrawn.
         killed: by pod, the settings of servers that the kernel killed as a whole for want of memory since the last
             step, which no scrape shows. Each kill is reported once.
+        trials: by pod, what servers that know trials on one worker report of them; None where the caller cannot give a
+            server `TunerState.trial`. Then what may break an app is tried on a whole pod at once.
 
     Returns:
         The state, to be stored before the decisions are carried out, and at least one decision. Decisions with
@@ -74,9 +80,10 @@ def step(
         state = dataclasses.replace(state, note="")
     state = state.not_after(now, gate.wait_after(policy.windows, state.history.reversals))
     observations, implausible = plausibility.sift(observations)
-    inputs = Inputs(policy, observations, now, canaries)
+    inputs = Inputs(policy, observations, now, canaries, trials)
     stopped = policy.mode is not Mode.AUTO or policy.frozen
-    if not state.is_watching and (stopped or (state.canary is not None and not canaries)):
+    orphaned = (state.canary is not None and not canaries) or (state.trial is not None and trials is None)
+    if not state.is_watching and (stopped or orphaned):
         # the change ends where it is: what every server should run by now is kept; a canary is withdrawn
         state = ending.watch_again(state, state.desired)
     if killed and policy.mode is not Mode.OFF and not policy.frozen:
@@ -105,6 +112,8 @@ def _advance(inputs: Inputs, state: TunerState) -> ending.Transition:  # noqa: P
         # no pod is there to run the settings, so the time does not count; pods to come start with them
         decision = phase.decision if isinstance(phase, RollingBack | Recheck) else phase.change.decision
         return dataclasses.replace(state, phase=dataclasses.replace(phase, since=inputs.now)), decision
+    if isinstance(phase, WorkerTrial):
+        return worker_trial.advance(inputs, state, phase)
     if isinstance(phase, CanaryApplying | CanaryRunning):
         return canary_phase.advance_canary(inputs, state, phase)
     if isinstance(phase, Applying):

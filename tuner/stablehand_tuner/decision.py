@@ -18,6 +18,7 @@ class Action(str, enum.Enum):
 
     HOLD = "hold"
     RECOMMEND = "recommend"
+    TRY = "try"
     CANARY = "canary"
     PROMOTE = "promote"
     APPLY = "apply"
@@ -38,10 +39,11 @@ class Decision:
         reason: why, as a stable code.
         message: why, in a sentence with the numbers.
         settings: what every server should run from now on (`apply`, `promote`, `roll_back`), what `pod` alone should
-            run (`canary`), what stays (`keep`), or what is advised (`recommend`); None for `hold`.
+            run (`canary`), or one worker of it (`try`), what stays (`keep`), or what is advised (`recommend`); None for
+            `hold`.
         evidence: the numbers of `message`, named after the fields of `Observation` where they are among them.
-        pod: the canary of `canary` and `promote`, and of the `roll_back` that ends a canary: there `settings` is what
-            the other pods ran all the time.
+        pod: the canary of `canary` and `promote`, the pod of `try`, and that of the `roll_back` that ends either:
+            there `settings` is what the others ran all the time.
         needs: what the tuner would have to know to be more certain, a sentence each.
     """
 
@@ -55,7 +57,7 @@ class Decision:
 
     @property
     def changes_settings(self) -> bool:
-        """Whether the settings have to be written for every server; a canary's are not: see `TunerState.canary`."""
+        """Whether the settings have to be written for every server; `TunerState.canary` and `.trial` are the rest."""
         return self.action in {Action.APPLY, Action.PROMOTE, Action.ROLL_BACK}
 
     def to_mapping(self) -> dict[str, Any]:

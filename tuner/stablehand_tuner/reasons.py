@@ -38,6 +38,8 @@ class Reason(str, enum.Enum):
     SHRINK_WAITING = "ShrinkWaiting", "Fewer slots would be enough, but have not been for long enough."
     COOLING_DOWN = "CoolingDown", "A change was made recently; reversals make this wait longer."
     BUDGET_SPENT = "BudgetSpent", "As many changes as the policy allows began within the last hour."
+    WORKER_TRIAL = "WorkerTrial", "One worker tries a change beside its siblings, which go on as before."
+    TRIED_BEFORE = "TriedBefore", "The same was tried before, without harm but for nothing: each time it waits longer."
     CANARY_RUNNING = "CanaryRunning", "One pod tries a change; it is compared with its siblings."
     CLIMBING = "Climbing", "The slots grow step by step; each step runs until what it serves is known."
     TRIAL_RUNNING = "TrialRunning", "A change is on trial; it is compared with the time before."
@@ -92,6 +94,13 @@ class Reason(str, enum.Enum):
     TRIAL_NO_GAIN = "TrialNoGain", "More slots served no more, though requests waited for them."
     TRIAL_UNCLEAR = "TrialUnclear", "The change may cost a little: the settings before run again to find out."
     TRIAL_CONFIRMED = "TrialConfirmed", "The settings before a change, run once more, do better: they stay."
+    TRIAL_ANSWERS = "TrialAnswers", "Answers of the worker on trial are of kinds that were rare before, such as 401."
+    TRIAL_UNSERVED = "TrialUnserved", "Requests went into the worker on trial, and none of them finished."
+    TRIAL_DIED = "TrialDied", "The process of the worker on trial ended."
+    WORKER_TRIAL_UNDECIDED = (
+        "WorkerTrialUndecided",
+        "The trial on one worker showed too little, or the server did not run it to its end: it is tried again later.",
+    )
     SERVER_REFUSED = "ServerRefused", "A server refused the settings, or rolled them back."
     APPLY_TIMED_OUT = "ApplyTimedOut", "Not every server ran the settings in time."
 

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.contracts.settings import Settings
+from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.lifecycle.state import TunerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from stablehand_tuner.contracts.trial import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,14 @@ def read_state(path: Path | None) -> TunerState:
     if state.note:
         logger.warning("The tuner starts afresh: its state in %s is corrupt: %s", path, state.note)
     return state
+
+
+def read_trial(path: Path) -> Trial | None:
+    """Return what one worker should run by a settings file that another tuner may have written; None if nothing."""
+    try:
+        return SettingsFile.from_json(path.read_text()).trial
+    except (OSError, ValueError):
+        return None  # the server says what is wrong with the file
 
 
 def _object(text: str) -> dict[str, Any]:

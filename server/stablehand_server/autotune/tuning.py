@@ -19,9 +19,11 @@ from stablehand_server.autotune.recurring import RecurringFault
 from stablehand_server.autotune.view import View
 from stablehand_server.linux import procfs
 from stablehand_server.linux.cgroup import Cgroup
+from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observe.observation import CounterReset, observe
+from stablehand_tuner.observe.trial_seen import observe_trial
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.trial import Trial
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.observe.snapshot import Snapshot
@@ -90,6 +93,7 @@ class Tuning:
         self._earlier: Snapshot | None = None
         self._last: Decision | None = None
         self._runs: Settings | None = None
+        self._on_trial: Trial | None = files.read_trial(settings_path)  # as the file has it
         self._state_fault = RecurringFault("The tuner's state can be written again")
         self._settings_fault = RecurringFault("The settings can be written again")
         self._decisions: collections.deque[Decision] = collections.deque(maxlen=_DECISIONS_KEPT)
@@ -131,7 +135,9 @@ class Tuning:
         if earlier is None:
             return None
         observation = None if later is None else _observed(earlier, later)
-        state, decisions = step(self._policy, self.state, {_SERVER: observation}, now)
+        report = None if later is None else observe_trial(earlier, later)
+        trials = {} if report is None else {_SERVER: report}
+        state, decisions = step(self._policy, self.state, {_SERVER: observation}, now, trials=trials)
         try:
             # before anything is carried out: after a crash, the next start finds what was decided and completes it
             files.write_state(self._state_path, state, self._running(later))
@@ -142,6 +148,7 @@ class Tuning:
         self.state = state
         for decision in decisions:
             self._carry_out(decision)
+        self._carry_out_trial()
         decision = decisions[-1]
         is_news = self._is_news(decision)
         self._last = decision
@@ -175,14 +182,23 @@ class Tuning:
         return dataclasses.replace(snapshot, memory_limit_bytes=min(limits, default=None))
 
     def _carry_out(self, decision: Decision) -> None:
-        if not decision.changes_settings or decision.settings is None:
-            return
+        if decision.changes_settings and decision.settings is not None:
+            self._write(SettingsFile(decision.settings))
+
+    def _carry_out_trial(self) -> None:
+        """Write the trial that one worker should run beside the settings of all, or take out the one that is over."""
+        settings, trial = self.state.desired, self.state.trial
+        if settings is not None and (trial is not None or self._on_trial is not None):
+            self._write(SettingsFile(settings, trial))
+
+    def _write(self, wanted: SettingsFile) -> None:
         try:
-            files.replace(self._settings_path, decision.settings.to_json() + "\n")
+            files.replace(self._settings_path, wanted.to_json() + "\n")
         except OSError as error:  # the next tick tries again
-            self._settings_fault.found("The settings %s cannot be written: %s", decision.settings, error=error)
+            self._settings_fault.found("The settings %s cannot be written: %s", wanted.settings, error=error)
         else:
             self._settings_fault.not_found()
+            self._on_trial = wanted.trial
 
     def _is_news(self, decision: Decision) -> bool:
         """Return whether a decision differs from the last: a change under way is decided again until it is done."""

@@ -142,9 +142,11 @@ def test_pods_that_come_or_go_are_neither_gain_nor_loss(make_observation, rate, 
 
 
 def test_failed_requests_that_may_be_chance_keep_a_step_going_until_they_are_known_to_be(seen):
-    best, after = seen(BEFORE, 300.0, seconds=8.0), seen(AFTER, 600.0, seconds=1.0, errors=2.0)
+    best, after = seen(BEFORE, 300.0, seconds=8.0), seen(AFTER, 900.0, seconds=1.0, errors=1.0)
 
-    assert early_harm(best, after, AFTER) is None, "two of 600 may be chance"
+    assert early_harm(best, after, AFTER) is None, "one of 900 may be chance"
     assert verdict(best, after) is None
     assert early_harm(best, seen(AFTER, 600.0, seconds=8.0, errors=32.0), AFTER).reason is Reason.TRIAL_ERRORS
     assert verdict(best, after, is_last_call=True).outcome is Outcome.MORE
+    worse = seen(AFTER, 900.0, seconds=1.0, errors=3.0)
+    assert verdict(best, worse, is_last_call=True).reason is Reason.TRIAL_ERRORS, "nobody looks again"

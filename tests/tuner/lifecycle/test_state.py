@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stablehand_simulator import App, Pod
+from stablehand_tuner.contracts import trial as contract
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence.comparison import Comparison
@@ -28,6 +29,7 @@ from stablehand_tuner.lifecycle.phases import (
     RollingBack,
     Trial,
     Watching,
+    WorkerTrial,
 )
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.lifecycle.window import WarmUp, Window
@@ -36,6 +38,7 @@ from stablehand_tuner.model.ceilings import Ceilings
 from stablehand_tuner.model.footprint import Footprint
 from stablehand_tuner.model.kinds import Kinds
 from stablehand_tuner.model.known import Known
+from stablehand_tuner.model.tries import Tries
 from stablehand_tuner.observe.observation import observe
 from stablehand_tuner.reasons import Reason
 
@@ -60,10 +63,17 @@ DOUBT = Doubt(BETTER, {"backlog": 63.0}, UNDER_CHANGE, Reason.TRIAL_LATENCY)
 AIM = dataclasses.replace(CHANGE.decision, settings=Settings(WorkerClass.GTHREAD, 2, 64))
 CLIMB = Climb.begin(AIM, SYNC_1, BASELINE).went_on(BETTER, UNDER_CHANGE)
 COMPARISON = Comparison.against(BASELINE).add(UNDER_CHANGE, BASELINE, settled=True)
+TRY = contract.Trial(7, WorkerClass.GTHREAD, 48, 1000, 44.0, contract.Guard(0.02, 0.5, 3.0))
 PHASES = {
     "new": Watching(),
     "watching": Watching(
         SYNC_1, Window(BASELINE, 1, 4), Decision(Action.HOLD, Reason.WELL_TUNED, "fine"), LowDemand(50.0, 8, 2)
+    ),
+    "a worker tries it": WorkerTrial(
+        100.0, CHANGE, "pod-1", BASELINE, TRY, own_settings=True, comparison=COMPARISON, window=WINDOW, canary="pod-1"
+    ),
+    "a worker tries a climb's first step": WorkerTrial(
+        100.0, CHANGE, "pod-1", BASELINE, TRY, own_settings=False, comparison=Comparison(), aim=AIM
     ),
     "canary applying": CanaryApplying(100.0, CHANGE, "pod-1", BASELINE),
     "canary running": CanaryRunning(100.0, CHANGE, "pod-1", BASELINE, COMPARISON, WINDOW),
@@ -91,8 +101,10 @@ STATES = {
             Kinds(((0.1, 0.5),)),
             96,
             CEILINGS,
+            Reason.TRIAL_ANSWERS,
+            Tries().after("gevent", cost=0.001, now=5.0),
         ),
-        History((1.0, 2.0), 300.0, 2, -1, 0.25),
+        History((1.0, 2.0), 300.0, 2, -1, 0.25, 7),
         WarmUp(5.0, 7.5),
         "shop:1",
     )
@@ -163,7 +175,8 @@ NOT_NULL = [
     (name, path)
     for name, state in STATES.items()
     for path in paths(state.to_mapping()["phase"], 1)
-    if path[0] not in {"standing", "lowDemand", "pod", "settings", "baseline", "aim"} and "rolling back" not in name
+    if path[0] not in {"standing", "lowDemand", "pod", "settings", "baseline", "aim", "canary"}
+    and "rolling back" not in name
 ]
 
 
@@ -176,7 +189,12 @@ def test_with_a_phase_without_what_it_needs_the_tuner_starts_over_with_a_note(na
     ("name", "path", "value"),
     [
         ("trial", ("version",), 1),
-        ("trial", ("version",), 6),
+        ("trial", ("version",), 7),
+        ("a worker tries it", ("phase", "trial", "guard"), {}),
+        ("a worker tries it", ("phase", "ownSettings"), 1),
+        ("watching", ("known", "several"), "Perhaps"),
+        ("watching", ("known", "tries"), [["gevent", 0, 1.0, None]]),
+        ("watching", ("history", "trialId"), -1),
         ("trial", ("phase", "name"), "dancing"),
         ("trial", ("phase", "name"), "recheck"),
         ("trial", ("phase", "baseline"), None),
@@ -217,6 +235,10 @@ def test_a_phase_that_cannot_be_cannot_be_made(make):
 @every_state
 def test_one_pod_runs_what_a_canary_tries_and_all_others_what_is_desired(state):
     canary, tried = state.canary, state.phase
+    if isinstance(tried, WorkerTrial):
+        assert canary == (Canary("pod-1", SYNC_1, TRY) if tried.own_settings else None)
+        assert (state.trial, state.desired) == (TRY, SYNC_1)
+        return
     is_canary = isinstance(tried, CanaryApplying | CanaryRunning) or getattr(tried, "pod", None) is not None
 
     assert canary == (Canary("pod-1", BETTER) if is_canary else None)
@@ -238,7 +260,8 @@ def test_a_recommendation_that_stands_is_what_is_recommended():
 def test_another_image_ends_a_change_where_it_is(state):
     fresh = state.for_image("shop:2")
 
-    assert fresh == TunerState(Watching(state.desired), history=History(began_at=(1.0, 2.0)), image="shop:2")
+    history = History(began_at=(1.0, 2.0), trial_id=7)
+    assert fresh == TunerState(Watching(state.desired), history=history, image="shop:2")
 
 
 @every_state

@@ -30,6 +30,7 @@ LIKE_DEMAND = 0.7  # of the demand before: right after a step, those that queued
 SMALL_STEP = 1.25  # times the slots: what such a step gains cannot be told within seconds
 MORE_ERRORS = 0.001  # of all requests
 ERROR_DEVIATIONS = 3.0
+LAST_DEVIATIONS = 2.0  # the same for a step that has lasted as long as any: nobody looks again
 DEVIATIONS = 1.5
 EVEN = 0.5  # of the deviation of a Poisson process
 
@@ -80,7 +81,7 @@ def early_harm(
     return None if found is None else StepVerdict(Outcome.HARM, found.reason, found.message)
 
 
-def judge(
+def judge(  # noqa: PLR0911 (one return a case reads best)
     best: Observation, seen: Observation, target: Settings, *, expected: float, is_last_call: bool
 ) -> StepVerdict | None:
     """Judge a step that has run for long enough.
@@ -97,8 +98,11 @@ def judge(
     """
     if seen.requests < FEW_REQUESTS and not is_last_call:
         return None
-    if not is_last_call and seen.error_share - best.error_share >= MORE_ERRORS:
-        return None  # more would be harm: it goes on until that is known to be chance, or not
+    if seen.error_share - best.error_share >= MORE_ERRORS:
+        if not is_last_call:
+            return None  # more would be harm: it goes on until that is known to be chance, or not
+        if errors_rose(best, seen, least=MORE_ERRORS, deviations=LAST_DEVIATIONS):
+            return StepVerdict(Outcome.HARM, Reason.TRIAL_ERRORS, harm.errors(best, seen).message)
     found = harm.memory_full(seen, target) or harm.loop_blocked(best, seen, target, early=False)
     if found is not None:
         return StepVerdict(Outcome.HARM, found.reason, found.message)

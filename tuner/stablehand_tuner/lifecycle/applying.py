@@ -40,6 +40,7 @@ def begin(
     baseline: Observation | None,
     pod: str | None = None,
     aim: Decision | None = None,
+    counted: bool = False,
 ) -> Transition:
     """Begin a change to the decision's settings: on the one pod, if one is named, else on all.
 
@@ -52,6 +53,7 @@ def begin(
         pod: the canary; it needs a baseline.
         aim: the decision for the settings that all pods climb to afterwards, if this is only the first step there; it
             needs a baseline as well.
+        counted: whether the change was counted already, when one worker began to try it.
 
     Raises:
         ValueError: when the decision has no settings.
@@ -59,7 +61,7 @@ def begin(
     target = decision.settings
     if target is None:
         raise ValueError("a change needs settings to change to")
-    history = state.history.with_change(now)
+    history = state.history if counted else state.history.with_change(now)
     if pod is None and baseline is not None and aim is not None:
         climb = Climb.begin(aim, before, baseline)
         climbing = Climbing(now, Change(before, target, decision), baseline, climb, ran=before)

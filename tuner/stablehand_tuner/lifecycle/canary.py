@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from stablehand_tuner.contracts.settings_file import SettingsFile
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.trial import Trial
     from stablehand_tuner.observe.observation import Observation
 
 
@@ -18,11 +21,17 @@ class Canary:
 
     While `TunerState.canary` is one, `pod` should run `settings`, whatever `TunerState.desired` is for all others;
     while it is None, no pod has settings of its own. A shell only has to make that true: it also removes the settings
-    of any pod that has some and is not the canary.
+    of any pod that has some and is not the canary. With a `trial`, one worker of the pod runs that instead.
     """
 
     pod: str
     settings: Settings
+    trial: Trial | None = None
+
+    @property
+    def file(self) -> SettingsFile:
+        """What the pod's settings file should have in it."""
+        return SettingsFile(self.settings, self.trial)
 
 
 def choose(observations: Mapping[str, Observation | None]) -> str | None:

@@ -17,7 +17,7 @@ from stablehand_tuner.lifecycle.doubt import COMPARED, Doubt
 from stablehand_tuner.lifecycle.ending import REFUSALS, Transition, roll_back
 from stablehand_tuner.lifecycle.learning import with_ceiling
 from stablehand_tuner.lifecycle.phases import Applying, Change, Climbing
-from stablehand_tuner.model import path
+from stablehand_tuner.model import path, risk
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.model.ceiling import Level
 from stablehand_tuner.model.compose import compose
@@ -136,6 +136,8 @@ def _about(inputs: Inputs, best: Settings, slots: int, *, below: int) -> Setting
         compose(inputs.policy, best.worker_class, workers, max(1, most // workers))
         for workers in (best.workers, best.workers + 1, max(2, best.workers - 1))
         if inputs.policy.workers_within(best.workers).clamp(workers) == workers
+        # the first second process is tried by one worker first, where the server can do that
+        and not (inputs.trials is not None and best.workers == 1 < workers)
     ]
     fitting = [each for each in found if WORTH_A_SEARCH * best.slots <= each.slots <= most]
     return max(fitting, key=lambda each: each.slots, default=None)
@@ -154,6 +156,8 @@ def _another_way(
     grows = wanted.workers > climb.best.workers and wanted.slots > climb.best.slots
     if not grows or wanted.worker_class is not climb.best.worker_class or wanted in state.known.refused:
         return None
+    if inputs.trials is not None and risk.of(climb.best, wanted, state.known) is not None:
+        return None  # one worker tries it first, once this climb is over
     return Decision(Action.APPLY, proposal.reason, proposal.message, wanted, proposal.evidence, None, proposal.needs)
 
 
@@ -171,7 +175,9 @@ def _end(
     """Go back to the best step, and put that on trial; where the first step failed, roll the change back."""
     change, climb, reason = phase.change, phase.climb, verdict.reason
     best, target = climb.best, change.target
-    if best == change.before or reason is Reason.TRIAL_LAG:
+    # a loop that was not late with fewer slots is not blocked, but full
+    blocked = reason is Reason.TRIAL_LAG and best.worker_class is not target.worker_class
+    if best == change.before or blocked:
         doubt = None
         if reason in COMPARED and seen is not None and seen.requests:
             doubt = Doubt(target, climb.aim.evidence, seen, reason)

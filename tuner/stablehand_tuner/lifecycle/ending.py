@@ -9,8 +9,9 @@ from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import harm
 from stablehand_tuner.lifecycle import gate
 from stablehand_tuner.lifecycle.learning import with_ceiling
-from stablehand_tuner.lifecycle.phases import Applying, RollingBack, Trial, Watching
+from stablehand_tuner.lifecycle.phases import Applying, RollingBack, Trial, Watching, WorkerTrial
 from stablehand_tuner.lifecycle.state import TunerState
+from stablehand_tuner.model import risk
 from stablehand_tuner.model.compose import EVENT_LOOPS, direction
 from stablehand_tuner.observe.load import Load
 from stablehand_tuner.reasons import Reason
@@ -32,6 +33,7 @@ NOT_THE_CLASS = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED, Reason
 # Nor was the change a mistake: the next one need not wait for longer.
 NO_REVERSAL = frozenset({Reason.CANARY_LOST, Reason.MEMORY})
 ANOTHER_LOAD = 3.0  # times the CPU share
+FOR_NOTHING = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED})
 REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
 
 
@@ -96,6 +98,7 @@ def roll_back(
         known = known.with_ceiling(target.slots)
     if doubt is None:
         known = with_ban(known, reason, target=target, before=before)
+        known = with_try(known, reason, target=target, before=before, seen=phase.baseline, now=inputs.now)
         if reason is Reason.TRIAL_ERRORS and target.worker_class is not before.worker_class and history.began_at:
             # it was the class, not the number of slots, what made requests fail on the steps to here
             known = dataclasses.replace(known, ceilings=known.ceilings.without_harm_since(history.began_at[-1]))
@@ -105,6 +108,8 @@ def roll_back(
         # fewer slots do not suit this kind of requests, and are not tried for it again
         known = _with_kind(known, phase.baseline, before)
     pod = None if isinstance(phase, Trial) else phase.pod
+    if isinstance(phase, WorkerTrial) and not phase.own_settings:
+        pod = None
     decision = Decision(Action.ROLL_BACK, reason, f"{message}: back to {before}", before, pod=pod)
     next_change_at = inputs.now + gate.wait_after(inputs.policy.windows, reversals)
     rolling_back = dataclasses.replace(
@@ -132,6 +137,17 @@ def with_ban(known: Known, reason: Reason, *, target: Settings, before: Settings
     if target.worker_class is not before.worker_class and (unproven or reason not in NOT_THE_CLASS):
         return known.with_banned(target.worker_class, reason)
     return known
+
+
+def with_try(
+    known: Known, reason: Reason, *, target: Settings, before: Settings, seen: Observation | None, now: float
+) -> Known:
+    """Add that a change was tried for nothing, unless it is simply more of what runs: it waits for longer."""
+    what = risk.of(before, target, known)
+    if what is None or reason not in FOR_NOTHING or target.worker_class in known.banned:
+        return known
+    cost = None if seen is None else seen.cpu_seconds_per_request
+    return dataclasses.replace(known, tries=known.tries.after(what, cost=cost, now=now))
 
 
 def watch_again(state: TunerState, settings: Settings | None) -> TunerState:

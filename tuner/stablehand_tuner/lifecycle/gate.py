@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.lifecycle.phases import LowDemand
+from stablehand_tuner.model import risk
 from stablehand_tuner.model.compose import EVENT_LOOPS, compose, direction
 from stablehand_tuner.model.compose import smaller as smaller_settings
 from stablehand_tuner.model.objectives import AIMS
@@ -125,16 +126,8 @@ def judge(situation: Situation, proposal: Proposal) -> GateDecision:  # noqa: PL
             return held
         settings = held.settings
         proposal = dataclasses.replace(proposal, reason=held.reason, message=held.message)
-    if settings in situation.state.known.refused:
-        return GateDecision(
-            None, Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before"
-        )
-    if window.pods_full_of_retiring and not in_place(settings, current):
-        message = (
-            f"{settings} would suit, but processes of earlier changes still finish long requests, and no more of them "
-            "are allowed: the server would not begin a change that needs processes"
-        )
-        return dataclasses.replace(held, settings=None, reason=Reason.LONG_REQUESTS, message=message)
+    if (hindrance := _cannot_begin(situation, settings)) is not None:
+        return dataclasses.replace(held, settings=None, reason=hindrance[0], message=hindrance[1])
     may_hurry = situation.is_emergency and history.reversals == 0
     if history.next_change_at is not None and now < history.next_change_at and not may_hurry:
         message = (
@@ -146,6 +139,24 @@ def judge(situation: Situation, proposal: Proposal) -> GateDecision:  # noqa: PL
         queue = f"{window.backlog / window.pods:.0f} connections wait in the kernel; "
         return GateDecision(settings, Reason.BACKLOG, queue + proposal.message)
     return GateDecision(settings, proposal.reason, proposal.message)
+
+
+def _cannot_begin(situation: Situation, settings: Settings) -> tuple[Reason, str] | None:
+    """Return why exactly these settings cannot be changed to now, else None."""
+    known, current, window, now = situation.state.known, situation.current, situation.window, situation.now
+    if settings in known.refused:
+        return Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before"
+    what = risk.of(current, settings, known)
+    waits = None if what is None else known.tries.waiting(what, cost=window.cpu_seconds_per_request, now=now)
+    if waits is not None:
+        message = f"{what} was tried {waits.times} times for nothing: {waits.until - now:.0f} s to wait"
+        return Reason.TRIED_BEFORE, f"{settings} would suit, but {message}"
+    if window.pods_full_of_retiring and not in_place(settings, current):
+        return Reason.LONG_REQUESTS, (
+            f"{settings} would suit, but processes of earlier changes still finish long requests, and no more of them "
+            "are allowed: the server would not begin a change that needs processes"
+        )
+    return None
 
 
 def _no_growth(situation: Situation, proposal: Proposal) -> GateDecision | None:

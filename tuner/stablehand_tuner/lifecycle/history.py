@@ -24,6 +24,7 @@ class History:
         reversals: changes that were rolled back or undid the one before, less those that were kept; at least 0.
         direction: where the last change that was kept led: 1 to more, -1 to less, 0 to neither.
         cpu_share: the CPU share at which that change was made; None if no change was tried yet.
+        trial_id: the id of the last trial on one worker; ids grow, whatever else is forgotten.
     """
 
     began_at: tuple[float, ...] = ()
@@ -31,6 +32,7 @@ class History:
     reversals: int = 0
     direction: int = 0
     cpu_share: float | None = None
+    trial_id: int = 0
 
     def recent(self, now: float) -> tuple[float, ...]:
         """Return when the changes of the last hour began."""
@@ -56,6 +58,7 @@ class History:
             "reversals": self.reversals,
             "direction": self.direction,
             "cpuShare": self.cpu_share,
+            "trialId": self.trial_id,
         }
 
     @classmethod
@@ -71,4 +74,5 @@ class History:
             reversals=checked.count(fields["reversals"]),
             direction={-1: -1, 0: 0, 1: 1}[fields["direction"]],
             cpu_share=checked.optional_number(fields["cpuShare"]),
+            trial_id=checked.count(fields["trialId"]),
         )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.observe.observation import Observation
+    from stablehand_tuner.observe.trial_seen import TrialSeen
     from stablehand_tuner.policy import Policy
 
 
@@ -21,12 +22,15 @@ class Inputs:
         observations: by pod; None where a scrape is missing or unusable.
         now: Unix seconds.
         can_canary: whether the caller can give one pod settings of its own.
+        trials: by pod, what servers that know trials on one worker report of them; None where the caller can begin
+            none.
     """
 
     policy: Policy
     observations: Mapping[str, Observation | None]
     now: float
     can_canary: bool = False
+    trials: Mapping[str, TrialSeen] | None = None
 
     @property
     def present(self) -> list[Observation]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
 
 # What more slots can do, by themselves: memory is remembered apart, and anything else has other causes.
-OF_MORE_SLOTS = frozenset({Reason.TRIAL_ERRORS, Reason.TRIAL_NO_GAIN, Reason.TRIAL_THROUGHPUT})
+OF_MORE_SLOTS = frozenset({Reason.TRIAL_ERRORS, Reason.TRIAL_NO_GAIN, Reason.TRIAL_THROUGHPUT, Reason.TRIAL_LAG})
+NEXT_STEP = 2.2  # times the slots: no step of a climb has many more
 THREADED = frozenset({WorkerClass.SYNC, WorkerClass.GTHREAD})
 
 
@@ -46,6 +47,8 @@ def with_ceiling(
     )
     if reason not in OF_MORE_SLOTS or not alike or bad.slots <= good.slots:
         return known
+    if reason is Reason.TRIAL_LAG and bad.slots > NEXT_STEP * good.slots:
+        return known  # a queue that so many slots let in at once makes a loop late for a while, and only then
     level = _level(reason, good, bad, cores_full=cores_full)
     found = known.ceilings.with_found(
         level,

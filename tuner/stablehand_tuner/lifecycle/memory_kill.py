@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.lifecycle.applying import begin
 from stablehand_tuner.lifecycle.ending import roll_back
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Climbing, Trial, Watching
+from stablehand_tuner.lifecycle.phases import (
+    Applying,
+    CanaryApplying,
+    CanaryRunning,
+    Climbing,
+    Trial,
+    Watching,
+    WorkerTrial,
+)
 from stablehand_tuner.lifecycle.window import Window
 from stablehand_tuner.model.compose import compose
 from stablehand_tuner.policy import Mode
@@ -43,7 +51,8 @@ def react(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -> 
         The state, and a decision where something is to be done.
     """
     phase = state.phase
-    if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing | Trial) and phase.baseline is not None:
+    attempt = WorkerTrial | CanaryApplying | CanaryRunning | Applying | Climbing | Trial
+    if isinstance(phase, attempt) and phase.baseline is not None:
         blamed = [pod for pod, ran in killed.items() if _ran_the_change(phase, pod, ran)]
         if blamed:
             pods = ", ".join(blamed)
@@ -51,7 +60,7 @@ def react(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -> 
             return roll_back(inputs, state, phase, Reason.TRIAL_MEMORY, message)
     for ran in killed.values():
         state = dataclasses.replace(state, known=state.known.with_ceiling(ran.slots))
-    if isinstance(phase, CanaryApplying | CanaryRunning):
+    if isinstance(phase, WorkerTrial | CanaryApplying | CanaryRunning):
         message = f"the canary cannot wait: the kernel killed the server of {', '.join(killed)} for its memory"
         return roll_back(inputs, state, phase, Reason.MEMORY, message)
     return _shrink(inputs, state, killed)
@@ -59,7 +68,7 @@ def react(inputs: Inputs, state: TunerState, killed: Mapping[str, Settings]) -> 
 
 def _ran_the_change(phase: Phase, pod: str, ran: Settings) -> bool:
     """Tell whether a server ran the change under way, or was on its way there."""
-    if isinstance(phase, CanaryApplying | CanaryRunning):
+    if isinstance(phase, WorkerTrial | CanaryApplying | CanaryRunning):
         return phase.pod == pod
     if isinstance(phase, Climbing):
         return ran.slots > phase.change.before.slots or ran == phase.desired

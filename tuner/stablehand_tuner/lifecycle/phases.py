@@ -1,10 +1,10 @@
 """The phases that an app can be in: watching it, or one step in the life of a change.
 
-    watching → (canary applying → canary running →) applying → trial → watching, with the change kept
-                                                  ↘ climbing ↗     ↘ rolling back → (recheck →) watching
+    watching → (worker trial →) (canary applying → canary running →) applying → trial → watching, the change kept
+                                                                    ↘ climbing ↗     ↘ rolling back (→ recheck)
 
-A change to more than twice the slots climbs there by steps. A change can be rolled back from any phase before it is
-kept. There is never more than one change.
+What may break an app runs in one worker first. A change to more than twice the slots climbs there by steps. A change
+can be rolled back from any phase before it is kept. There is never more than one change.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from stablehand_tuner.lifecycle.window import Window
 
 if TYPE_CHECKING:
+    from stablehand_tuner.contracts import trial as contract
     from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.evidence.comparison import Comparison
@@ -71,6 +72,40 @@ class Watching:
     def desired(self) -> Settings | None:
         """What every pod should run; None until the tuner has seen what they run."""
         return self.settings
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerTrial:
+    """One worker of one pod runs the change's settings beside siblings that go on as before.
+
+    Attributes:
+        since: when the phase began.
+        change: the change that follows, on a canary or everywhere, if the worker does no harm.
+        pod: whose worker it is.
+        baseline: the window that led to the change.
+        trial: what the server is asked for.
+        own_settings: whether the caller gives that pod settings of its own.
+        comparison: the worker beside its siblings.
+        window: what the worker did.
+        aim: the decision for what all pods climb to afterwards, if the change is only the first step there.
+        canary: the pod that tries the change next, before all pods get it; None if they all do.
+    """
+
+    since: float
+    change: Change
+    pod: str
+    baseline: Observation
+    trial: contract.Trial
+    own_settings: bool
+    comparison: Comparison
+    window: Window = dataclasses.field(default_factory=Window)
+    aim: Decision | None = None
+    canary: str | None = None
+
+    @property
+    def desired(self) -> Settings:
+        """What every worker but that one should run."""
+        return self.change.before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +265,7 @@ class Recheck:
         return self.settings
 
 
-Attempt: TypeAlias = CanaryApplying | CanaryRunning | Applying | Climbing | Trial
+Attempt: TypeAlias = WorkerTrial | CanaryApplying | CanaryRunning | Applying | Climbing | Trial
 """The phases of a change that can be rolled back."""
 
 Phase: TypeAlias = Watching | Attempt | RollingBack | Recheck

@@ -5,10 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from stablehand_tuner.lifecycle import stored_phases, version_3, version_4
+from stablehand_tuner.lifecycle import stored_phases, version_3, version_4, version_5
 from stablehand_tuner.lifecycle.canary import Canary
 from stablehand_tuner.lifecycle.history import History
-from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Climbing, Phase, Watching
+from stablehand_tuner.lifecycle.phases import (
+    Applying,
+    CanaryApplying,
+    CanaryRunning,
+    Climbing,
+    Phase,
+    Watching,
+    WorkerTrial,
+)
 from stablehand_tuner.lifecycle.window import WarmUp
 from stablehand_tuner.model.known import Known
 
@@ -16,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.trial import Trial
 
-VERSION = 5
+VERSION = 6
 STEP_SCRAPE_SECONDS = 1.0
 _LONGEST_NOTE = 200
 
@@ -63,17 +72,27 @@ class TunerState:
         its settings.
         """
         phase = self.phase
+        if isinstance(phase, WorkerTrial):
+            return Canary(phase.pod, phase.change.before, phase.trial) if phase.own_settings else None
         if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing) and phase.pod is not None:
             return Canary(phase.pod, phase.change.target)
         return None
 
     @property
+    def trial(self) -> Trial | None:
+        """What one worker should run instead, if one should; `canary` says of which pod, where there may be several.
+
+        It belongs into that pod's settings file, beside what its other workers run.
+        """
+        return self.phase.trial if isinstance(self.phase, WorkerTrial) else None
+
+    @property
     def scrape_within(self) -> float | None:
         """In how many seconds the next scrapes are wanted; None for the usual interval.
 
-        A step of a climb lasts seconds, and if it does harm, each of them counts.
+        A step of a climb, and a trial on one worker, last seconds, and if they do harm, each of them counts.
         """
-        return STEP_SCRAPE_SECONDS if isinstance(self.phase, Climbing) else None
+        return STEP_SCRAPE_SECONDS if isinstance(self.phase, WorkerTrial | Climbing) else None
 
     @property
     def recommended(self) -> Settings | None:
@@ -95,7 +114,7 @@ class TunerState:
             return dataclasses.replace(self, image=image)
         return TunerState(
             phase=Watching(self.desired),
-            history=History(began_at=self.history.began_at),
+            history=History(began_at=self.history.began_at, trial_id=self.history.trial_id),
             image=image,
             note=self.note,
         )
@@ -113,7 +132,8 @@ class TunerState:
             phase = dataclasses.replace(phase, low_demand=low_demand)
         if warm_up is not None:
             warm_up = dataclasses.replace(warm_up, since=min(warm_up.since, now))
-        known = dataclasses.replace(self.known, ceilings=self.known.ceilings.not_after(now))
+        known = self.known
+        known = dataclasses.replace(known, ceilings=known.ceilings.not_after(now), tries=known.tries.not_after(now))
         history = self.history.not_after(now, longest_wait)
         return dataclasses.replace(self, phase=phase, known=known, warm_up=warm_up, history=history)
 
@@ -145,11 +165,11 @@ class TunerState:
 
     @classmethod
     def _read(cls, fields: Mapping[str, Any]) -> TunerState:
-        for earlier in (version_3, version_4):
+        for earlier in (version_3, version_4, version_5):
             if fields["version"] == earlier.VERSION:
                 fields = earlier.converted(fields)
         if fields["version"] != VERSION:
-            raise ValueError(f"version {fields['version']!r} is neither {VERSION} nor one of the two before")
+            raise ValueError(f"version {fields['version']!r} is neither {VERSION} nor one of the three before")
         return cls(
             phase=stored_phases.from_mapping(fields["phase"]),
             known=Known.from_mapping(fields["known"]),

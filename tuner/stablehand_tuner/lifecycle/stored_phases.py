@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts import trial as contract
 from stablehand_tuner.contracts.settings import Settings
 from stablehand_tuner.decision import Decision
 from stablehand_tuner.evidence.comparison import Comparison
@@ -23,6 +24,7 @@ from stablehand_tuner.lifecycle.phases import (
     RollingBack,
     Trial,
     Watching,
+    WorkerTrial,
 )
 from stablehand_tuner.lifecycle.window import Window
 from stablehand_tuner.observe.observation import Observation
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _NAMES: Mapping[type, str] = {
     Watching: "watching",
+    WorkerTrial: "workerTrial",
     CanaryApplying: "canaryApplying",
     CanaryRunning: "canaryRunning",
     Applying: "applying",
@@ -61,18 +64,20 @@ def to_mapping(phase: Phase) -> dict[str, Any]:
             "decision": phase.change.decision.to_mapping(),
             "baseline": _mapping(phase.baseline),
         }
-    if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing):
+    if isinstance(phase, WorkerTrial | CanaryApplying | CanaryRunning | Applying | Climbing):
         fields["pod"] = phase.pod
-    if isinstance(phase, CanaryApplying | CanaryRunning):
+    if isinstance(phase, WorkerTrial):
+        fields |= {"trial": phase.trial.to_mapping(), "ownSettings": phase.own_settings, "canary": phase.canary}
+    if isinstance(phase, WorkerTrial | CanaryApplying | CanaryRunning):
         fields["aim"] = _mapping(phase.aim)
     if isinstance(phase, Climbing):
         fields |= {"climb": phase.climb.to_mapping(), "ran": phase.ran.to_mapping()}
         fields["settling"] = phase.settling.to_mapping()
     if isinstance(phase, Applying | Trial):
         fields["isSecondTry"] = phase.is_second_try
-    if isinstance(phase, CanaryRunning):
+    if isinstance(phase, WorkerTrial | CanaryRunning):
         fields["comparison"] = phase.comparison.to_mapping()
-    if isinstance(phase, CanaryRunning | Climbing | Trial | Recheck):
+    if isinstance(phase, WorkerTrial | CanaryRunning | Climbing | Trial | Recheck):
         fields["window"] = phase.window.to_mapping()
     return fields
 
@@ -101,6 +106,22 @@ def _low_demand(fields: Mapping[str, Any]) -> LowDemand:
         since=checked.number(fields["since"]),
         slots=checked.count(fields["slots"]),
         workers=checked.count(fields["workers"]),
+    )
+
+
+def _worker_trial(fields: Mapping[str, Any]) -> WorkerTrial:
+    canary = fields["canary"]
+    return WorkerTrial(
+        since=checked.number(fields["since"]),
+        change=_change(fields),
+        pod=str(fields["pod"]),
+        baseline=Observation.from_mapping(fields["baseline"]),
+        trial=contract.Trial.from_mapping(fields["trial"]),
+        own_settings=checked.flag(fields["ownSettings"]),
+        comparison=Comparison.from_mapping(fields["comparison"]),
+        window=Window.from_mapping(fields["window"]),
+        aim=_aim(fields),
+        canary=None if canary is None else str(canary),
     )
 
 
@@ -206,6 +227,7 @@ def _mapping(value: Settings | Decision | Observation | Doubt | None) -> dict[st
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Phase]] = {
     "watching": _watching,
+    "workerTrial": _worker_trial,
     "canaryApplying": _canary_applying,
     "canaryRunning": _canary_running,
     "applying": _applying,

@@ -9,7 +9,7 @@ from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import trial as comparison
 from stablehand_tuner.lifecycle import gate, seeing
 from stablehand_tuner.lifecycle.doubt import COMPARED, Doubt
-from stablehand_tuner.lifecycle.ending import Transition, keep, roll_back, watch_again, with_ban
+from stablehand_tuner.lifecycle.ending import Transition, keep, roll_back, watch_again, with_ban, with_try
 from stablehand_tuner.lifecycle.learning import with_ceiling
 from stablehand_tuner.lifecycle.phases import Applying, Change
 from stablehand_tuner.reasons import Reason
@@ -106,6 +106,7 @@ def _confirmed(state: TunerState, recheck: Recheck, message: str, now: float) ->
     before, doubt = recheck.settings, recheck.doubt
     known = with_ban(state.known, doubt.reason, target=doubt.target, before=before)
     seen = recheck.window.observed
+    known = with_try(known, doubt.reason, target=doubt.target, before=before, seen=seen, now=now)
     if seen is not None:
         known = with_ceiling(known, doubt.reason, good=before, bad=doubt.target, seen=seen, now=now)
     ended = dataclasses.replace(watch_again(state, before), known=known)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.lifecycle import applying, canary, gate
+from stablehand_tuner.lifecycle import beginning, gate
 from stablehand_tuner.lifecycle.history import HOUR
 from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.lifecycle.window import WarmUp, Window
-from stablehand_tuner.model import ceilings, limits, memory, path, suitable
+from stablehand_tuner.model import ceilings, limits, memory, suitable
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.load import Load
-from stablehand_tuner.policy import TUNABLE_CLASSES, Mode, Objective
+from stablehand_tuner.policy import TUNABLE_CLASSES, Mode
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stablehand_tuner.lifecycle.ending import Transition
     from stablehand_tuner.lifecycle.inputs import Inputs
     from stablehand_tuner.lifecycle.state import TunerState
-    from stablehand_tuner.model.footprint import Footprint
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Policy, Windows
 
@@ -258,62 +257,10 @@ def _act(
         message = f"{decision.settings} would suit, but {spent}"
         held = Decision(Action.HOLD, Reason.BUDGET_SPENT, message, evidence=decision.evidence)
         return _standing(state, held), held
-    aim, steps = None, None
-    if baseline is not None:
-        steps = _first_step(inputs, decision, current, baseline, state.known.footprint)
-    if steps is not None:
-        first, aim = steps
-        if first.settings in state.known.refused:
-            message = (
-                f"{decision.settings} would suit, but a server refused {first.settings}, which is on the way there"
-            )
-            held = Decision(Action.HOLD, Reason.REFUSED_BEFORE, message, evidence=decision.evidence)
-            return _standing(state, held), held
-        decision = first
-    pod = None if baseline is None else _canary(inputs, decision, current, is_emergency=is_emergency)
-    if aim is not None and decision.settings is not None and gate.in_place(decision.settings, current):
-        pod = None  # more slots on one pod draw no more load than its siblings have: all climb together
-    return applying.begin(state, decision, inputs.now, before=current, baseline=baseline, pod=pod, aim=aim)
-
-
-def _first_step(
-    inputs: Inputs, decision: Decision, current: Settings, baseline: Observation, footprint: Footprint
-) -> tuple[Decision, Decision] | None:
-    """Return the decision for the first step of a climb, and that for its goal; None where one step is enough.
-
-    Another class that has to prove itself is tried as it is to be: its trial compares the classes, not the slots.
-    """
-    goal = decision.settings
-    if goal is None or decision.reason in gate.SIDEWAYS or goal.slots <= current.slots:
-        return None
-    kept = path.in_as_many_processes(inputs.policy, current, goal)
-    if kept is not None and inputs.policy.objective is not Objective.COST:
-        # each process has a lock, a pool or a core of its own; that there are enough of them is no matter of the slots
-        fitting = limits.within_memory(
-            inputs.policy, baseline, current, wanted=kept, in_use=kept.slots, footprint=footprint
-        )
-        if fitting == kept:
-            goal = kept
-            message = f"{decision.message}, in the {kept.workers} processes that there are: {kept}"
-            decision = dataclasses.replace(decision, settings=kept, message=message)
-    step = path.next_step(inputs.policy, current, goal, baseline.connections / baseline.pods)
-    if step == goal:
-        return None
-    first = dataclasses.replace(decision, message=f"{decision.message}; in steps, {step} first", settings=step)
-    return first, decision
-
-
-def _canary(inputs: Inputs, decision: Decision, current: Settings, *, is_emergency: bool) -> str | None:
-    """Return the pod that tries the change first, or None where all have to run it at once.
-
-    An emergency does not wait for a canary unless the worker class changes: a mistake on every pod is worse than the
-    wait.
-    """
-    if not inputs.can_canary or decision.settings is None:
-        return None
-    if is_emergency and decision.settings.worker_class is current.worker_class:
-        return None
-    return canary.choose(inputs.observations)
+    begun = beginning.begin(inputs, state, decision, current=current, baseline=baseline, is_emergency=is_emergency)
+    if isinstance(begun, Decision):
+        return _standing(state, begun), begun
+    return begun
 
 
 def _in(state: TunerState, watching: Watching) -> TunerState:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HARMLESS = frozenset({Reason.TRIAL_NO_GAIN, Reason.TRIAL_THROUGHPUT})
 """The reasons of a knee: more slots serve no more. Everything else is harm to requests."""
 
+_WHAT = {Reason.TRIAL_ERRORS: "requests fail", Reason.TRIAL_LAG: "the event loop is late"}
 KNEE_SECONDS = 600.0
 HARM_SECONDS = 3600.0
 LONGEST_SECONDS = 86400.0
@@ -102,9 +103,7 @@ class Ceiling:
 
     def __str__(self) -> str:
         """Return a sentence's worth of it, for messages."""
-        what = "requests fail" if self.reason is Reason.TRIAL_ERRORS else f"{self.reason}"
-        if not self.is_harm:
-            what = "no more is served"
+        what = _WHAT.get(self.reason, f"{self.reason}") if self.is_harm else "no more is served"
         return f"with more than {self.good} slots of {self.level} ({self.bad} were tried) {what}"
 
     def to_mapping(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from stablehand_tuner.contracts.settings import Settings, WorkerClass
 from stablehand_tuner.model.ceilings import Ceilings
 from stablehand_tuner.model.footprint import Footprint
 from stablehand_tuner.model.kinds import Kinds
+from stablehand_tuner.model.tries import Tries
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Known:
         kinds: the app's kinds of requests.
         memory_ceiling: the smallest number of slots with which a pod ran out of memory; 0 if none did.
         ceilings: from which number of slots on there is harm, or no gain.
+        several: whether the app bears more than one process: what they did beside the only one, `TrialPassed` or the
+            harm; None until that was tried.
+        tries: what was tried without a result, and when it may be tried again.
     """
 
     banned: Mapping[WorkerClass, Reason] = dataclasses.field(default_factory=dict)
@@ -37,6 +41,13 @@ class Known:
     kinds: Kinds = dataclasses.field(default_factory=Kinds)
     memory_ceiling: int = 0
     ceilings: Ceilings = dataclasses.field(default_factory=Ceilings)
+    several: Reason | None = None
+    tries: Tries = dataclasses.field(default_factory=Tries)
+
+    @property
+    def only_one_process(self) -> bool:
+        """Whether a second process did harm."""
+        return self.several not in {None, Reason.TRIAL_PASSED}
 
     def with_ceiling(self, slots: int) -> Known:
         """Add that a pod ran out of memory with this number of slots."""
@@ -51,6 +62,10 @@ class Known:
         """Add that this class failed."""
         return dataclasses.replace(self, banned={**self.banned, worker_class: reason})
 
+    def with_several(self, reason: Reason) -> Known:
+        """Add what a second process beside the only one did."""
+        return dataclasses.replace(self, several=reason)
+
     def to_mapping(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         return {
@@ -60,6 +75,8 @@ class Known:
             "kinds": self.kinds.to_list(),
             "memoryCeiling": self.memory_ceiling,
             "ceilings": self.ceilings.to_list(),
+            "several": None if self.several is None else self.several.value,
+            "tries": self.tries.to_list(),
         }
 
     @classmethod
@@ -69,7 +86,7 @@ class Known:
         Raises:
             ValueError, TypeError, KeyError, AttributeError: when it is not that.
         """
-        ceiling = fields["memoryCeiling"]
+        ceiling, several = fields["memoryCeiling"], fields["several"]
         if not is_whole(ceiling) or ceiling < 0:
             raise ValueError(f"{ceiling!r} is not a number of slots")
         return cls(
@@ -82,4 +99,6 @@ class Known:
             kinds=Kinds.from_list(fields["kinds"]),
             memory_ceiling=ceiling,
             ceilings=Ceilings.from_list(fields["ceilings"]),
+            several=None if several is None else Reason(several),  # type: ignore[call-arg]  # as above
+            tries=Tries.from_list(fields["tries"]),
         )

@@ -44,13 +44,18 @@ def candidate_classes(
     )
 
 
-def process_bounds(policy: Policy, observation: Observation, current: Settings, whole_cores: int) -> Range:
+def process_bounds(
+    policy: Policy, observation: Observation, current: Settings, whole_cores: int, *, only_one: bool = False
+) -> Range:
     """Return how many processes a pod may have.
 
     The upper bound is the user's, else four for each core where memory is known, else one for each core. In any case
     0.8 of the memory limit must hold the processes and the additional one of a switch; but the user's lower bound is
-    obeyed even where memory does not hold as many.
+    obeyed even where memory does not hold as many. With `only_one`, a second process did harm: there is none unless the
+    user's lower bound demands it, or several run.
     """
+    if only_one and current.workers == 1:
+        return policy.workers_within(1)
     room = memory_room(observation)
     computed = whole_cores if room is None else min(room, 4 * whole_cores)
     bounds = policy.workers_within(max(1, computed))

@@ -56,7 +56,7 @@ def propose(
         known,
         load,
         candidate_classes(policy, observation, known.banned, current),
-        process_bounds(policy, observation, current, load.whole_cores),
+        process_bounds(policy, observation, current, load.whole_cores, only_one=known.only_one_process),
         (*known.ceilings.limits(observation.cpu_seconds_per_request, now), *pools.limits(observation, current)),
     )
     if (leaving := _leave_loop(choice)) is not None:

@@ -52,6 +52,15 @@ class WorkerReading:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrialReading:
+    """The trial on one worker that runs, or ran last: its id, its state, and the index of its worker while it runs."""
+
+    id: int
+    state: str
+    worker: int | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Snapshot:
     """One pod at one moment.
 
@@ -81,6 +90,7 @@ class Snapshot:
     settings_refused: bool = False
     is_full_of_retiring: bool = False
     traits: Traits = NO_TRAITS
+    trial: TrialReading | None = None
 
     @classmethod
     def from_text(cls, text: str, at: float, *, requested_cores: float | None = None) -> Snapshot:
@@ -137,6 +147,7 @@ class Snapshot:
             is_full_of_retiring=_is_full_of_retiring(scrape),
             settings_refused=scrape.optional(names.SETTINGS_REFUSED) == 1,
             traits=_traits(scrape),
+            trial=_trial(scrape, workers),
         )
 
 
@@ -221,6 +232,22 @@ def _is_full_of_retiring(scrape: _Scrape) -> bool:
     """Tell whether a change that needs processes would wait in the server; without a limit it never would."""
     limit = scrape.optional(names.RETIRE_LIMIT)
     return bool(limit) and (scrape.optional(names.WORKERS, state="retiring") or 0.0) >= (limit or 0.0)
+
+
+def _trial(scrape: _Scrape, workers: Mapping[int, WorkerReading]) -> TrialReading | None:
+    """Read what the server reports of trials; whoever contradicts itself counts as one that does not know them."""
+    number = scrape.optional(names.TRIAL_ID)
+    if not scrape.values(names.TRIALS.sample_name) or number is None or number != int(number):
+        return None
+    on_trial = [
+        _worker_index(names.WORKER_ON_TRIAL.name, dict(key))
+        for key, value in scrape.values(names.WORKER_ON_TRIAL.sample_name).items()
+        if value == 1
+    ]
+    states = sorted(scrape.labels_of_info(names.TRIAL_STATE, "state"))
+    if len(on_trial) > 1 or not workers.keys() >= set(on_trial) or len(states) != (number > 0):
+        return None
+    return TrialReading(int(number), states[0] if states else "", on_trial[0] if on_trial else None)
 
 
 def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:

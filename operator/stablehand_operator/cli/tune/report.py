@@ -98,6 +98,7 @@ def _of_round(this: Round) -> dict[str, Any]:
         "at": this.at,
         "settings": _of_settings(this.settings),
         "canary": _of_settings(this.canary),
+        "oneWorker": _of_settings(this.on_trial),
         "running": None if seen is None else _of_settings(seen.settings_active),
         "requestsPerSecond": None if seen is None else seen.requests_per_second,
         "errorShare": None if seen is None else seen.error_share,

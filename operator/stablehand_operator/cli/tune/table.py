@@ -118,7 +118,7 @@ def _round(this: Round) -> list[str | Text]:
     return [
         f"{this.at:.0f}",
         str(seen.settings_active or "switching"),
-        "" if this.canary is None else str(this.canary),
+        _tried(this),
         f"{seen.requests_per_second:.1f}",
         _milliseconds(seen.p99_seconds),
         f"{seen.in_app:.1f}",
@@ -147,3 +147,10 @@ def _performance(performance: Performance) -> list[str]:
 
 def _milliseconds(seconds: float | None) -> str:
     return _UNKNOWN if seconds is None else f"{seconds * 1000:.0f} ms"
+
+
+def _tried(this: Round) -> str:
+    """Return what is tried before all run it: by one worker, or by one pod."""
+    if this.on_trial is not None:
+        return f"{this.on_trial}, one worker"
+    return "" if this.canary is None else str(this.canary)
