@@ -68,6 +68,19 @@ def test_what_child_processes_use_is_used_by_the_app_but_fills_no_worker(pair):
     assert Observation.from_mapping(json.loads(json.dumps(seen.to_mapping()))) == seen
 
 
+def test_a_sum_that_is_added_up_in_another_order_is_no_restart(pair):
+    earlier, later = pair
+    total = 0.1 + 0.2 + 0.3
+    reordered = 0.3 + 0.2 + 0.1
+    assert reordered < total
+    seen = observe(
+        dataclasses.replace(earlier, queue_seconds=total * 2048),
+        dataclasses.replace(later, queue_seconds=reordered * 2048),
+    )
+
+    assert seen.queued == 0.0
+
+
 def test_a_restarted_server_yields_no_rates(pair):
     earlier, later = pair
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # How far a counter that is read from /proc may fall without a restart: the last reading of a worker that died may have
 # been higher than what its master recorded for it.
 _ACCOUNTING_SECONDS = 0.25
+# By as much may a sum of seconds fall whose parts were added up in another order.
+_ROUNDING = 1e-9
 _ACCOUNTED = ("cpu_seconds", "run_delay_seconds", "children_cpu_seconds")
 _COUNTED = ("requests", "errors", "busy_seconds", *_ACCOUNTED)
 
@@ -209,7 +211,7 @@ def observe(earlier: Snapshot, later: Snapshot) -> Observation:
 
 
 def _delta(what: str, earlier: float, later: float, tolerance: float = 0.0) -> float:
-    if later < earlier - tolerance:
+    if later < earlier - max(tolerance, _ROUNDING * earlier):
         raise CounterReset(f"{what} fell from {earlier:g} to {later:g}: the server restarted")
     return max(0.0, later - earlier)
 
