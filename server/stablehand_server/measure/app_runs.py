@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stablehand_server.measure.asyncio_runs import AsyncioRuns
+from stablehand_server.measure.persistent_connections import keeps_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ class AppRuns:
     """
 
     def __init__(self, modules: Mapping[str, Any], *, watches_loops: bool) -> None:
+        self._modules = modules
         self._loops = AsyncioRuns(modules)
         self._watches_loops = watches_loops
         self._seen: set[int] = set()
@@ -66,6 +68,8 @@ class AppRuns:
         self.look_at_loops()
         if at_threads:
             self._look_at_threads(threading.enumerate())
+        if keeps_connections(self._modules):
+            self._found.add("persistent_connections")
         if "child_processes" not in self._found and has_children():
             self._found.add("child_processes")
 

@@ -84,3 +84,13 @@ def test_nothing_is_asked_where_there_are_no_more_processes(make_observation):
     seen = make_observation(traits=Traits(runs=frozenset({"threads"})))
 
     assert not [each for each in propose(Policy(workers_highest=1), seen, Settings(SYNC, 1)).needs if "each of" in each]
+
+
+def test_more_slots_ask_whether_the_database_bears_a_connection_for_each(make_observation):
+    seen = make_observation(traits=Traits(runs=frozenset({"persistent_connections"})), pods=2.0)
+    proposal = propose(Policy(), seen, Settings(SYNC, 1))
+    asked = [each for each in proposal.needs if "connections" in each]
+
+    assert proposal.settings.slots > 1
+    assert len(asked) == 1
+    assert f"bears {2 * proposal.settings.slots} connections" in asked[0]

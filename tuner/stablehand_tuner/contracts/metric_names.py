@@ -201,8 +201,9 @@ NOTED_STATUSES = ("401", "403", "404", "409", "429")
 # The values that `library` of APP_PATCHED_INFO, `module` of IMPORTED_EARLY_INFO and `what` of APP_RUNS_INFO can take.
 PATCHING_LIBRARIES = ("gevent", "eventlet")
 EARLY_PACKAGES = ("urllib3", "requests", "httpx", "aiohttp", "botocore", "grpc", "pymongo", "redis", "kombu", "other")
-# threads, and among them a scheduler; child processes; asyncio's event loop in requests, and one that is run many times
-APP_RUNS = ("threads", "scheduler", "child_processes", "event_loop", "lasting_event_loop")
+# threads, and among them a scheduler; child processes; asyncio's event loop in requests, and one that is run often;
+# database connections that each thread keeps
+APP_RUNS = ("threads", "scheduler", "child_processes", "event_loop", "lasting_event_loop", "persistent_connections")
 # The values that `library` of WORKER_POOL_SIZE and its like can take.
 POOL_LIBRARIES = ("sqlalchemy", "psycopg_pool")
 

@@ -33,15 +33,18 @@ def alternative(proposal: Proposal, others: Sequence[Proposal], current: Setting
 
 
 def cautions(observation: Observation, settings: Settings, current: Settings) -> tuple[str, ...]:
-    """Return what a person should know about more processes, a sentence each: no metric shows whether it matters."""
-    if settings.workers <= current.workers:
-        return ()
-    runs = observation.traits.runs
+    """Return what a person should know about growth, a sentence each: no metric shows whether it matters."""
+    runs, asked = observation.traits.runs, []
     known = {"scheduler": "a scheduler", "threads": "threads of its own", "child_processes": "child processes"}
     what = next((words for name, words in known.items() if name in runs), None)
-    if what is None:
-        return ()
-    return (f"whether the app may run {what} in each of {settings.workers} processes: if not, workers.max is to be 1",)
+    if what is not None and settings.workers > current.workers:
+        asked.append(
+            f"whether the app may run {what} in each of {settings.workers} processes: if not, workers.max is to be 1"
+        )
+    slots = round(settings.slots * observation.pods)
+    if "persistent_connections" in runs and settings.slots > current.slots:
+        asked.append(f"whether the database bears {slots} connections: each of as many slots keeps one")
+    return tuple(asked)
 
 
 def needs(observation: Observation, load: Load, current: Settings, footprint: Footprint) -> tuple[str, ...]:
