@@ -9,13 +9,15 @@ pytestmark = pytest.mark.integration
 PATCHED = "from gevent import monkey\nmonkey.patch_all()\nfrom serving import app\n"
 EARLY = "import keeps_a_context\n"
 RUNNING = """
-import asyncio, threading
+import asyncio, signal, threading
+from signal import alarm, signal as set_handler
 from serving import app as serving
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 loop = asyncio.new_event_loop()
 
 def app(environ, start_response):
     loop.run_until_complete(asyncio.sleep(0))
+    set_handler(signal.SIGALRM, signal.SIG_DFL)
     return serving(environ, start_response)
 """
 FORKING = """
@@ -83,7 +85,17 @@ def test_what_the_app_runs_is_known_soon(launch, until, tmp_path):
         assert server.get()[0] == 200
 
     until(lambda: of(server, "app_runs_info", "what") >= {"event_loop", "lasting_event_loop"}, seconds=3)
-    until(lambda: of(server, "app_runs_info", "what") == {"event_loop", "lasting_event_loop", "threads"})
+    until(
+        lambda: (
+            of(server, "app_runs_info", "what")
+            == {
+                "event_loop",
+                "lasting_event_loop",
+                "threads",
+                "timer_signals",
+            }
+        )
+    )
 
 
 def test_what_child_processes_use_is_told_apart_from_what_their_worker_uses(launch, until, tmp_path):

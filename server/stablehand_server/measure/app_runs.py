@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_server.measure.asyncio_runs import AsyncioRuns
 from stablehand_server.measure.persistent_connections import keeps_connections
+from stablehand_server.measure.timer_signals import TimerSignals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,29 +30,39 @@ class AppRuns:
 
     Args:
         modules: sys.modules.
-        watches_loops: whether event loops that run are the app's own, as under classes that have none.
+        watches_loops: whether event loops that run are the app's own, as under classes that have none, and requests
+            are served outside of one.
     """
 
     def __init__(self, modules: Mapping[str, Any], *, watches_loops: bool) -> None:
         self._modules = modules
         self._loops = AsyncioRuns(modules)
+        self._timers = TimerSignals()
         self._watches_loops = watches_loops
         self._seen: set[int] = set()
         self._found: set[str] = set()
 
-    def look_at_loops(self) -> bool:
-        """Note runs of event loops from now on, and return whether something new is known of them.
+    def before_loading(self) -> None:
+        """Prepare for what the app may import by name."""
+        if self._watches_loops:
+            self._timers.watch()
+
+    def look_at_requests(self) -> bool:
+        """Note what requests do from now on, and return whether something new is known of them.
 
         Called when the app has been loaded and then several times a second: the tuner may decide after few requests.
         """
         if not self._watches_loops:
             return False
+        self._timers.loaded()
         self._loops.watch()
         known = len(self._found)
         if self._loops.any:
             self._found.add("event_loop")
         if self._loops.lasting:
             self._found.add("lasting_event_loop")
+        if self._timers.any:
+            self._found.add("timer_signals")
         return len(self._found) > known
 
     @property
@@ -65,7 +76,7 @@ class AppRuns:
         Args:
             at_threads: not where the app has replaced them: to list them takes a lock, which may then never be free.
         """
-        self.look_at_loops()
+        self.look_at_requests()
         if at_threads:
             self._look_at_threads(threading.enumerate())
         if keeps_connections(self._modules):

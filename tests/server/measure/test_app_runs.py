@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.base_events
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from stablehand_server.measure.app_runs import AppRuns, has_children
 from stablehand_server.measure.asyncio_runs import AsyncioRuns
+from stablehand_server.measure.timer_signals import TimerSignals
 
 
 @pytest.fixture
@@ -81,11 +83,11 @@ def test_what_is_new_of_loops_is_told_once(monkeypatch):
     loop = asyncio.base_events.BaseEventLoop
     monkeypatch.setattr(loop, "run_forever", loop.run_forever)
     app = AppRuns(sys.modules, watches_loops=True)
-    assert not app.look_at_loops()
+    assert not app.look_at_requests()
     asyncio.run(asyncio.sleep(0))
 
-    assert app.look_at_loops()
-    assert not app.look_at_loops()
+    assert app.look_at_requests()
+    assert not app.look_at_requests()
     assert "event_loop" in app.found
 
 
@@ -96,6 +98,35 @@ def test_a_class_that_runs_a_loop_itself_watches_none(monkeypatch):
 
     assert asyncio.base_events.BaseEventLoop.run_forever is original
     assert "event_loop" not in app.found
+
+
+@pytest.fixture
+def timers(monkeypatch):
+    """Notes of handlers for timers that end with the test, and so do the handlers."""
+    monkeypatch.setattr(signal, "signal", signal.signal)
+    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGUSR1)}
+    watching = TimerSignals()
+    watching.watch()
+    yield watching
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_handler_that_a_request_sets_for_a_timer_is_noted(timers):
+    timers.loaded()
+    assert signal.signal(signal.SIGUSR1, signal.SIG_IGN) is signal.SIG_DFL
+    assert not timers.any, "another signal"
+
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    assert timers.any
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_IGN
+
+
+def test_a_handler_that_is_set_while_the_app_is_imported_is_not(timers):
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    timers.loaded()
+
+    assert not timers.any
 
 
 def test_a_thread_counts_once_it_has_been_there_at_two_looks(thread):

@@ -24,6 +24,7 @@ EARLY = Traits(imported_early=frozenset({"urllib3"}))
         (Traits(frozenset({"gevent"}), frozenset({"other"})), (SYNC,)),
         (Traits(runs=frozenset({"threads", "scheduler", "child_processes"})), (SYNC, GTHREAD, GEVENT)),
         (Traits(runs=frozenset({"event_loop"})), (SYNC, GTHREAD)),
+        (Traits(runs=frozenset({"timer_signals"})), (SYNC, GEVENT)),
         (Traits(runs=frozenset({"event_loop", "lasting_event_loop"})), (SYNC,)),
     ],
 )

@@ -202,8 +202,16 @@ NOTED_STATUSES = ("401", "403", "404", "409", "429")
 PATCHING_LIBRARIES = ("gevent", "eventlet")
 EARLY_PACKAGES = ("urllib3", "requests", "httpx", "aiohttp", "botocore", "grpc", "pymongo", "redis", "kombu", "other")
 # threads, and among them a scheduler; child processes; asyncio's event loop in requests, and one that is run often;
-# database connections that each thread keeps
-APP_RUNS = ("threads", "scheduler", "child_processes", "event_loop", "lasting_event_loop", "persistent_connections")
+# database connections that each thread keeps; handlers of a timer's signals that requests set
+APP_RUNS = (
+    "threads",
+    "scheduler",
+    "child_processes",
+    "event_loop",
+    "lasting_event_loop",
+    "persistent_connections",
+    "timer_signals",
+)
 # The values that `library` of WORKER_POOL_SIZE and its like can take.
 POOL_LIBRARIES = ("sqlalchemy", "psycopg_pool")
 

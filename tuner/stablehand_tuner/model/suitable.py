@@ -15,6 +15,8 @@ def why_not(worker_class: WorkerClass, observation: Observation) -> str | None:
     hangs = why_it_hangs(worker_class, observation)
     if hangs is not None:
         return hangs
+    if worker_class is WorkerClass.GTHREAD and "timer_signals" in observation.traits.runs:
+        return "requests set handlers of a timer's signals, which only the main thread can do"
     if worker_class is WorkerClass.GTHREAD and "lasting_event_loop" in observation.traits.runs:
         return "requests run one event loop of asyncio's again and again, which only the main thread can do"
     return _why_no_greenlets(observation) if worker_class is WorkerClass.GEVENT else None

@@ -188,10 +188,11 @@ class MeasuredWorker(Worker):
         Raises:
             SystemExit: when the boot was aborted, and the app has caught that.
         """
+        self._app_runs.before_loading()
         super().load_wsgi()
         if self.aborted:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
-        self._app_runs.look_at_loops()
+        self._app_runs.look_at_requests()
         self._find_pools()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
@@ -258,7 +259,7 @@ class MeasuredWorker(Worker):
             if self._finds_out:
                 self._app_runs.look(at_threads=not self.monkey_patches.by_app())
                 self._note_traits()
-        elif self._app_runs.look_at_loops():
+        elif self._app_runs.look_at_requests():
             self._note_traits()
 
     def _note_children(self) -> None:
