@@ -74,11 +74,8 @@ def test_what_a_worker_does_at_its_exit_is_done_when_the_server_ends_with_a_requ
 ):
     (tmp_path / "gunicorn.conf.py").write_text(HOOKS)
     flags = ("--timeout", "0", "--graceful-timeout", "1")
-    if settings[0] == "asgi":  # a thread of the bridge to a WSGI app that is stuck holds up the end of any Python
-        server = launch(*flags, "--worker-class", "asgi", app="asgi_serving:app")
-    else:
-        server = launch(*flags)
-        server.configure(*settings)
+    server = launch(*flags)
+    server.configure(*settings)
     done = [tmp_path / name for name in ("atexit", "worker_exit", "child_exit")]
     for file in done:
         file.unlink(missing_ok=True)  # those of the first workers

@@ -135,6 +135,10 @@ class Bridge:
         self._stuck = max(stuck, self._stuck)
         self._resize()
 
+    def end(self) -> None:
+        """Let the threads end that serve nothing."""
+        self._pool.end()
+
     def replace_ended(self) -> None:
         """Let the pool replace threads that an exception has ended outside of a request, and end what they had taken.
 

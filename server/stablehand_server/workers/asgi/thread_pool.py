@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.workers.common.serving_thread import ServingThread
+from stablehand_server.workers.common.serving_thread import ServingThread, join_idle
 from stablehand_server.workers.common.thread_limit import ThreadLimit
 
 if TYPE_CHECKING:
@@ -109,6 +109,16 @@ class ThreadPool:
         if released:
             self.start_missing()
         return released
+
+    def end(self) -> None:
+        """Let idle threads end, and wait for them, but not for those in a call, and never for long.
+
+        What a thread keeps is to be released by the thread itself: when the interpreter ends, threads that run are
+        frozen, with whatever locks they hold.
+        """
+        threads = tuple(self._limit.there)
+        self.resize(0)
+        join_idle(threads)
 
     def take_ended(self) -> set[ServingThread]:
         """Forget the threads that an exception has ended outside of a call, and return them."""

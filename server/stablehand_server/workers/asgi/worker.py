@@ -192,6 +192,8 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
                 self.max_requests = self.request_limit  # for the record of why it ended
             if not self.is_apps_child:  # there, the tasks and connections are the worker's
                 self._cleanup()
+                if self.bridge is not None:
+                    self.bridge.end()
         if self._aborts:
             sys.exit(1)
 

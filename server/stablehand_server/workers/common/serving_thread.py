@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+
+
+_JOIN_SECONDS = 1.0
 
 
 class ServingThread(threading.Thread):
@@ -52,3 +56,11 @@ class ServingThread(threading.Thread):
         """Serve."""
         self._has_begun = True
         self._serve(self)
+
+
+def join_idle(threads: Collection[ServingThread]) -> None:
+    """Wait for those that serve nothing and are about to end, for a second at most."""
+    until = time.monotonic() + _JOIN_SECONDS
+    for thread in threads:
+        while thread.is_alive() and not thread.serving_since and (left := until - time.monotonic()) > 0.0:
+            thread.join(min(left, 0.05))

@@ -25,7 +25,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from stablehand_server.workers.common.serving_thread import ServingThread
+from stablehand_server.workers.common.serving_thread import ServingThread, join_idle
 from stablehand_server.workers.common.thread_limit import ThreadLimit
 from stablehand_server.workers.gthread.forked_child import end_with
 
@@ -121,6 +121,14 @@ class LeaderFollowers:
     def stop(self) -> None:
         """Let every thread end after its current request; the caller must wake a leader that waits."""
         self._stopped = True
+
+    def join(self) -> None:
+        """Wait for the threads that end because of `stop`, but not for those that still serve, and never for long.
+
+        What a thread keeps is to be released by the thread itself: when the interpreter ends, threads that run are
+        frozen, with whatever locks they hold.
+        """
+        join_idle(tuple(self._limit.there))
 
     # The monitor's side ----------------------------------------------------------------------------------------------
 

@@ -211,6 +211,7 @@ class ThreadWorker(WSGIWorker, GunicornThreadWorker):
                 self.log.warning("Worker graceful timeout (pid:%s)", self.pid)
         self._crew.stop()
         self._wake_leader()
+        self._crew.join()
         for connection in (*self._awaiting_first, *self._awaiting_next):
             connection.close()
         if self._only_overdue_are_left():

@@ -58,8 +58,8 @@ def pool():
     """A pool of three threads, which end with the test."""
     pool = ThreadPool(3, "pool")
     yield pool
-    pool.resize(0)
-    until(lambda: not there())
+    pool.end()
+    assert not there()
 
 
 @contextlib.contextmanager

@@ -277,9 +277,8 @@ def test_threads_end_when_they_are_stopped():
         assert crew.serves()
         threads = [thread for thread in threading.enumerate() if thread.name.startswith("gthread-")]
         assert len(threads) >= 2
-    for thread in threads:
-        thread.join(SECONDS)
-        assert not thread.is_alive()
+    crew.threads.join()
+    assert not any(thread.is_alive() for thread in threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
