@@ -63,7 +63,7 @@ def section(told: Mapping[str, Any]) -> str:
         f"Load average before: {host['load_average_before']:.1f}.{quick}\n"
     )
     rows = [_row(each) for each in compared(Cell.from_mapping(cell) for cell in told["cells"])]
-    heads = ["script", "due/s", "best static", "in time/s", "failed", "tuner in time/s", "failed", "changes", "times"]
+    heads = ["script", "best static", "in time/s", "failed", "tuner in time/s", "failed", "changes", "times"]
     return f"{how}\n{_table([*heads, 'goal met'], rows)}" if rows else how
 
 
@@ -84,7 +84,7 @@ def write(told: Mapping[str, Any]) -> None:
 
 
 def plot(path: Path, told: Compared) -> None:
-    """Draw what was due, and what the tuner and the best static settings answered in time; needs matplotlib."""
+    """Draw what the tuner and the best static settings answered in time; needs matplotlib."""
     import matplotlib as mpl  # noqa: PLC0415 (a second's import, and only here)
 
     mpl.use("svg")
@@ -96,11 +96,9 @@ def plot(path: Path, told: Compared) -> None:
         if cell is not None:
             label = f"{name}: {cell.settings}" if name == "best static" else name
             axes.plot(smooth([each[1] for each in cell.series]), label=label)
-    if told.tuner is not None:
-        axes.plot(smooth([each[0] for each in told.tuner.series]), color="0.6", linewidth=0.8, label="due")
     axes.set_title(_title(told.name), fontsize="medium")
     axes.set_xlabel("seconds")
-    axes.set_ylabel("requests a second")
+    axes.set_ylabel("requests a second, in time")
     axes.set_ylim(bottom=0)
     axes.legend(loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,11 +117,9 @@ def smooth(values: Sequence[float]) -> list[float]:
 def _row(told: Compared) -> list[str]:
     best, tuner = told.best, told.tuner
     tuned = tuner.tuned if tuner is not None else None
-    due = f"{sum(each[0] for each in tuner.series) / max(1, len(tuner.series)):,.0f}" if tuner is not None else _NOTHING
     gain = _NOTHING if told.gain is None else f"{told.gain:.2f}"
     return [
         _title(told.name),
-        due,
         *((best.settings, f"{best.per_second:,.0f}", f"{best.failed:,}") if best is not None else [_NOTHING] * 3),
         *((f"{tuner.per_second:,.0f}", f"{tuned.failed:,}", f"{tuned.changes}") if tuner and tuned else [_NOTHING] * 3),
         gain,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from stablehand_bench.apps.hazards.page import READY
 from stablehand_bench.changing import scripts
 from stablehand_bench.errors import BenchError
 from stablehand_bench.hazards import services
@@ -39,7 +40,7 @@ STATIC = (
     Settings(_GTHREAD, 4, threads=16),
     *(Settings(_GEVENT, workers) for workers in (1, 2)),
 )
-_WORKLOAD = Workload("changing", "a load that changes", "", app="stablehand_bench.apps.changing:app")
+_WORKLOAD = Workload("changing", "a load that changes", "", app="stablehand_bench.apps.changing:app", readiness=READY)
 _APP = Hazard(_WORKLOAD, Touch.NOTHING, STATIC[0], upstream=True)
 
 
@@ -124,13 +125,21 @@ class Run:
             if done.returncode:
                 raise BenchError(f"the load ended with status {done.returncode}: {done.stderr}")
             told = json.loads(done.stdout)
-            within = sum(each[1] for each in told["series"])
-            seen = Seen(within, told["seconds"], told["failed"], told["p99_seconds"], told["core_share"])
+            answered, within = (sum(each) for each in zip(*told["series"], strict=True))
+            failed = sum(told["failures"].values())
+            seen = Seen(within, told["seconds"], failed, told["p99_seconds"], told["core_share"])
             if watch is None:
                 settings = key.contestant.removeprefix(contestants.STATIC)
-                return Cell.of(key, seen, settings=settings, series=told["series"])
-            tuned = measure.tuned(watch, served, told["requests"] + told["failed"], told["failed"])
-            return Cell.of(key, seen, settings=tuned.last_settings, tuned=tuned, series=told["series"])
+                return Cell.of(key, seen, settings=settings, failures=told["failures"], series=told["series"])
+            tuned = measure.tuned(watch, served, answered + failed, failed)
+            return Cell.of(
+                key,
+                seen,
+                settings=tuned.last_settings,
+                tuned=tuned,
+                failures=told["failures"],
+                series=told["series"],
+            )
 
 
 def best(cells: Sequence[Cell], count: int) -> list[str]:

@@ -1,8 +1,7 @@
 """What changes when: four scripts of fifteen minutes, in which no static settings suit every stretch. Pure.
 
-Each has a kind of request that few slots serve best, and one that only many slots serve. Both are due about as often,
-so that nothing is decided by the kind that is cheaper. A request counts when it is answered within the script's limit,
-from the moment at which it was due.
+Each has a kind of request that few slots serve best, and one that only many slots serve. All clients are closed loops:
+each sends its next request when it has the answer to the last one. A request counts when it is answered in time.
 """
 
 from __future__ import annotations
@@ -10,44 +9,35 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import itertools
-import math
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LIMIT_SECONDS = 0.5
-_COMPUTING, _UPSTREAM, _WAITING, _SLOW = "/multiply", "/upstream", "/wait/250", "/wait/300"
+MOST_CLIENTS = 64
+_COMPUTING, _UPSTREAM = "/multiply", "/upstream"
+_WAITING, _SLOW, _SLOWER = "/wait/100", "/wait/120", "/wait/250"
 
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """Requests for a path, at a rate that goes evenly from `first` to `last` a second.
+    """So many seconds in which clients ask for a path; their number goes evenly from `first` to `last`.
 
     Raises:
-        ValueError: when it has no requests, or no end.
+        ValueError: when it has no time, no clients, or more than the load has.
     """
 
     seconds: float
     path: str
-    first: float
-    last: float
+    first: int = MOST_CLIENTS
+    last: int = MOST_CLIENTS
 
     def __post_init__(self) -> None:
-        """Refuse what has no next request."""
-        if self.seconds <= 0 or min(self.first, self.last) <= 0:
-            raise ValueError(f"a stretch needs time and positive rates, not {self}")
+        """Refuse what cannot be loaded."""
+        if self.seconds <= 0 or not 1 <= self.first <= MOST_CLIENTS or not 1 <= self.last <= MOST_CLIENTS:
+            raise ValueError(f"a stretch needs time, and 1 to {MOST_CLIENTS} clients, not {self}")
 
-    def moments(self) -> Iterator[float]:
-        """Yield when requests are due, in seconds from the stretch's beginning."""
-        slope = (self.last - self.first) / self.seconds
-        for number in itertools.count():
-            at = number / self.first
-            if slope:  # where the rate's integral is `number`
-                at = (math.sqrt(max(0.0, self.first**2 + 2 * slope * number)) - self.first) / slope
-            if at >= self.seconds:
-                return
-            yield at
+    def clients(self, at: float) -> int:
+        """Return how many clients there are at a moment, in seconds from the stretch's beginning."""
+        share = min(1.0, max(0.0, at / self.seconds))
+        return round(self.first + share * (self.last - self.first))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,64 +50,51 @@ class Script:
     repeat: int = 1
 
     @property
-    def stretches(self) -> tuple[Stretch, ...]:
-        """All stretches."""
-        return self.parts * self.repeat
-
-    @property
     def seconds(self) -> float:
         """How long it takes."""
-        return sum(each.seconds for each in self.stretches)
+        return self.repeat * sum(each.seconds for each in self.parts)
 
-    def arrivals(self, seconds: float) -> Iterator[float]:
-        """Yield when requests are due within so many seconds, from the start."""
-        for began, stretch in zip(self._beginnings(), self.stretches, strict=True):
-            for moment in stretch.moments():
-                if began + moment >= seconds:
-                    return
-                yield began + moment
-
-    def path(self, at: float) -> str:
-        """Return what is asked for at a moment."""
-        place = bisect.bisect_right(self._beginnings(), at) - 1
-        return self.stretches[max(0, place)].path
+    def at(self, seconds: float) -> tuple[str, int]:
+        """Return what is asked for at a moment, and by how many clients."""
+        beginnings = [0.0, *itertools.accumulate(each.seconds for each in self.parts[:-1])]
+        within = seconds % (self.seconds / self.repeat)
+        place = bisect.bisect_right(beginnings, within) - 1
+        stretch = self.parts[place]
+        return stretch.path, stretch.clients(within - beginnings[place])
 
     def faster(self, times: float) -> Script:
-        """Return the same at the same rates, with every stretch so many times shorter: for settings that stay."""
+        """Return the same with every stretch so many times shorter: for settings that stay."""
         parts = tuple(dataclasses.replace(each, seconds=each.seconds / times) for each in self.parts)
         return dataclasses.replace(self, parts=parts)
 
-    def _beginnings(self) -> list[float]:
-        return [0.0, *itertools.accumulate(each.seconds for each in self.stretches[:-1])]
 
-
-def _ramp(seconds: float, path: str, low: float, high: float) -> tuple[Stretch, Stretch]:
-    return Stretch(seconds / 2, path, low, high), Stretch(seconds / 2, path, high, low)
+def _ramp(seconds: float, path: str, low: int) -> tuple[Stretch, Stretch]:
+    return Stretch(seconds / 2, path, low, MOST_CLIENTS), Stretch(seconds / 2, path, MOST_CLIENTS, low)
 
 
 ALL = (
     Script(
         "days",
-        "three days: people who wait by day, reports that compute by night",
-        (*_ramp(150, _WAITING, 20, 250), *_ramp(150, _COMPUTING, 20, 180)),
+        "three days: more and fewer people who wait by day, reports that compute by night",
+        (*_ramp(150, _SLOWER, 4), *_ramp(150, _COMPUTING, 4)),
         repeat=3,
     ),
     Script(
         "bursts",
-        "an upstream that slows under many, and every 90 s for 30 s a burst of requests that wait",
-        (Stretch(60, _UPSTREAM, 150, 150), Stretch(30, _WAITING, 300, 300)),
+        "an upstream that slows under many, and every 90 s for 40 s a burst of requests that wait",
+        (Stretch(50, _UPSTREAM), Stretch(40, _WAITING)),
         repeat=10,
     ),
     Script(
         "flips",
-        "computing and waiting in turn, three minutes each",
-        (Stretch(180, _WAITING, 150, 150), Stretch(180, _COMPUTING, 150, 150), Stretch(90, _WAITING, 150, 150)),
+        "an upstream that slows under many, and long waits, three minutes each",
+        (Stretch(180, _UPSTREAM), Stretch(180, _SLOWER), Stretch(90, _UPSTREAM)),
         repeat=2,
     ),
     Script(
         "slow-minutes",
-        "an upstream that slows under many; for a minute in two, all requests go to one that takes 300 ms",
-        (Stretch(60, _UPSTREAM, 180, 180), Stretch(60, _SLOW, 180, 180), Stretch(30, _UPSTREAM, 180, 180)),
+        "an upstream that slows under many; for a minute in two and a half, requests go to one that takes 120 ms",
+        (Stretch(60, _UPSTREAM), Stretch(60, _SLOW), Stretch(30, _UPSTREAM)),
         repeat=6,
     ),
 )

@@ -49,9 +49,10 @@ class User:
         self._host = host.encode()
         self._logins = logins
 
-    def request(self) -> bytes:
-        """Return what it sends next."""
-        path = b"/login" if self._logins and not self.cookie else b"/"
+    def request(self, path: bytes) -> bytes:
+        """Return what it sends next: a request for a path, or its login."""
+        if self._logins and not self.cookie:
+            path = b"/login"
         cookie = b"Cookie: %b\r\n" % self.cookie if self.cookie else b""
         return b"GET %b?user=%b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (path, self.name.encode(), self._host, cookie)
 
@@ -125,10 +126,10 @@ class Connection:
         if error:
             raise OSError(error, os.strerror(error))
 
-    def send(self) -> None:
+    def send(self, path: bytes) -> None:
         """Send the user's request: it fits into any socket's buffer."""
         self.answer = Answer()
-        self.socket.send(self.user.request())
+        self.socket.send(self.user.request(path))
 
 
 class Client:
@@ -152,9 +153,9 @@ class Client:
         self._start = time.monotonic()
         end = self._start + seconds
         looked = self._start
-        for _ in range(self._connections):
-            self._connect()
         while (now := time.monotonic()) < end:
+            while len(self._open) + len(self._waiting) < self.wanted(now - self._start):
+                self._connect()
             while self._waiting and self._waiting[0] <= now:
                 self._waiting.popleft()
                 self._connect()
@@ -167,6 +168,17 @@ class Client:
             self._drop(connection)
         return self._result(seconds)
 
+    def wanted(self, _at: float) -> int:
+        """Return how many connections there should be at a moment, in seconds from the start."""
+        return self._connections
+
+    def path(self, _at: float) -> bytes:
+        """Return what is asked for at a moment."""
+        return b"/"
+
+    def served(self, at: float, latency: float) -> None:
+        """Take note of an answer as it should be."""
+
     def _connect(self) -> None:
         connection = Connection(self._address, self._users.popleft(), time.monotonic())
         self._open[connection.socket.fileno()] = connection
@@ -176,7 +188,7 @@ class Client:
         try:
             if events & select.EPOLLOUT:
                 connection.require_connected()
-                connection.send()
+                connection.send(self.path(time.monotonic() - self._start))
                 self._poll.modify(connection.socket, select.EPOLLIN)
                 return
             data = connection.socket.recv(65536)
@@ -201,15 +213,15 @@ class Client:
             second = self._second(now)
             second.completed += 1
             second.latencies.record(now - connection.began)
-        if connection.answer.closes:
+            self.served(now - self._start, now - connection.began)
+        if connection.answer.closes or len(self._open) > self.wanted(now - self._start):
             self._drop(connection)
-            self._connect()
             return
         self._users.append(connection.user)
         connection.user = self._users.popleft()
         connection.began = now
         try:
-            connection.send()
+            connection.send(self.path(now - self._start))
         except OSError as error:
             self._broken(connection, _kind(error))
 

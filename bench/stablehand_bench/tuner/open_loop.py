@@ -15,33 +15,21 @@ import contextlib
 import json
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from stablehand_bench.tuner.schedule import Schedule
 from stablehand_dev.load.connection import ClientConnection
 from stablehand_dev.load.generator import Load
 from stablehand_dev.load.result import Latencies
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from stablehand_dev.load.connection import Loop
-
 GRACE_SECONDS = 5.0
 _SUCCESS = range(200, 300)
-
-
-class Arrivals(Protocol):
-    """When requests are due."""
-
-    def arrivals(self, seconds: float) -> Iterable[float]:
-        """Yield the moments, in seconds from the start."""
 
 
 class OpenLoop:
     """One run; `run` returns what it saw."""
 
-    def __init__(self, url: str, seconds: float, schedule: Arrivals) -> None:
+    def __init__(self, url: str, seconds: float, schedule: Schedule) -> None:
         load = Load(url, duration=seconds, keep_alive=False)
         self.request = load.request_bytes()
         self._address = load.address
@@ -52,7 +40,6 @@ class OpenLoop:
         self._latencies = Latencies()
         self._answered = self._failed = self._due = 0
         self._first_failure = ""
-        self.start = 0.0
         self.stop = asyncio.Event()
 
     # what a connection needs of its run
@@ -74,13 +61,9 @@ class OpenLoop:
         self._failed += 1
         self._first_failure = self._first_failure or f"{kind}: {detail}"
 
-    def asking(self, _due: float) -> Loop:
-        """Return what the request of a moment is part of: its bytes, and who counts its answer."""
-        return self
-
     async def run(self) -> dict[str, Any]:
         """Send what is due, await the answers, and return the result as JSON."""
-        start = self.start = self._clock()
+        start = self._clock()
         tasks: set[asyncio.Task[None]] = set()
         for due in self._schedule.arrivals(self._seconds):
             if await self._stopped_within(start + due - self._clock()):
@@ -120,7 +103,7 @@ class OpenLoop:
         return self.stop.is_set()
 
     async def _send(self, due: float) -> None:
-        connection = ClientConnection(self.asking(due), due, self._clock)
+        connection = ClientConnection(self, due, self._clock)
         self._open.add(connection)
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, *self._address)

@@ -66,8 +66,8 @@ class Cell:
     `seconds` is how long it was measured; `failed` counts answers that are no success, and connections that broke;
     `core_share` is what the load generator took itself of a core; `memory_bytes` is the PSS of all the server's
     processes; `backend_peak` is how many requests were at the slow backend at once, -1 without one; `failures` are the
-    failed by their kind, where the load tells kinds, and `series` what was due and what was served in time, second by
-    second, where the load changes; `note` says why there is nothing, where there is nothing.
+    failed by their kind, where the load tells kinds, and `series` what was answered and what of that in time, second
+    by second, where the load changes; `note` says why there is nothing, where there is nothing.
     """
 
     phase: str

@@ -53,13 +53,13 @@ def test_a_user_must_be_greeted_by_name():
 
 def test_a_user_logs_in_first_and_again_after_a_401():
     user = User(7, "here", logins=True)
-    first = user.request()
+    first = user.request(b"/")
     body = greeting("0007").encode()
     length = b"Content-Length: %d\r\n" % len(body)
     assert user.judge(answer(b"HTTP/1.1 200 \r\nSet-Cookie: session=1\r\n" + length + b"\r\n" + body)) == ""
-    second = user.request()
+    second = user.request(b"/")
     assert user.judge(answer(b"HTTP/1.1 401 \r\nContent-Length: 0\r\n\r\n")) == "status_401"
-    third = user.request()
+    third = user.request(b"/")
 
     assert first.startswith(b"GET /login?user=0007 ")
     assert second.startswith(b"GET /?user=0007 ")
