@@ -42,12 +42,17 @@ async def serve():
 
 
 async def test_so_many_requests_are_sent_as_are_due(serve):
+    came = 0
+
     async def answer(writer):
+        nonlocal came
+        came += 1
         writer.write(ANSWER)
 
     told = await OpenLoop(await serve(answer), 0.5, Schedule(100)).run()
 
-    assert told["requests"] + told["unanswered"] == pytest.approx(50, abs=2)
+    assert came == 50
+    assert 0 < told["requests"] <= 50, "those answered by the time at which the last was due"
     assert (told["failed"], told["unanswered"]) == (0, 0)
 
 
