@@ -6,6 +6,7 @@ Between two scrapes requests flow as `steady` computes, with the noise of random
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from typing import TYPE_CHECKING
@@ -108,10 +109,13 @@ class FluidCluster:
         settings, pods = server.on_trial, len(self.servers)
         if settings is None:
             return None
+        # one worker alone does not reach a limit that all of them would exceed together
+        app = dataclasses.replace(self.app, pod_connections=math.inf)
         if not self._rate:
-            return self._closed(settings, self._clients * load / pods)
+            clients = self._clients * load / pods
+            return steady.closed(app, settings, server.machine, clients, self._connections)
         rate = self._rate * load / pods
-        return steady.opened(self.app, settings, server.machine, rate, backend_connections=self._connections)
+        return steady.opened(app, settings, server.machine, rate, backend_connections=self._connections)
 
     def _states(self, load: float, seconds: float) -> list[Steady]:
         if self._rate:

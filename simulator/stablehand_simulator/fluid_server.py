@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 
 from stablehand_simulator import gamma
 from stablehand_simulator.exposition import ServerCounters, WorkerGauges, samples
+from stablehand_simulator.guarded_change import GuardedChange
 from stablehand_simulator.process import Counters
 from stablehand_simulator.steady import Steady
 from stablehand_simulator.worker_trial import WorkerTrial
 from stablehand_tuner.contracts.metric_names import DURATION_BUCKETS
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.trial import TrialOn
 from stablehand_tuner.observe.snapshot import Snapshot, TrialReading, WorkerReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stablehand_simulator.app import App, Machine
+    from stablehand_tuner.contracts.settings_file import SettingsFile
     from stablehand_tuner.contracts.trial import Trial
     from stablehand_tuner.observe.exposition import Sample
 
@@ -45,6 +48,7 @@ class FluidServer:
         self.switched_at = math.inf
         self.counts = ServerCounters(desired=settings, active=settings)
         self.trial: WorkerTrial | None = None
+        self.guarded: GuardedChange | None = None
         self._tried = Steady()
         self._counters: dict[int, Counters] = {index: Counters() for index in range(settings.workers)}
         self._state = Steady()
@@ -60,11 +64,26 @@ class FluidServer:
             self.trial.end(settings)
         self.counts.desired = settings
         boots = settings.workers
-        if settings.worker_class is self.runs.worker_class and settings.slots_per_worker >= self.runs.slots_per_worker:
-            boots = 1 if settings.workers > self.runs.workers else 0  # the processes that run grow in place
+        if settings.worker_class is self.runs.worker_class:
+            boots = 1 if settings.workers > self.runs.workers else 0  # the processes that run change in place
         self.switched_at = self.now + self.machine.boot_seconds * (1 if self.machine.refuses(settings) else boots)
         if not self.machine.refuses(settings):
             self.counts.active = None
+
+    def write(self, file: SettingsFile) -> None:
+        """Follow a settings file: what all workers should run, and what they, or one of them, should try."""
+        guarded = self.guarded
+        if guarded is not None and guarded.runs:
+            if file.trial == guarded.trial:
+                return
+            guarded.state = "confirmed" if file.settings == guarded.target else "withdrawn"
+        self.apply(file.settings)
+        trial = file.trial
+        if trial is None or trial.on is TrialOn.WORKER:
+            self.try_out(trial)
+        elif guarded is None or trial.id > guarded.trial.id:
+            self.guarded = GuardedChange(trial, file.settings)
+            self.apply(self.guarded.target)
 
     def try_out(self, trial: Trial | None) -> None:
         """Write what one worker should run instead, or that none should; a trial runs once."""
@@ -117,6 +136,11 @@ class FluidServer:
         workers, counts = self.runs.workers, self.counts
         lost = self._kill(app, state, seconds)
         done = state.throughput * seconds * factor
+        errors = state.errors
+        if self.guarded is not None and self.runs == self.guarded.target:
+            errors = self.guarded.look(done, errors)
+            if self.guarded.state == "failed":
+                self.apply(self.guarded.base)
         ordinary, theirs = list(range(workers)), 1.0
         if self.trial is not None:
             if tried is not None and self.trial.runs:
@@ -130,7 +154,7 @@ class FluidServer:
         for index in ordinary:
             each = self._counters[index]
             each.requests += done * part + lost / len(ordinary)
-            each.errors += done * state.errors * part
+            each.errors += done * errors * part
             each.lost += lost / len(ordinary)
             each.busy += state.inside * seconds * factor * part
             each.cpu += state.cores_used * seconds * factor * part
@@ -201,7 +225,8 @@ class FluidServer:
         )
 
     def _reading(self) -> TrialReading:
-        return TrialReading(0, "", None) if self.trial is None else self.trial.reading()
+        readings = [each.reading() for each in (self.trial, self.guarded) if each is not None]
+        return max(readings, key=lambda each: each.id, default=TrialReading(0, "", None))
 
     def _living(self) -> dict[int, WorkerGauges]:
         living = dict.fromkeys(range(self.runs.workers), self._gauges())

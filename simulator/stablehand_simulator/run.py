@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from stablehand_simulator.fluid_server import FluidServer
+from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.controller import step
 from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, Climbing, WorkerTrial
 from stablehand_tuner.lifecycle.state import TunerState
@@ -87,6 +88,7 @@ def tune(
     *,
     interval: float = INTERVAL_SECONDS,
     exact: bool = False,
+    canaries: bool = True,
     watch: Callable[[Round], None] = lambda _round: None,
 ) -> Run:
     """Run a workload under its policy.
@@ -96,6 +98,8 @@ def tune(
         seconds: for how long.
         interval: seconds between two rounds of scrapes, unless the tuner asks for the next one sooner.
         exact: whether every request is simulated; otherwise by formulas.
+        canaries: whether one pod can have settings of its own, as with the operator. Without, there is one pod, whose
+            server is tuned as by `--autotune`: it guards steps by itself.
         watch: called with each round.
     """
     cluster: Cluster | FluidCluster = workload.cluster() if exact else workload.fluid()
@@ -116,7 +120,7 @@ def tune(
         trials = {pod: each for pod, each in reports.items() if each is not None}
         snapshots = later
         was_watching = run.state.is_watching
-        run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until, canaries=True, trials=trials)
+        run.state, decisions = step(workload.policy, run.state, seen, EPOCH + until, canaries=canaries, trials=trials)
         if workload.policy.mode is Mode.AUTO:
             _carry_out(cluster, run.state)
         canary = run.state.canary
@@ -162,10 +166,13 @@ def _observed(earlier: Snapshot, later: Snapshot) -> Observation | None:
 def _carry_out(cluster: Cluster | FluidCluster, state: TunerState) -> None:
     servers: Sequence[Server | FluidServer] = cluster.servers
     for place, server in enumerate(servers):
-        wanted, trial = state.desired, None
-        if state.canary is not None and state.canary.pod == f"pod-{place}":
-            wanted, trial = state.canary.settings, state.canary.trial
-        if wanted is not None:
-            server.apply(wanted)
+        file = state.file
+        if state.canary is not None:
+            own = state.canary.pod == f"pod-{place}"
+            file = state.canary.file if own else None if state.desired is None else SettingsFile(state.desired)
+        if file is None:
+            continue
         if isinstance(server, FluidServer):
-            server.try_out(trial)
+            server.write(file)
+        else:
+            server.apply(file.settings)

@@ -128,6 +128,39 @@ def test_a_limit_is_touched_for_seconds():
     assert max(touched) - min(touched) <= 20
 
 
+@pytest.mark.parametrize("limit", [12, 20, 33])
+@pytest.mark.parametrize("start", [SYNC_1, Settings(GTHREAD, 2, 4)], ids=str)
+def test_a_server_that_guards_the_steps_fails_few_requests_until_the_limit_is_known(limit, start):
+    workload = Workload(dataclasses.replace(DATABASE, pod_connections=limit), start, clients=64)
+    seen = []
+    made = runs.tune(workload, 120.0, canaries=False, watch=lambda each: seen.append(each.seen))
+    failed, requests = (sum(getattr(each, name) for each in seen if each) for name in ("errors", "requests"))
+
+    assert 0 < failed <= 0.002 * requests
+    end, best = grid.performance(workload, made.settings), grid.best_harmless(workload)
+    assert end.errors <= 0.0005
+    assert end.goodput >= 0.88 * best.goodput, "a multiple of the processes is not always near the limit"
+
+
+@pytest.mark.parametrize("share", [0.02, 1.0])
+@pytest.mark.parametrize("canaries", [True, False])
+def test_a_class_that_fails_exposes_one_worker_and_is_tried_once(share, canaries):
+    fails = App(compute=0.001, wait=0.05, error_share={GTHREAD: share})
+    workload = Workload(fails, Settings(SYNC, 2), clients=64)
+    failed, tried = [], []
+
+    def watch(each):
+        failed.append(each.seen.errors if each.seen else 0.0)
+        if each.began is not None:
+            tried.append(each.began.worker_class)
+
+    made = runs.tune(workload, 600.0, canaries=canaries, watch=watch)
+
+    assert 0 < sum(failed) < 50
+    assert tried.count(GTHREAD) == 1
+    assert made.settings.worker_class is WorkerClass.GEVENT
+
+
 def test_with_every_request_simulated_it_ends_the_same():
     made = runs.tune(Workload(DATABASE, SYNC_1, clients=64), 60, exact=True)
 

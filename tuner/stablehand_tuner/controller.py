@@ -12,6 +12,7 @@ from stablehand_tuner.lifecycle import (
     climbing,
     ending,
     gate,
+    guarding,
     memory_kill,
     trial_phase,
     watching,
@@ -97,7 +98,9 @@ def step(
         state = ending.watch_again(state, state.desired)
         decision = Decision(Action.HOLD, Reason.FROZEN, "the tuner is frozen: the settings stay as they are")
     else:
-        state, decision = _advance(inputs, state)
+        earlier = state
+        state, decision = _advance(inputs, earlier)
+        state = guarding.with_guard(inputs, earlier, state)
         if implausible and decision.reason is Reason.DATA_MISSING:
             decision = dataclasses.replace(decision, message=f"{decision.message}; {implausible}, which is impossible")
     return state, (*notes, decision)

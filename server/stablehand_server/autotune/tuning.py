@@ -19,7 +19,6 @@ from stablehand_server.autotune.recurring import RecurringFault
 from stablehand_server.autotune.view import View
 from stablehand_server.linux import procfs
 from stablehand_server.linux.cgroup import Cgroup
-from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observe.observation import CounterReset, observe
@@ -27,10 +26,11 @@ from stablehand_tuner.observe.trial_seen import observe_trial
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.settings_file import SettingsFile
     from stablehand_tuner.contracts.trial import Trial
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.observe.observation import Observation
@@ -121,7 +121,7 @@ class Tuning:
         for decision in decisions:
             if decision.changes_settings:
                 logger.warning("%s: %s", decision.action, decision.message)
-            self._carry_out(decision)
+        self._carry_out(decisions)
 
     def tick(self, at: float, now: float) -> View | None:
         """Do one round; None before there are two scrapes to compare, or when the state cannot be stored.
@@ -146,9 +146,7 @@ class Tuning:
             return None
         self._state_fault.not_found()
         self.state = state
-        for decision in decisions:
-            self._carry_out(decision)
-        self._carry_out_trial()
+        self._carry_out(decisions)
         decision = decisions[-1]
         is_news = self._is_news(decision)
         self._last = decision
@@ -181,15 +179,12 @@ class Tuning:
         limits = [each for each in (snapshot.memory_limit_bytes, self._memory_bytes) if each is not None]
         return dataclasses.replace(snapshot, memory_limit_bytes=min(limits, default=None))
 
-    def _carry_out(self, decision: Decision) -> None:
-        if decision.changes_settings and decision.settings is not None:
-            self._write(SettingsFile(decision.settings))
-
-    def _carry_out_trial(self) -> None:
-        """Write the trial that one worker should run beside the settings of all, or take out the one that is over."""
-        settings, trial = self.state.desired, self.state.trial
-        if settings is not None and (trial is not None or self._on_trial is not None):
-            self._write(SettingsFile(settings, trial))
+    def _carry_out(self, decisions: Sequence[Decision]) -> None:
+        """Write what should run, and what should be tried beside it, or take out a trial that is over."""
+        wanted = self.state.file
+        changes = any(each.changes_settings for each in decisions)
+        if wanted is not None and (changes or wanted.trial is not None or self._on_trial is not None):
+            self._write(wanted)
 
     def _write(self, wanted: SettingsFile) -> None:
         try:

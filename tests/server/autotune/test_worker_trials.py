@@ -74,3 +74,15 @@ def test_a_tuner_that_is_killed_in_the_middle_of_a_trial_begins_another_one(auto
     assert result.failed == 0, result
     assert server.metric("trials_total", outcome="withdrawn") >= 1
     assert server.metric("trial_id") == 2
+
+
+def test_a_limit_that_a_climb_meets_costs_few_requests_and_is_not_met_again(autotuned, until):
+    server = autotuned("bounded:app")
+    with server.load(64) as load:
+        until(lambda: " keep gthread " in server.log(), seconds=60)
+        rate = load.last(2).requests_per_second
+        result = load.stop()
+
+    assert server.metric("trials_total", outcome="failed") >= 1
+    assert result.failed <= 0.002 * 120 * rate, "of what it serves in two minutes"
+    assert 8 <= server.active()[2] <= 10

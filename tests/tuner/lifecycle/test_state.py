@@ -177,6 +177,7 @@ NOT_NULL = [
     for path in paths(state.to_mapping()["phase"], 1)
     if path[0] not in {"standing", "lowDemand", "pod", "settings", "baseline", "aim", "canary"}
     and "rolling back" not in name
+    and ("climbing" not in name or path[0] != "trial")
 ]
 
 

@@ -13,6 +13,7 @@ from stablehand_tuner.decision import Action
 from stablehand_tuner.lifecycle.canary import Canary
 from stablehand_tuner.lifecycle.history import History
 from stablehand_tuner.lifecycle.phases import CanaryApplying, Climbing, RollingBack, WorkerTrial
+from stablehand_tuner.model.ceiling import Level
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.observe.trial_seen import TrialSeen
 from stablehand_tuner.policy import Policy
@@ -199,6 +200,8 @@ def test_a_worker_that_is_slower_for_no_gain_breaks_nothing_so_its_class_may_be_
     assert (decision.action, decision.reason) == (Action.ROLL_BACK, Reason.TRIAL_LATENCY)
     assert not shop.state.known.banned
     assert shop.state.known.tries.made
+    ceiling = shop.state.known.ceilings.known[0]
+    assert (ceiling.level, ceiling.good, ceiling.bad) == (Level.PROCESS, 1, 4), "more processes may be what they need"
 
 
 def test_a_worker_without_requests_is_no_evidence_that_it_does_no_harm(app):
@@ -219,7 +222,7 @@ def test_beside_the_only_process_a_second_one_is_on_trial_as_well(app):
     assert shop.state.known.several is Reason.TRIAL_PASSED
 
 
-def test_where_a_second_process_is_what_the_app_does_not_bear_its_class_stays_and_there_is_one_process_for_ever(app):
+def test_where_a_second_process_is_what_the_app_does_not_bear_its_only_one_stays_as_it_is(app):
     shop = app(settings=SYNC_1)
     shop.begin()
     shop.report("unshared")
@@ -227,10 +230,9 @@ def test_where_a_second_process_is_what_the_app_does_not_bear_its_class_stays_an
 
     assert shop.state.known.several is Reason.TRIAL_ANSWERS
     assert not shop.state.known.banned
-    decision = shop.until(lambda decision: decision.action in {Action.APPLY, Action.TRY})
-    assert decision.action is Action.APPLY, "a trial would need a second process"
-    assert decision.settings.workers == 1
-    assert decision.settings.worker_class is not WorkerClass.SYNC
+    for _ in range(60):
+        assert shop.round().action in {Action.HOLD, Action.ROLL_BACK}, "any change would need another process"
+    assert shop.state.desired == SYNC_1
 
 
 def test_ids_grow_beyond_what_the_server_has_seen_and_over_images(app):

@@ -77,13 +77,18 @@ def test_what_a_server_reports_is_read():
         {"trial_id": [({}, 1.5)]},
         {"trial_state": []},
         {"trial_state": [({"state": "running"}, 1), ({"state": "booting"}, 1)]},
-        {"worker_on_trial": [({"worker": "0"}, 1), ({"worker": "1"}, 1)]},
         {"worker_on_trial": [({"worker": "9"}, 1)]},
     ],
     ids=str,
 )
 def test_a_server_that_contradicts_itself_counts_as_one_that_knows_no_trials(changes):
     assert Snapshot.from_samples(samples(**changes), 1.0).trial is None
+
+
+def test_a_trial_on_all_workers_has_no_siblings_to_be_compared_with():
+    everyone = samples(worker_on_trial=[({"worker": "0"}, 1), ({"worker": "1"}, 1)])
+
+    assert Snapshot.from_samples(everyone, 1.0).trial.worker is None
 
 
 def test_a_trial_that_began_between_the_scrapes_shows_nothing_yet():

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import step as evidence
 from stablehand_tuner.evidence.step import Outcome, StepVerdict
-from stablehand_tuner.lifecycle import applying, descending, gate, seeing
-from stablehand_tuner.lifecycle.ending import Transition, watch_again
+from stablehand_tuner.lifecycle import applying, descending, gate, guarding, seeing
+from stablehand_tuner.lifecycle.ending import REFUSALS, Transition, watch_again
 from stablehand_tuner.lifecycle.phases import Change, Climbing, Trial
 from stablehand_tuner.model import path
 from stablehand_tuner.observe import aggregation
@@ -37,6 +37,9 @@ AT_ONCE_SHARE = 0.025  # of the trial's time: requests that are as short need no
 def advance_climb(inputs: Inputs, state: TunerState, phase: Climbing) -> Transition:
     """Wait until every server runs the step; then observe it, and go on or back once it is known what it serves."""
     target = phase.change.target
+    if (ended := guarding.ended(inputs, phase)) is not None:
+        seen = phase.climb.seen if ended.reason not in REFUSALS else None
+        return descending.go_back(inputs, state, phase, ended, seen, guarded=True)
     if phase.settling.observed is None:
         others = seeing.not_running(inputs, target)
         if others:

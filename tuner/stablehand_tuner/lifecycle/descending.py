@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence.step import StepVerdict, served_well
+from stablehand_tuner.lifecycle import guarding
 from stablehand_tuner.lifecycle.doubt import COMPARED, Doubt
 from stablehand_tuner.lifecycle.ending import REFUSALS, Transition, roll_back
 from stablehand_tuner.lifecycle.learning import with_ceiling
@@ -38,7 +39,13 @@ WIDE = 1.15  # times the slots of the best step that do harm: nearer, another se
 
 
 def go_back(
-    inputs: Inputs, state: TunerState, phase: Climbing, verdict: StepVerdict, seen: Observation | None
+    inputs: Inputs,
+    state: TunerState,
+    phase: Climbing,
+    verdict: StepVerdict,
+    seen: Observation | None,
+    *,
+    guarded: bool = False,
 ) -> Transition:
     """Learn the ceiling that the step has met, if it has met one, and go back.
 
@@ -48,20 +55,23 @@ def go_back(
         phase: the climb; its change's target is the step.
         verdict: on the step.
         seen: what the verdict rests on; None where nothing was seen.
+        guarded: whether the server has ended the step by itself, so soon that nothing was seen of what it serves well;
+            then `seen` is what the best step showed.
     """
     if seen is None:
         return _end(inputs, state, phase, verdict, None)
     target = phase.change.target
-    climb = phase.climb.ended(target, seen)
+    climb = phase.climb if guarded else phase.climb.ended(target, seen)
     if verdict.reason is Reason.TRIAL_ERRORS:
-        bad = min(target.slots, climb.bad or target.slots, math.ceil(FAR * _harmless(climb, seen)))
+        likely = target.slots if guarded else math.ceil(FAR * _harmless(climb, seen))
+        bad = min(target.slots, climb.bad or target.slots, likely)
         climb = dataclasses.replace(climb, bad=max(climb.best.slots + 1, bad))
     phase = dataclasses.replace(phase, climb=climb)
     state = _learned(inputs, state, climb, target, verdict)
     explained = climb.explained(climb.best)
     if explained:
         verdict = dataclasses.replace(verdict, message=f"{verdict.message} ({explained})")
-    between = _between(inputs, climb, target, seen, verdict)
+    between = _between(inputs, climb, target, None if guarded else seen, verdict)
     if between is not None:
         phase = dataclasses.replace(phase, climb=climb.searching(between))
         return _step_back(inputs, state, phase, verdict, between)
@@ -87,7 +97,10 @@ def further(inputs: Inputs, climb: Climb) -> Settings | None:
     slots = int(math.sqrt(climb.best.slots * climb.bad))
     if climb.bad - 1 <= NEXT_TO * climb.best.slots:
         slots = climb.bad - 1
-    return _about(inputs, climb.best, slots, below=climb.bad)
+    found = _about(inputs, climb.best, slots, below=climb.bad)
+    if found is None and guarding.guards(inputs):  # then a try costs little: as near to harm as there are settings
+        found = _about(inputs, climb.best, climb.bad - 1, below=climb.bad)
+    return found
 
 
 def _learned(inputs: Inputs, state: TunerState, climb: Climb, target: Settings, verdict: StepVerdict) -> TunerState:
@@ -108,7 +121,7 @@ def _learned(inputs: Inputs, state: TunerState, climb: Climb, target: Settings, 
 
 
 def _between(
-    inputs: Inputs, climb: Climb, target: Settings, seen: Observation, verdict: StepVerdict
+    inputs: Inputs, climb: Climb, target: Settings, seen: Observation | None, verdict: StepVerdict
 ) -> Settings | None:
     """Return settings between harm and no harm, if there are some to search."""
     if verdict.reason is not Reason.TRIAL_ERRORS or climb.searches >= MOST_SEARCHES:
@@ -116,7 +129,9 @@ def _between(
     best = climb.best
     if target.worker_class is not best.worker_class or best.slots_per_worker == 1:
         return None
-    nearest = _about(inputs, best, int(NEAR * _harmless(climb, seen)), below=target.slots)
+    nearest = None
+    if seen is not None:
+        nearest = _about(inputs, best, int(NEAR * _harmless(climb, seen)), below=target.slots)
     return further(inputs, climb) if nearest is None else nearest
 
 
@@ -138,6 +153,7 @@ def _about(inputs: Inputs, best: Settings, slots: int, *, below: int) -> Setting
         if inputs.policy.workers_within(best.workers).clamp(workers) == workers
         # the first second process is tried by one worker first, where the server can do that
         and not (inputs.trials is not None and best.workers == 1 < workers)
+        and not (workers < best.workers and guarding.guards(inputs))  # that could not be undone in place
     ]
     fitting = [each for each in found if WORTH_A_SEARCH * best.slots <= each.slots <= most]
     return max(fitting, key=lambda each: each.slots, default=None)

@@ -190,6 +190,7 @@ class Climbing:
         settling: what was observed while requests that began before the step may still have been in the app.
         window: what was observed after that.
         pod: the canary that tried the first step: it keeps its own settings until all others run the same.
+        trial: what the server is asked for, where it guards the step by itself; else None.
     """
 
     since: float
@@ -200,6 +201,7 @@ class Climbing:
     settling: Window = dataclasses.field(default_factory=Window)
     window: Window = dataclasses.field(default_factory=Window)
     pod: str | None = None
+    trial: contract.Trial | None = None
 
     @property
     def desired(self) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.lifecycle import stored_phases, version_3, version_4, version_5
 from stablehand_tuner.lifecycle.canary import Canary
 from stablehand_tuner.lifecycle.history import History
@@ -80,11 +81,23 @@ class TunerState:
 
     @property
     def trial(self) -> Trial | None:
-        """What one worker should run instead, if one should; `canary` says of which pod, where there may be several.
+        """What a server should try, if it should: on one worker, or as a step of a climb on all.
 
-        It belongs into that pod's settings file, beside what its other workers run.
+        `canary` says of which pod, where there may be several. It belongs into that pod's settings file, beside what
+        the server goes back to.
         """
-        return self.phase.trial if isinstance(self.phase, WorkerTrial) else None
+        return self.phase.trial if isinstance(self.phase, WorkerTrial | Climbing) else None
+
+    @property
+    def file(self) -> SettingsFile | None:
+        """What the settings file of the only server should have in it; None until the tuner has seen what that runs.
+
+        While the server guards a step, that is the best step before it, and the step as a trial.
+        """
+        phase = self.phase
+        if isinstance(phase, Climbing) and phase.trial is not None:
+            return SettingsFile(phase.climb.best, phase.trial)
+        return None if self.desired is None else SettingsFile(self.desired, self.trial)
 
     @property
     def scrape_within(self) -> float | None:

@@ -73,6 +73,7 @@ def to_mapping(phase: Phase) -> dict[str, Any]:
     if isinstance(phase, Climbing):
         fields |= {"climb": phase.climb.to_mapping(), "ran": phase.ran.to_mapping()}
         fields["settling"] = phase.settling.to_mapping()
+        fields["trial"] = _mapping(phase.trial)
     if isinstance(phase, Applying | Trial):
         fields["isSecondTry"] = phase.is_second_try
     if isinstance(phase, WorkerTrial | CanaryRunning):
@@ -164,7 +165,7 @@ def _applying(fields: Mapping[str, Any]) -> Applying:
 
 
 def _climbing(fields: Mapping[str, Any]) -> Climbing:
-    pod = fields["pod"]
+    pod, trial = fields["pod"], fields["trial"]
     return Climbing(
         since=checked.number(fields["since"]),
         change=_change(fields),
@@ -174,6 +175,7 @@ def _climbing(fields: Mapping[str, Any]) -> Climbing:
         settling=Window.from_mapping(fields["settling"]),
         window=Window.from_mapping(fields["window"]),
         pod=None if pod is None else str(pod),
+        trial=None if trial is None else contract.Trial.from_mapping(trial),
     )
 
 
@@ -221,7 +223,7 @@ def _decision_with_settings(fields: Mapping[str, Any]) -> tuple[Decision, Settin
     return decision, decision.settings
 
 
-def _mapping(value: Settings | Decision | Observation | Doubt | None) -> dict[str, Any] | None:
+def _mapping(value: Settings | Decision | Observation | Doubt | contract.Trial | None) -> dict[str, Any] | None:
     return None if value is None else value.to_mapping()
 
 

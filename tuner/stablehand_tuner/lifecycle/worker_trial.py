@@ -15,6 +15,7 @@ from stablehand_tuner.evidence import worker_verdict
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle import applying, canary, gate
 from stablehand_tuner.lifecycle.ending import Transition, watch_again
+from stablehand_tuner.lifecycle.learning import with_ceiling
 from stablehand_tuner.lifecycle.phases import Applying, Change, Climbing, RollingBack, WorkerTrial
 from stablehand_tuner.model import memory, risk
 from stablehand_tuner.model.tries import SEVERAL
@@ -233,8 +234,12 @@ def _undecided(
     target = phase.change.target
     what = risk.of(phase.change.before, target, state.known) or target.worker_class.value
     cost = phase.baseline.cpu_seconds_per_request
-    tries = state.known.tries.after(what, cost=cost, now=inputs.now)
-    state = dataclasses.replace(state, known=dataclasses.replace(state.known, tries=tries))
+    known = dataclasses.replace(state.known, tries=state.known.tries.after(what, cost=cost, now=inputs.now))
+    if reason is Reason.TRIAL_LATENCY:
+        # as many requests take longer in more slots of a process: more processes may be what they need
+        good, bad = phase.change.before, phase.trial.settings(phase.change.before.workers)
+        known = with_ceiling(known, Reason.TRIAL_NO_GAIN, good=good, bad=bad, seen=phase.baseline, now=inputs.now)
+    state = dataclasses.replace(state, known=known)
     return _give_up(inputs, state, phase, reason, message)
 
 

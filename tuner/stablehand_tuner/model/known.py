@@ -62,6 +62,11 @@ class Known:
         """Add that this class failed."""
         return dataclasses.replace(self, banned={**self.banned, worker_class: reason})
 
+    @property
+    def only_this_process(self) -> bool:
+        """Whether the app keeps something in its only process, which no other one can take over."""
+        return self.several is Reason.TRIAL_ANSWERS
+
     def with_several(self, reason: Reason) -> Known:
         """Add what a second process beside the only one did."""
         return dataclasses.replace(self, several=reason)

@@ -49,13 +49,16 @@ def propose(
         ValueError: when the observation has no requests.
     """
     load = recalled(Load.of(observation, current), observation, current, known.kinds)
+    candidates = candidate_classes(policy, observation, known.banned, current)
+    if known.only_this_process and current.workers == 1:
+        candidates = (current.worker_class,)  # another class would need another process
     choice = Choice(
         policy,
         observation,
         current,
         known,
         load,
-        candidate_classes(policy, observation, known.banned, current),
+        candidates,
         process_bounds(policy, observation, current, load.whole_cores, only_one=known.only_one_process),
         (*known.ceilings.limits(observation.cpu_seconds_per_request, now), *pools.limits(observation, current)),
     )

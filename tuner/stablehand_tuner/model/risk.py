@@ -75,17 +75,31 @@ def trial(
         baseline: what led to the change.
         before: what all run.
     """
-    lowest, highest = contract.SECONDS
     seconds = SPARE * lasting_seconds(windows, baseline, before) + SPARE_SECONDS
-    unserved = max(UNSERVED_SECONDS, UNSERVED_TIMES * (baseline.mean_seconds or 0.0))
     return contract.Trial(
         id=number,
         worker_class=target.worker_class,
         threads=max(target.threads, min(goal.threads, THREADS_TO_TRY)),
         worker_connections=target.worker_connections,
-        seconds=round(min(max(seconds, lowest), highest), 1),
-        guard=Guard(FAILED_SHARE, LATE_SECONDS, round(min(unserved, contract.UNSERVED_SECONDS[1]), 1)),
+        seconds=_possible(seconds),
+        guard=guard(baseline),
     )
+
+
+def step_seconds(windows: Windows) -> float:
+    """Return how long a step of a climb that the server guards may last: longer than any takes."""
+    return _possible(SPARE * windows.trial_seconds + SPARE_SECONDS)
+
+
+def guard(baseline: Observation) -> Guard:
+    """Return what ends a trial before its time."""
+    unserved = max(UNSERVED_SECONDS, UNSERVED_TIMES * (baseline.mean_seconds or 0.0))
+    return Guard(FAILED_SHARE, LATE_SECONDS, round(min(unserved, contract.UNSERVED_SECONDS[1]), 1))
+
+
+def _possible(seconds: float) -> float:
+    lowest, highest = contract.SECONDS
+    return round(min(max(seconds, lowest), highest), 1)
 
 
 def with_harm(known: Known, what: str, target: Settings, reason: Reason) -> Known:

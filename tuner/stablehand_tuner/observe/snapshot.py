@@ -53,7 +53,7 @@ class WorkerReading:
 
 @dataclasses.dataclass(frozen=True)
 class TrialReading:
-    """The trial on one worker that runs, or ran last: its id, its state, and the index of its worker while it runs."""
+    """The trial that runs, or ran last: its id, its state, and, if it is on one worker, whose index while it runs."""
 
     id: int
     state: str
@@ -245,9 +245,9 @@ def _trial(scrape: _Scrape, workers: Mapping[int, WorkerReading]) -> TrialReadin
         if value == 1
     ]
     states = sorted(scrape.labels_of_info(names.TRIAL_STATE, "state"))
-    if len(on_trial) > 1 or not workers.keys() >= set(on_trial) or len(states) != (number > 0):
+    if not workers.keys() >= set(on_trial) or len(states) != (number > 0):
         return None
-    return TrialReading(int(number), states[0] if states else "", on_trial[0] if on_trial else None)
+    return TrialReading(int(number), states[0] if states else "", on_trial[0] if len(on_trial) == 1 else None)
 
 
 def _workers(scrape: _Scrape) -> dict[int, WorkerReading]:

@@ -1,0 +1,147 @@
+"""Steps of a climb that the only server guards by itself: what its file has, and what follows when it goes back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.trial import TrialOn
+from stablehand_tuner.controller import TunerState, step
+from stablehand_tuner.lifecycle.guarding import can_undo
+from stablehand_tuner.lifecycle.phases import Climbing, Watching
+from stablehand_tuner.observe.trial_seen import TrialSeen
+from stablehand_tuner.policy import Policy
+from stablehand_tuner.reasons import Reason
+
+SYNC, GTHREAD, GEVENT = (WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT)
+START = Settings(GTHREAD, 2, 4)
+NO_EVENT_LOOP = {"workerClasses": ["sync", "gthread"]}
+
+
+class Server:
+    """A server whose requests wait 100 ms, under 64 clients; it ends each step beyond so many slots by itself."""
+
+    def __init__(self, make_observation, limit, *, knows_trials=True, canaries=False):
+        self.make, self.limit, self.canaries = make_observation, limit, canaries
+        self.knows_trials = knows_trials
+        self.runs, self.report = START, TrialSeen(0, "")
+        self.state, self.now = TunerState(), 1000.0
+        self.files, self.exposed = [], 0
+
+    def round(self):
+        """Let time pass, the tuner go one round, and the server read its file."""
+        seconds = self.state.scrape_within or 5.0
+        self.now += seconds
+        requests = 10.0 * min(64, self.runs.slots) * seconds
+        seen = self.make(
+            settings=self.runs,
+            seconds=seconds,
+            requests=requests,
+            busy_seconds_total=min(64, self.runs.slots) * seconds,
+            cpu_seconds_total=0.0015 * requests,
+            backlog=max(0.0, 64.0 - self.runs.slots),
+            duration_buckets=((0.25, requests), (float("inf"), requests)),
+        )
+        trials = {"pod": self.report} if self.knows_trials else {}
+        state = TunerState.from_mapping(json.loads(json.dumps(self.state.to_mapping())))
+        policy = Policy.from_mapping(NO_EVENT_LOOP)
+        self.state, _ = step(policy, state, {"pod": seen}, self.now, canaries=self.canaries, trials=trials)
+        if self.state.file is not None and self.state.file != (self.files or [None])[-1]:
+            self.files.append(self.state.file)
+            self.read(self.state.file)
+
+    def read(self, file):
+        """Follow the file, as a server does."""
+        if self.report.state == "running":
+            self.report = TrialSeen(self.report.id, "confirmed" if file.settings == self.runs else "withdrawn")
+        self.runs = file.settings
+        if file.trial is not None and file.trial.id > self.report.id:
+            assert file.trial.on is TrialOn.ALL
+            tried = file.trial.settings(file.trial.workers)
+            harms = tried.slots > self.limit
+            self.exposed += harms
+            self.runs = file.settings if harms else tried
+            self.report = TrialSeen(file.trial.id, "failed" if harms else "running")
+
+
+@pytest.fixture
+def tuned(make_observation):
+    """Return a function: what a server shows that was tuned for some rounds."""
+
+    def run(limit=1000, rounds=80, **options):
+        server = Server(make_observation, limit, **options)
+        for _ in range(rounds):
+            server.round()
+        return server
+
+    return run
+
+
+def test_each_step_is_a_trial_on_all_and_the_next_one_confirms_it(tuned):
+    server = tuned()
+    steps = [each for each in server.files if each.trial is not None]
+
+    assert [each.settings.slots for each in steps[1:]] == [each.trial.settings(2).slots for each in steps[:-1]]
+    assert [each.trial.id for each in steps] == list(range(1, len(steps) + 1))
+    assert server.files[-1].trial is None, "at its end it is confirmed"
+    assert isinstance(server.state.phase, Watching)
+    assert server.runs.slots >= 64
+
+
+@pytest.mark.parametrize("limit", [9, 12, 20, 31, 45])
+def test_where_the_server_goes_back_the_limit_is_searched_for_and_remembered(tuned, limit):
+    server = tuned(limit)
+    ceiling = next(each for each in server.state.known.ceilings.known if each.reason is Reason.TRIAL_ERRORS)
+
+    assert 0.75 * limit <= server.runs.slots <= limit
+    assert ceiling.good <= limit < ceiling.bad
+    assert server.exposed <= 4
+
+
+def test_a_limit_that_is_known_is_not_touched_again(tuned):
+    server = tuned(20)
+    exposed = server.exposed
+    for _ in range(300):
+        server.round()
+
+    assert server.exposed == exposed
+
+
+@pytest.mark.parametrize("options", [{"knows_trials": False}, {"canaries": True}], ids=str)
+def test_without_a_server_that_can_or_a_caller_that_writes_them_steps_have_no_guard(tuned, options):
+    server = tuned(rounds=30, **options)
+
+    assert all(each.trial is None for each in server.files)
+    assert server.runs.slots >= 64
+
+
+def test_a_step_that_the_server_does_not_run_to_its_end_is_the_last(tuned):
+    server = tuned(rounds=0)
+    while not isinstance(server.state.phase, Climbing):
+        server.round()
+    server.report = TrialSeen(server.report.id, "expired")
+    server.runs = server.files[-1].settings
+    for _ in range(3):
+        server.round()
+
+    assert server.runs == START
+    assert server.state.trial is None
+
+
+@pytest.mark.parametrize(
+    ("best", "target", "can"),
+    [
+        (Settings(GTHREAD, 2, 4), Settings(GTHREAD, 2, 8), True),
+        (Settings(GTHREAD, 2, 4), Settings(GTHREAD, 3, 4), True),
+        (Settings(GEVENT, 2, 1, 50), Settings(GEVENT, 2, 1, 100), True),
+        (Settings(SYNC, 2), Settings(SYNC, 4), True),
+        (Settings(SYNC, 2), Settings(GTHREAD, 2, 2), False),
+        (Settings(GTHREAD, 2, 4), Settings(GTHREAD, 1, 16), False),
+        (Settings(GTHREAD, 2, 4), Settings(GTHREAD, 2, 2), False),
+    ],
+    ids=str,
+)
+def test_only_what_can_be_undone_in_place_is_guarded(best, target, can):
+    assert can_undo(best, target) is can
