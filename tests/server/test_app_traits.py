@@ -22,7 +22,7 @@ def app(environ, start_response):
 """
 FORKING = """
 import subprocess, sys
-CODE = "import time\\nwhile time.process_time() < 0.3: pass"
+CODE = "import time\\nwhile time.process_time() < 0.2: pass"
 
 def app(environ, start_response):
     subprocess.run([sys.executable, "-S", "-c", CODE], check=True)
@@ -98,18 +98,17 @@ def test_what_the_app_runs_is_known_soon(launch, until, tmp_path):
     )
 
 
-def test_what_child_processes_use_is_told_apart_from_what_their_worker_uses(launch, until, tmp_path):
+def test_what_child_processes_use_is_told_apart_from_what_their_worker_uses(launch, tmp_path):
     (tmp_path / "forking.py").write_text(FORKING)
     server = launch(app="forking:app")
-    for _ in range(4):
+    for _ in range(3):
         assert server.get()[0] == 200
-    assert server.total("worker_children_cpu_seconds_total") >= 1.2
+    assert server.total("worker_children_cpu_seconds_total") >= 0.6
     own = server.total("worker_cpu_seconds_total")
 
     server.configure("gthread", 1, 2)  # the kernel adds what the children used to what their worker used, as it ends
-    assert server.total("worker_children_cpu_seconds_total") >= 1.2
-    assert server.total("worker_cpu_seconds_total") < own + 1.2
-    until(lambda: server.get()[0] == 200 and of(server, "app_runs_info", "what") == {"child_processes"})
+    assert server.total("worker_children_cpu_seconds_total") >= 0.6
+    assert server.total("worker_cpu_seconds_total") < own + 0.6
 
 
 def test_the_pool_of_the_app_is_known_of_each_worker(launch, tmp_path):
