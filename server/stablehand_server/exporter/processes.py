@@ -80,6 +80,7 @@ class _Process:
         self.reading = ProcessReading()
         self.run_delay = RunDelay()
         self.next_pss_at: float | None = None  # None: it was never read
+        self.shared_bytes = 0  # of the resident memory, what the PSS leaves out, at the last reading of both
 
 
 class Processes:
@@ -98,8 +99,8 @@ class Processes:
     def read(self, records: Iterable[Record]) -> dict[int, ProcessReading]:
         """Return by age what is known of each process, and write its run delay into its record.
 
-        The PSS is the last reading; `read_memory` refreshes these, and only new processes are read here, in the few
-        milliseconds that a scrape has for them.
+        The PSS is the resident memory of now without what was shared at the last reading; `read_memory` refreshes
+        these, and only new processes are read here, in the few milliseconds that a scrape has for them.
         """
         found = [(record, int(record.cells[Cell.PID]), int(record.cells[Cell.AGE])) for record in records]
         self._known = {age: self._known.get(age) or _Process(pid) for _, pid, age in found if pid}
@@ -133,7 +134,9 @@ class Processes:
         """Read a process's PSS, and return the seconds that it took."""
         started = self._clock()
         found = procfs.proportional_bytes(process.pid)
-        if found is not None:  # else it has ended, and the last reading is kept
+        resident = procfs.resident_bytes(process.pid)
+        if found is not None and resident is not None:  # else it has ended, and the last reading is kept
+            process.shared_bytes = resident - found
             process.reading.proportional_bytes = found
         ended = self._clock()
         process.next_pss_at = ended + _SECONDS_BETWEEN_PSS
@@ -148,7 +151,10 @@ class Processes:
         reading.system_seconds = max(reading.system_seconds, times.system_seconds)
         self._publish_run_delay(record, process.pid, process)
         self._publish_children(record, process.pid, times)
-        reading.resident_bytes = procfs.resident_bytes(process.pid)
+        reading.resident_bytes = resident = procfs.resident_bytes(process.pid)
+        if reading.proportional_bytes is not None and resident is not None:
+            # what a worker's requests hold comes and goes within seconds, and is its own: what it shares stays
+            reading.proportional_bytes = max(0, resident - process.shared_bytes)
 
     @staticmethod
     def _publish_children(record: Record, pid: int, times: ProcessTimes) -> None:

@@ -34,6 +34,7 @@ class FakeProc:
         self.delays: dict[int, dict[int, float]] = {}
         self.forked: dict[int, list[int]] = {}
         self.pss_reads = 0
+        self.resident = 50_000_000
 
     def run(
         self, pid: int, *, user: float = 0.0, system: float = 0.0, parent: int = MASTER, ended_children: float = 0.0
@@ -55,7 +56,7 @@ class FakeProc:
 
     def resident_bytes(self, pid: int) -> int | None:
         """Stand in for procfs."""
-        return 50_000_000 if pid in self.times else None
+        return self.resident if pid in self.times else None
 
     def proportional_bytes(self, pid: int) -> int | None:
         """Stand in for procfs, and count."""

@@ -196,3 +196,15 @@ def test_a_worker_whose_process_id_is_not_known_yet_is_passed_over(slots):
     slots.allocate(index=0, age=1, worker_class=0, slots=1)
 
     assert Processes(1000).read(slots.living()) == {}
+
+
+def test_memory_that_requests_hold_shows_before_the_pss_is_read_again(slots, spawn, proc):
+    worker = spawn(0)
+    proc.run(worker.pid)
+    processes = Processes(1000, Clock())
+    (found,) = processes.read(slots.living()).values()
+    assert found.proportional_bytes == 20_000_000
+
+    proc.resident += 7_000_000
+    (found,) = processes.read(slots.living()).values()
+    assert (found.proportional_bytes, proc.pss_reads) == (27_000_000, 1)

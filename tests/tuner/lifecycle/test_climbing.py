@@ -52,6 +52,14 @@ def test_a_lock_in_each_process_gets_more_processes_not_more_slots(bench, start)
     assert run.state.known.banned == {}
 
 
+def test_a_climb_ends_before_its_requests_hold_more_memory_than_there_is(bench):
+    heavy = App(compute=0.002, wait=0.1, process_bytes=60e6, request_bytes=15e6)
+    run = bench(heavy, SYNC_1, clients=64, policy=THREADS, machine=Machine(memory_limit=700e6)).run(150)
+
+    assert run.pods[0].snapshot().oom_exits == 0
+    assert 8 <= run.settings.slots < 40
+
+
 @pytest.mark.parametrize("start", [SYNC_1, Settings(GTHREAD, 2, 4)], ids=str)
 def test_a_limit_beyond_which_requests_fail_is_searched_and_remembered(bench, start):
     run = bench(DATABASE, start, clients=64, policy=THREADS).run(150)

@@ -202,6 +202,8 @@ def test_a_worker_that_is_slower_for_no_gain_breaks_nothing_so_its_class_may_be_
     assert shop.state.known.tries.made
     ceiling = shop.state.known.ceilings.known[0]
     assert (ceiling.level, ceiling.good, ceiling.bad) == (Level.PROCESS, 1, 4), "more processes may be what they need"
+    assert shop.until(lambda decision: decision.action is Action.APPLY).settings.worker_class is WorkerClass.SYNC
+    assert shop.decision.settings.workers > SYNC_2.workers
 
 
 def test_a_worker_without_requests_is_no_evidence_that_it_does_no_harm(app):

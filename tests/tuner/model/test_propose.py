@@ -143,6 +143,13 @@ def test_without_threads_and_event_loop_a_waiting_app_gets_processes(make_observ
     assert model.propose(policy, make_observation(), SYNC_1).settings == Settings(WorkerClass.SYNC, 8)
 
 
+def test_where_memory_holds_none_of_an_event_loops_requests_a_waiting_app_gets_processes(make_observation):
+    policy = Policy.from_mapping({"workerClasses": ["sync", "gevent"]})
+    large = make_observation(worker_memory_bytes=140e6, worker_memory_bytes_mean=140e6, memory_limit_bytes=940e6)
+
+    assert model.propose(policy, large, SYNC_1).settings == Settings(WorkerClass.SYNC, 4)
+
+
 def test_an_app_on_an_event_loop_stays_there_while_it_has_use_for_it(make_observation):
     current = Settings(WorkerClass.GEVENT, 2, 1, 100)
     seen = make_observation(

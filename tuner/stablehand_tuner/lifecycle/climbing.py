@@ -16,13 +16,15 @@ from stablehand_tuner.evidence.step import Outcome, StepVerdict
 from stablehand_tuner.lifecycle import applying, descending, gate, guarding, seeing
 from stablehand_tuner.lifecycle.ending import REFUSALS, Transition, watch_again
 from stablehand_tuner.lifecycle.phases import Change, Climbing, Trial
-from stablehand_tuner.model import path
+from stablehand_tuner.model import limits, path
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.reasons import Reason
 
 if TYPE_CHECKING:
+    from stablehand_tuner.contracts.settings import Settings
     from stablehand_tuner.lifecycle.inputs import Inputs
     from stablehand_tuner.lifecycle.state import TunerState
+    from stablehand_tuner.model.known import Known
     from stablehand_tuner.observe.observation import Observation
 
 IN_PLACE_SHARE = 0.05  # of the trial's time: how long a step is observed that only adds slots
@@ -48,7 +50,7 @@ def advance_climb(inputs: Inputs, state: TunerState, phase: Climbing) -> Transit
         message = f"{theirs} was set from outside while {target} was a step of a climb: observing again"
         return watch_again(state, None), Decision(Action.HOLD, Reason.SETTINGS_CHANGED_OUTSIDE, message)
     phase = _observed(inputs, phase)
-    state = dataclasses.replace(state, phase=phase)
+    state = dataclasses.replace(state, phase=phase, known=_with_footprint(inputs, state.known, target))
     verdict, seen = _judged(inputs, phase)
     if verdict is None:
         return state, _running(phase)
@@ -149,9 +151,35 @@ def _went_on(inputs: Inputs, state: TunerState, phase: Climbing, verdict: StepVe
     following = path.next_step(inputs.policy, target, climb.goal, seen.connections / seen.pods)
     if following in state.known.refused:
         return _arrive(inputs, state, phase, f"{why}; a server refused {following}")
+    fitting = _within_memory(inputs, state.known, target, following, seen)
+    if fitting.slots <= target.slots:
+        return _arrive(inputs, state, phase, f"{why}; the memory holds no more requests")
+    following = fitting
     message = f"{target} serves {why}: {following} next, on the way to {climb.goal}"
     decision = Decision(Action.APPLY, Reason.NEXT_STEP, message, following, climb.aim.evidence)
     return descending.take_step(inputs, state, phase, decision, following)
+
+
+def _with_footprint(inputs: Inputs, known: Known, target: Settings) -> Known:
+    """Learn what a request holds: on no other occasion does the number of requests vary as much."""
+    if inputs.missing or not all(each.steady and each.settings_active == target for each in inputs.present):
+        return known
+    return dataclasses.replace(known, footprint=known.footprint.add(aggregation.combine(inputs.present), target))
+
+
+def _within_memory(inputs: Inputs, known: Known, target: Settings, following: Settings, seen: Observation) -> Settings:
+    """Return the next step as far as memory holds its requests, once it is known what one of them holds."""
+    if known.footprint.request_bytes is None:
+        return following
+    return limits.within_memory(
+        inputs.policy,
+        seen,
+        target,
+        wanted=following,
+        in_use=float(following.slots),
+        footprint=known.footprint,
+        least_workers=following.workers,
+    )
 
 
 def _arrive(inputs: Inputs, state: TunerState, phase: Climbing, why: str) -> Transition:

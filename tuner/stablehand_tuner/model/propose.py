@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.model import ceilings, certainty, event_loop, pools, shapes
+from stablehand_tuner.model.compose import compose
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.limits import below_ceiling, candidate_classes, process_bounds, within_memory
 from stablehand_tuner.model.proposal import Proposal
@@ -31,6 +32,7 @@ COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where wait
 CROWDED = 8.0  # requests in the app of one process: as many hide what each of them waits for
 COSTLY_SECONDS = 0.004  # of CPU, for a request
 NOTHING_KNOWN = Known()
+_SYNC = WorkerClass.SYNC
 
 
 def propose(
@@ -202,7 +204,11 @@ def _fitting(choice: Choice, wanted: Settings, *, least_workers: int | None = No
         least_workers=least_workers or wanted.workers,
         class_of_few=WorkerClass.GTHREAD if WorkerClass.GTHREAD in choice.candidates else None,
     )
-    return below_ceiling(choice.policy, choice.current, fitting, choice.known.memory_ceiling)
+    fitting = below_ceiling(choice.policy, choice.current, fitting, choice.known.memory_ceiling)
+    if fitting != choice.current or wanted.slots <= choice.current.slots or choice.current.worker_class is not _SYNC:
+        return fitting
+    # memory holds none of the slots that another class would have: processes without threads have one each
+    return compose(choice.policy, _SYNC, choice.processes.clamp(wanted.slots), 1)
 
 
 def _below_ceilings(choice: Choice, wanted: Settings) -> tuple[Settings, ceilings.Limit | None]:
