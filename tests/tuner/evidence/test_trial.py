@@ -59,18 +59,25 @@ def test_less_throughput_at_less_demand_is_only_less_load(window):
 
 def test_fewer_slots_may_cost_less_throughput_than_more(window):
     fewer, more = Settings(WorkerClass.SYNC, 2), Settings(WorkerClass.GTHREAD, 2, 8)
-    before, after = (window(rate, settings=Settings(WorkerClass.GTHREAD, 1, 4)) for rate in (300.0, 270.0))
+    running = Settings(WorkerClass.GTHREAD, 1, 4)
+    before, after = (window(rate, settings=running, backlog=0.5) for rate in (300.0, 270.0))
 
     assert outcome(before, after, fewer).reason is Reason.TRIAL_THROUGHPUT
     assert outcome(before, after, more).reason is Reason.TRIAL_UNCLEAR
 
 
 def test_a_loss_that_is_small_but_no_chance_is_unclear_unless_more_is_asked_for(window):
-    before = window(100.0)
+    before = window(100.0, backlog=0.1)
 
-    assert outcome(before, window(90.0)).reason is Reason.TRIAL_UNCLEAR
+    assert outcome(before, window(90.0, backlog=0.1)).reason is Reason.TRIAL_UNCLEAR
     assert outcome(before, window(90.0, demand=80.0)).passed, "more requests at once take longer in any settings"
     assert outcome(before, window(95.0)).passed
+
+
+def test_more_slots_that_no_request_waited_for_may_cost_as_little_as_fewer(window):
+    before, after = window(100.0, settings=Settings(WorkerClass.SYNC, 9)), window(90.0)
+
+    assert outcome(before, after).reason is Reason.TRIAL_THROUGHPUT
 
 
 def test_a_loss_that_chance_explains_passes(window):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
 
 LOST_THROUGHPUT = 0.85
-LOST_BY_LESS = 0.92  # the same for a change to fewer slots, which promises no gain and so must not cost much
+LOST_BY_LESS = 0.92  # the same for a change that promises no gain, and so must not cost much
+UNUSED_SHARE = 0.05  # requests that wait, for each slot, up to which more slots promise no gain
 UNCLEAR_LOSS = 0.93  # below this share of the speed before, the settings before are compared once more
 SAME_DEMAND = 0.9
 DEVIATIONS = 3.0
@@ -112,8 +113,9 @@ def _harm(before: Observation, after: Observation, settings: Settings, objective
     if full is not None:
         return full
     was = before.settings_active
-    less = was is not None and settings.slots < was.slots
-    if _throughput_fell(before, after, LOST_BY_LESS if less else LOST_THROUGHPUT):
+    # neither fewer slots, nor more of them that no request waited for, promise a gain
+    promises = was is None or (settings.slots >= was.slots and before.waiting > UNUSED_SHARE * was.slots * before.pods)
+    if _throughput_fell(before, after, LOST_THROUGHPUT if promises else LOST_BY_LESS):
         return _slower(before, after)
     # requests that wait behind one that blocks the event loop are not inside the app yet: its p99 leaves that out
     was_blocked = was is not None and harm.loop_blocked(None, before, was, early=False) is not None

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from stablehand_tuner.evidence import harm
-from stablehand_tuner.evidence.canary_verdict import DEARER, EVIDENCE_OF_HARM, SLOWER
+from stablehand_tuner.evidence.canary_verdict import DEARER, EVIDENCE_OF_HARM
 from stablehand_tuner.evidence.harm import MORE_ERRORS, Verdict
 from stablehand_tuner.evidence.trial import GAIN
 from stablehand_tuner.reasons import Reason
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.observation import Observation
     from stablehand_tuner.policy import Windows
 
+# Of the response time: less than between pods, for siblings in one pod have the same cores, and the same moment.
+SLOWER = 1.1
 EXACT = 0.95  # of a time: scrapes are not exact to the millisecond
 CLEAR_SHARE = 0.25  # of the trial's time: enough where many requests were served without harm,
 CLEAR_REQUESTS = 5.0  # times the least of a window
