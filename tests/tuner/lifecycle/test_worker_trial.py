@@ -33,6 +33,7 @@ class App:
         self.runs = dict.fromkeys(self.pods, settings)
         self.reports = {pod: TrialSeen(0, "") for pod in self.pods} if knows_trials else {}
         self.error_share, self.rate, self.slower = 0.0, 50.0, 1.0
+        self.memory = {}
         self.state, self.now, self.decisions = TunerState(), START, []
 
     @property
@@ -85,6 +86,7 @@ class App:
             requests=requests,
             busy_seconds_total=settings.slots * seconds,
             cpu_seconds_total=0.0015 * requests,
+            **self.memory,
             backlog=64.0 - settings.slots,
             duration_buckets=((0.25, requests), (float("inf"), requests)),
         )
@@ -204,6 +206,21 @@ def test_a_worker_that_is_slower_for_no_gain_breaks_nothing_so_its_class_may_be_
     assert (ceiling.level, ceiling.good, ceiling.bad) == (Level.PROCESS, 1, 4), "more processes may be what they need"
     assert shop.until(lambda decision: decision.action is Action.APPLY).settings.worker_class is WorkerClass.SYNC
     assert shop.decision.settings.workers > SYNC_2.workers
+
+
+def test_a_trial_that_fills_the_memory_ends_and_is_not_begun_again_at_once(app):
+    shop = app()
+    shop.begin()
+    shop.memory = {"worker_memory_bytes": 150e6, "worker_memory_bytes_mean": 150e6, "memory_limit_bytes": 300e6}
+    decision = shop.until(lambda decision: decision.action is not Action.HOLD)
+    assert (decision.action, decision.reason) == (Action.ROLL_BACK, Reason.MEMORY)
+    tried = shop.state.known.tries.made
+
+    shop.memory = {}
+    for _ in range(10):  # fifty seconds
+        assert shop.round().action is not Action.TRY
+    assert tried
+    assert shop.state.known.memory_ceiling
 
 
 def test_a_worker_without_requests_is_no_evidence_that_it_does_no_harm(app):

@@ -127,7 +127,9 @@ def advance(inputs: Inputs, state: TunerState, phase: WorkerTrial) -> Transition
         return watch_again(state, None), held
     steady = [each for each in inputs.present if each.steady and each.settings_active == before]
     if steady and (relief := memory.relieve_memory(inputs.policy, aggregation.combine(steady), before)) is not None:
-        return _give_up(inputs, state, phase, Reason.MEMORY, f"the trial cannot wait: {relief.message}")
+        if phase.change.target.slots > before.slots:
+            state = dataclasses.replace(state, known=state.known.with_ceiling(phase.change.target.slots))
+        return _undecided(inputs, state, phase, f"the trial cannot wait: {relief.message}", reason=Reason.MEMORY)
     report = (inputs.trials or {}).get(phase.pod)
     if report is None or report.id < phase.trial.id:
         return _wait(inputs, state, phase, seen)
