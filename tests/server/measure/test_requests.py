@@ -119,7 +119,7 @@ def test_a_status_that_tells_a_broken_app_is_counted_besides_its_class(serving):
     assert served.finished == {"4xx": 2}
 
 
-@pytest.mark.parametrize(("body", "bucket"), [((), 0), ((b"x" * 64,), 0), ((b"x" * 65,), 1), ((b"x" * 600, b"y"), 4)])
+@pytest.mark.parametrize(("body", "bucket"), [((), 0), ((b"x" * 8,), 0), ((b"x" * 9,), 1), ((b"x" * 600, b"y"), 7)])
 def test_the_size_of_a_successful_response_is_counted(serving, body, bucket):
     served = serving(answering(body=body))
     served.ask()

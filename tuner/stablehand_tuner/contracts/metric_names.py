@@ -228,4 +228,4 @@ DURATION_BUCKETS = (
 )
 
 # Buckets in bytes: what a page shrinks or grows to when it goes wrong is seldom within a factor of two.
-BODY_BUCKETS = tuple(float(2**power) for power in range(6, 25))
+BODY_BUCKETS = tuple(float(2**power) for power in range(3, 25))
