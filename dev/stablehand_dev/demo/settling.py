@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stablehand_dev.demo.reading import Reading
 
-_UNDER_WAY = "apply"
-"""After this action the settings are on trial: `keep` or `roll_back` ends it."""
+_UNDER_WAY = frozenset({"try", "canary", "promote", "apply"})
+"""After these actions something is on trial: `keep` or `roll_back` ends it."""
 
 
 class Settling:
@@ -28,6 +28,6 @@ class Settling:
         if len(reading.decisions) != self._decisions:
             self._decisions = len(reading.decisions)
             self._since = now
-        if self._since is None or not reading.decisions or reading.decisions[-1].action == _UNDER_WAY:
+        if self._since is None or not reading.decisions or reading.decisions[-1].action in _UNDER_WAY:
             return False
         return now - self._since >= self._quiet

@@ -98,12 +98,12 @@ def test_an_asgi_app_may_have_such_a_handler_too(run, until, running, habit):
     finishes_what_is_in_flight(program, until, running)
 
 
-def test_a_live_change_of_threads_finishes_what_is_in_flight_when_the_apps_handler_exits(run, until):
+def test_a_live_change_of_class_finishes_what_is_in_flight_when_the_apps_handler_exits(run, until):
     files = {"hello.py": APP.replace("HABIT", EXITS)}
     program = run(
         "--worker-class", "gthread", "--threads", "8", "--settings-file", "settings.json", files=files
     ).ready()
-    fields = {"workerClass": "gthread", "workers": 1, "threads": 4, "workerConnections": 1000}
+    fields = {"workerClass": "sync", "workers": 1, "threads": 1, "workerConnections": 1000}
     settings = program.directory / "settings.json"
     worker, answer = answer_to_what_is_in_flight(program, until, lambda: settings.write_text(json.dumps(fields)))
 
