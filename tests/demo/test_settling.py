@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stablehand_dev.demo.reading import Decided, Reading
 from stablehand_dev.demo.settling import Settling
 
@@ -15,9 +17,10 @@ def test_nothing_has_settled_before_anything_was_decided():
     assert not any(settling.settled(now, reading()) for now in range(100))
 
 
-def test_a_change_on_trial_has_not_settled_however_long_it_takes():
+@pytest.mark.parametrize("action", ["try", "canary", "promote", "apply"])
+def test_a_change_on_trial_has_not_settled_however_long_it_takes(action):
     settling = Settling(quiet=10)
-    assert not any(settling.settled(now, reading("apply")) for now in range(100))
+    assert not any(settling.settled(now, reading(action)) for now in range(100))
 
 
 def test_it_has_settled_so_many_quiet_seconds_after_the_last_decision():
