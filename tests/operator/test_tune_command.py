@@ -256,3 +256,15 @@ def test_a_survey_names_the_worst_workloads_by_their_seeds():
     assert "geometric mean" in shown
     again = stablehand("simulate", "--fast", "--json", "--generated", report["each"][0]["seed"])
     assert json.loads(again.stdout)["compared"]["end"] == report["each"][0]["end"]
+
+
+def test_a_survey_of_apps_with_hazards_counts_failed_requests_and_each_can_be_shown():
+    report = json.loads(stablehand("survey", "--workloads", 3, "--hazards", "--json").stdout)
+    again = stablehand("simulate", "--fast", "--json", "--hazards", "--generated", report["each"][0]["seed"])
+
+    assert 0 <= report["failedRequests"] < 0.1
+    assert json.loads(again.stdout)["compared"]["end"] == report["each"][0]["end"]
+    assert "Failed requests" in stablehand("survey", "--workloads", 2, "--hazards").stdout
+    refused = stablehand("simulate", "--hazards", "app.yaml")
+    assert refused.exit_code == 2
+    assert "--hazards is for --generated" in refused.stderr

@@ -21,6 +21,10 @@ tune = typer.Typer(
 )
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_Hazards = Annotated[
+    bool,
+    typer.Option("--hazards", help="Random apps with locks, pools, limits, classes that fail: docs/simulator.md."),
+]
 
 
 @tune.command()
@@ -36,6 +40,7 @@ def simulate(
         Optional[int],  # noqa: UP045 (the same)
         typer.Option(min=0, metavar="SEED", help="Instead of a file: a workload of `stablehand tune survey`."),
     ] = None,
+    hazards: _Hazards = False,
     as_json: _Json = False,
 ) -> None:
     """Simulate an app under a policy, and show what is decided, why, and the result."""
@@ -45,11 +50,14 @@ def simulate(
     from stablehand_simulator import run as runs  # noqa: PLC0415 (the same)
     from stablehand_simulator import survey as surveys  # noqa: PLC0415 (the same)
 
+    if hazards and generated is None:
+        raise _refused("--hazards is for --generated SEED: a file says itself what its app is like")
     if (file is None) == (generated is None):
         raise _refused("either a file or --generated SEED is needed, and not both")
     seconds, interval = surveys.SECONDS, runs.INTERVAL_SECONDS
     if file is None:
-        workload = workloads.workload(generated or 0)
+        make = workloads.hazardous if hazards else workloads.workload
+        workload = make(generated or 0)
     else:
         try:
             scenario = Scenario.read(file)
@@ -71,12 +79,14 @@ def survey(
     *,
     workloads: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many random workloads.")] = 200,
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many at the same time.")] = 1,
+    hazards: _Hazards = False,
     as_json: _Json = False,
 ) -> None:
     """Tune many random workloads by formulas, and show how close to the best they end, the worst ones first."""
     from stablehand_operator.cli.tune import report, table  # noqa: PLC0415 (run must not pay for it)
-    from stablehand_simulator.survey import measure  # noqa: PLC0415 (the same)
+    from stablehand_simulator import survey as surveys  # noqa: PLC0415 (the same)
 
+    measure = surveys.measure_hazardous if hazards else surveys.measure
     if processes == 1:
         measured = [measure(seed) for seed in range(workloads)]
     else:

@@ -73,6 +73,7 @@ def of_survey(measured: Sequence[Measured]) -> dict[str, Any]:
         "within5PercentOfBest": sum(each.of_best >= grid.AS_GOOD for each in measured),
         "worseThanStart": sorted(each.seed for each in measured if each.is_worse),
         "killedForMemory": sorted(each.seed for each in measured if each.oom_exits),
+        "failedRequests": sum(each.failed for each in measured) / (sum(each.requests for each in measured) or 1.0),
         "outsideOfPolicy": sorted(each.seed for each in measured if each.broken),
         "each": [
             {

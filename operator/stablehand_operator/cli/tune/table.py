@@ -81,6 +81,7 @@ def survey(measured: Sequence[Measured]) -> RenderableType:
         f"{len(changed)} were changed; half of them had settled after {statistics.median(changed or [0.0]):.0f} s.",
         f"Worse than in the beginning: {_seeds(found['worseThanStart'])}",
         f"Workers killed for their memory: {_seeds(found['killedForMemory'])}",
+        f"Failed requests, tuning included: {found['failedRequests']:.3%}",
         f"Settings that the policy forbids: {_seeds(found['outsideOfPolicy'])}",
         "The farthest from the best (stablehand tune simulate --fast --generated SEED shows one):",
     ]
