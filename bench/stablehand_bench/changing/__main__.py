@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from stablehand_bench.tuner.results import Key
 
-_INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, and return the process's status."""
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--docs does not want a rough check")
     processes.end_at_sigterm()
     path = options.results or sitting.cache() / "changing.jsonl"
-    try:
+    with sitting.ending(path):
         if options.report:
             results = Results.read(path)
         else:
@@ -48,12 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(publish.section(results.to_mapping()))
         if options.docs:
             publish.write(results.to_mapping())
-    except BenchError as error:
-        sys.stderr.write(f"bench: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"bench: interrupted; what was measured is in {path}, and --resume goes on with it\n")
-        return _INTERRUPTED
     return 0
 
 

@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 
     from stablehand_bench.tuner.plan import Plan
 
-_INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark, and return the process's status."""
     options = _options(arguments)
     processes.end_at_sigterm()
     path = options.results or sitting.cache() / ("tuner-quick.jsonl" if options.quick else "tuner.jsonl")
-    try:
+    with sitting.ending(path):
         if options.report:
             results = Results.read(path)
         else:
@@ -45,12 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(publish.section(results.to_mapping()))
         if options.docs:
             publish.write(results.to_mapping())
-    except BenchError as error:
-        sys.stderr.write(f"bench: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"bench: interrupted; what was measured is in {path}, and --resume goes on with it\n")
-        return _INTERRUPTED
     return 0
 
 
