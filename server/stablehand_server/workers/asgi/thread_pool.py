@@ -53,8 +53,8 @@ class ThreadPool:
             RuntimeError: when another thread is needed and none can be started; `start_missing` tries again.
         """
         work = Work(function, arguments)
-        self._waiting.append(work)
         with self._mutex:
+            self._waiting.append(work)
             self._spare -= 1
         self._turns.put(None)
         self.start_missing()
@@ -84,12 +84,12 @@ class ThreadPool:
             RuntimeError: as `start_missing`.
         """
         with self._mutex:
-            idle = [each for each in self._limit.there if not each.serving_since][: max(0, self._spare)]
+            # those that serve nothing: whichever takes a turn next, also one for a work, ends instead
+            idle = {each for each in self._limit.there if not each.serving_since}
             dismissed = self._limit.to_dismiss  # their turns are on the way
             self._limit.change(threads, idle)
-            self._limit.to_dismiss += dismissed
+            self._spare -= self._limit.to_dismiss - dismissed
             for _ in range(self._limit.to_dismiss - dismissed):
-                self._spare -= 1
                 self._turns.put(None)
         self.start_missing()
 
@@ -127,7 +127,8 @@ class ThreadPool:
             with self._mutex:
                 for thread in ended:
                     self._limit.forget(thread)
-                self._spare = sum(not each.serving_since for each in self._limit.there) - len(self._waiting)
+                idle = sum(not each.serving_since for each in self._limit.there)
+                self._spare = idle - self._limit.to_dismiss - len(self._waiting)
             for _ in ended:  # which may have taken a turn with them; one too many does nothing
                 self._turns.put(None)
         return ended
@@ -143,15 +144,13 @@ class ThreadPool:
                 self._limit.dismiss(thread)
                 self._limit.forget(thread)
                 return False
-        thread.serving_since = time.monotonic()
-        try:
+            if not self._waiting:  # a turn too many
+                return True
             work = self._waiting.popleft()
-        except IndexError:  # a turn too many
-            thread.serving_since = 0.0
-            return True
+            thread.serving_since = time.monotonic()
         work.function(*work.arguments)
-        thread.serving_since = 0.0
         with self._mutex:
+            thread.serving_since = 0.0
             self._limit.note_served(thread)
             if thread.leaving:
                 self._limit.forget(thread)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import sys
 import threading
 import time
 
@@ -110,6 +111,29 @@ def test_idle_threads_end_at_once_when_they_are_too_many_and_others_come_when_th
         pool.resize(1)
         until(lambda: len(there()) == 1)
         pool.resize(3)
+
+
+def test_under_a_steady_load_the_threads_become_as_few_as_they_may_be_whenever_that_changes(pool):
+    ended = threading.Event()
+
+    def again():
+        time.sleep(0.0005)
+        if not ended.is_set():
+            pool.submit(again)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(8):
+            pool.submit(again)
+        for _ in range(600):
+            pool.resize(16)
+            until(lambda: len(there()) >= 8)
+            pool.resize(2)
+            until(lambda: len(there()) == 2)
+    finally:
+        ended.set()
+        sys.setswitchinterval(interval)
 
 
 def test_a_call_that_lasts_for_long_when_the_threads_become_fewer_does_not_keep_a_place(pool, monkeypatch):
