@@ -12,9 +12,11 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.parametrize("waits", [True, False], ids=["once it is there", "at once"])
 def test_the_oldest_worker_goes_so_that_repeating_it_replaces_every_one(run, commands, until, *, running, waits):
-    programs = [run("--workers", "2", command=each) for each in commands.values()]
+    # from one: workers that boot at the same moment may tell of it in another order than that of their age
+    programs = [run("--workers", "1", command=each) for each in commands.values()]
     for program in programs:
         until(program.get)
+        program.process.send_signal(signal.SIGTTIN)
         until(lambda program=program: len(workers(program, running)) == 2)
     first = [workers(program, running) for program in programs]
 
