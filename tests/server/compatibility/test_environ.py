@@ -69,8 +69,7 @@ def asked(program, requests, family=socket.AF_INET):
     for name, data in requests.items():
         with contextlib.closing(socket.socket(family)) as client:
             client.settimeout(20)
-            path = str(program.directory / "socket")
-            client.connect(path if family == socket.AF_UNIX else ("127.0.0.1", program.port))
+            client.connect(_address(program, family))
             client.sendall(data)
             answer = b""
             while part := client.recv(65536):
@@ -94,10 +93,7 @@ def see(run, commands, until):
         program = run(
             *("--worker-class", worker_class, *flags), command=commands[name], files={"hello.py": APP}, bind=bind
         )
-        if family == socket.AF_UNIX:
-            until((program.directory / "socket").exists)
-        else:
-            until(lambda: _listens(program.port))
+        until(lambda: _listens(program, family))
         found = asked(program, requests, family)
         program.end()
         return found
@@ -105,10 +101,16 @@ def see(run, commands, until):
     return seen
 
 
-def _listens(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+def _listens(program, family):
+    with contextlib.suppress(OSError), socket.socket(family) as client:
+        client.settimeout(5)
+        client.connect(_address(program, family))
         return True
     return False
+
+
+def _address(program, family):
+    return str(program.directory / "socket") if family == socket.AF_UNIX else ("127.0.0.1", program.port)
 
 
 @pytest.mark.parametrize("worker_class", ["sync", "gthread", "gevent"])
