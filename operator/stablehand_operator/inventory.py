@@ -77,6 +77,7 @@ class AppRecord:
     refusing: frozenset[str] = frozenset()  # the pods that report that they refuse their newest settings
     tuner_state: TunerState | None = None
     decision: Decision | None = None
+    unannounced: list[Decision] = dataclasses.field(default_factory=list)  # carried out, but without an Event so far
     nudged_at: dict[str, float] = dataclasses.field(default_factory=dict)
     ran: dict[str, Settings] = dataclasses.field(default_factory=dict)  # by a pod's UID: what it last reported to run
     memory_kills: dict[str, str] = dataclasses.field(default_factory=dict)  # by a pod's UID: the last one that is known
@@ -144,6 +145,10 @@ class Inventory:
     def pods(self, key: AppKey) -> list[Pod]:
         """Return an app's pods, the newest first."""
         return sorted(self._pods.get(key, {}).values(), key=lambda pod: (pod.created, pod.name), reverse=True)
+
+    def running_pods(self, key: AppKey) -> int:
+        """Return how many of an app's pods run: those that boot or end among them."""
+        return sum(not pod.ended for pod in self.pods(key))
 
     def replace(self, children: Iterable[Manifest], pods: Iterable[Manifest]) -> None:
         """Replace all children and pods by those of a listing, except where a watch has delivered a newer version."""

@@ -41,6 +41,7 @@ class Pod:
     deleting: bool
     annotations: Mapping[str, str]
     failure: Failure | None
+    ended: bool = False  # its containers have run for the last time, as after an eviction
     memory_kill: str = ""  # the last of its containers that the kernel killed for want of memory; empty if none
 
     @property
@@ -65,6 +66,7 @@ class Pod:
             deleting="deletionTimestamp" in metadata,
             annotations=dict(metadata.get("annotations") or {}),
             failure=_failure(status, conditions),
+            ended=status.get("phase") in {"Succeeded", "Failed"},
             memory_kill=_memory_kill(status),
         )
 

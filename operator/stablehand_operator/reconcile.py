@@ -15,15 +15,17 @@ from pydantic import ValidationError
 
 from stablehand_operator.builders import build_children
 from stablehand_operator.cluster import ClusterError
-from stablehand_operator.desired import desired_settings, noted, stored_state
+from stablehand_operator.desired import desired_settings, noted, stored_state, with_state
 from stablehand_operator.inventory import Applied, ChildKey, child_key, digest, live_digest
 from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION, SETTINGS_ANNOTATION
 from stablehand_operator.pods import Failure
 from stablehand_operator.resource import WSGIApp
 from stablehand_operator.rollout import own_settings
-from stablehand_operator.status import AppView, describe, with_problem
+from stablehand_operator.status import AppView, describe, with_history, with_problem
 from stablehand_operator.status_writer import StatusApi, StatusWriter
 from stablehand_operator.workqueue import RetryLater
+from stablehand_tuner.controller import expect_pods
+from stablehand_tuner.policy import InvalidPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,6 +120,7 @@ class Reconciler:
             record.tuner_state = None
             record.decision = None
             await self.statuses.write(record, status, at_once=True)
+        desired = await self._share_out(record, app, desired)
         try:
             await self.carry_out(record, app, desired)
         except Refused as refused:
@@ -138,6 +141,30 @@ class Reconciler:
         for manifest in build_children(app, settings):
             await self._apply_child(record, app, manifest)
         await self._nudge(record, settings)
+
+    async def _share_out(self, record: AppRecord, app: WSGIApp, desired: Settings) -> Settings:
+        """Give each pod less of what all share before there are more pods; return what every pod should run."""
+        wanted, there = app.spec.replicas, self._inventory.running_pods(record.key)
+        if wanted <= there:
+            return desired
+        try:
+            policy = app.tuning_policy()
+        except InvalidPolicy:
+            return desired  # the tuning loop tells of it
+        now = self._now()
+        state = (record.tuner_state or stored_state(record.status)).for_image(app.identity)
+        shared = expect_pods(policy, state, wanted, now.timestamp())
+        if shared is None:
+            return desired
+        state, decision = shared
+        fewer = decision.settings or desired
+        status = with_history(record.status, decision, desired, now)
+        status = status.model_copy(update={"settings": noted(app, status, fewer)})
+        await self.statuses.write(record, with_state(status, state), at_once=True)
+        record.tuner_state, record.decision = state, decision
+        record.unannounced.append(decision)
+        logger.info("%s: %s (%s): %s", record.key, decision.action, decision.reason, decision.message)
+        return fewer
 
     async def report(self, record: AppRecord, app: WSGIApp, desired: Settings) -> None:
         """Write the status that follows from what is known of the app."""

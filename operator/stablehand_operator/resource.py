@@ -239,6 +239,11 @@ class WSGIApp(Model):
             spec=WSGIAppSpec.model_validate(body.get("spec") or {}),
         )
 
+    @property
+    def identity(self) -> str:
+        """What the tuner's knowledge is of: another image, or another app in it, may be quite different."""
+        return f"{self.spec.image} {self.spec.app}"
+
     def requested_cores(self) -> float | None:
         """Return the CPU request of each pod, in cores; None without one."""
         resources = self.spec.resources

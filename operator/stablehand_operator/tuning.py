@@ -168,7 +168,8 @@ class TuningLoop:
             if desired is None:
                 return  # not reconciled yet
             killed = _killed(record, every, desired)
-            decisions = self._step(record, app, killed)
+            pods_to_come = max(app.spec.replicas, self._inventory.running_pods(record.key))
+            decisions = self._step(record, app, killed, pods_to_come)
             desired = await self._carry_out(record, app, desired, decisions)
             # only now: if the status could not be written, the kill is reported again
             _note_what_runs(record, every, zip(pods, snapshots, strict=True))
@@ -189,14 +190,14 @@ class TuningLoop:
             logger.info("%s/%s: %s", pod.namespace, pod.name, error)
             return None
 
-    def _step(self, record: AppRecord, app: WSGIApp, killed: Mapping[str, Settings]) -> tuple[Decision, ...]:
+    def _step(self, record: AppRecord, app: WSGIApp, killed: Mapping[str, Settings], pods: int) -> tuple[Decision, ...]:
         try:
             policy = app.tuning_policy()
         except InvalidPolicy as error:
             logger.error("%s: spec.tuning is invalid, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
             return ()
         state = record.tuner_state or stored_state(record.status)
-        state = state.for_image(f"{app.spec.image} {app.spec.app}")
+        state = state.for_image(app.identity)
         record.tuner_state, decisions = step(
             policy,
             state,
@@ -205,6 +206,7 @@ class TuningLoop:
             canaries=True,
             killed=killed,
             trials=record.trials,
+            pods=pods,
         )
         for decision in decisions:
             self._telemetry.decisions.labels(decision.action.value, decision.reason.value).inc()
@@ -242,8 +244,9 @@ class TuningLoop:
         if changes:
             await self._reconciler.carry_out(record, app, desired)
         await self._reconciler.follow_canary(record, (record.tuner_state or stored_state(record.status)).canary)
-        for decision in news:
+        for decision in (*record.unannounced, *news):
             await self._create_event(record, decision)
+        record.unannounced.clear()
         return desired
 
     async def _create_event(self, record: AppRecord, decision: Decision) -> None:

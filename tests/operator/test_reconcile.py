@@ -3,14 +3,22 @@ from __future__ import annotations
 import pytest
 
 from stablehand_operator.cluster import ClusterError
+from stablehand_operator.desired import with_state, written
 from stablehand_operator.inventory import AppKey, ChildKey, Inventory
 from stablehand_operator.reconcile import Reconciler, read_app
 from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.workqueue import RetryLater
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.lifecycle.phases import Watching
+from stablehand_tuner.lifecycle.state import TunerState
+from stablehand_tuner.model.ceiling import Level
+from stablehand_tuner.model.ceilings import Ceilings
+from stablehand_tuner.model.known import Known
+from stablehand_tuner.reasons import Reason
 
 KEY = AppKey("default", "shop")
 CHILDREN = {("ServiceAccount", "shop"), ("ConfigMap", "shop-settings"), ("Service", "shop"), ("Deployment", "shop")}
+SETTINGS_BEFORE_PODS = (("ConfigMap", "shop-settings"), ("Deployment", "shop"))
 SYNC = {"workerClass": "sync", "workers": 1}
 TUNED = {"workerClass": "gthread", "workers": 2, "threads": 48, "workerConnections": 1000}
 
@@ -68,6 +76,28 @@ async def test_reconciling_again_touches_nothing(house):
     await house.reconcile()
 
     assert await house.reconcile() == []
+
+
+async def test_before_more_pods_come_each_gets_less_of_what_all_of_them_share(house, make_pod):
+    await house.reconcile()
+    house.inventory.take_pod(house.cluster.put(make_pod()))
+    ceilings = Ceilings().with_found(Level.APP, Reason.TRIAL_ERRORS, good=16, bad=32, cost=None, now=0.0)
+    running = Settings.from_mapping({**TUNED, "threads": 8})
+    image = read_app(house.record).identity
+    state = TunerState(Watching(running), Known(ceilings=ceilings), image=image)
+    status = house.record.status
+    settings = status.settings.model_copy(update={"desired": written(running)})
+    house.record.status = with_state(status.model_copy(update={"settings": settings}), state)
+    await house.reconcile()
+    house.change_spec(replicas=4)
+    calls = await house.reconcile()
+
+    written_at = calls.index(next(call for call in calls if call[0] == "write_status"))
+    config_map, deployment = (calls.index(("apply", kind, name)) for kind, name in SETTINGS_BEFORE_PODS)
+    assert written_at < config_map < deployment
+    assert '"workers": 2, "threads": 2' in house.settings_in_config_map()
+    assert (house.record.status.history[0].reason, house.record.status.settings.desired.threads) == ("SharedCeiling", 2)
+    assert [call for call in await house.reconcile() if call[0] == "apply"] == []
 
 
 async def test_an_edit_of_a_child_is_repaired(house):

@@ -44,14 +44,16 @@ class Script:
         self.policies: list = []
         self.killed: list[dict] = []
         self.trials: list[dict] = []
+        self.pods: list[int] = []
 
-    def __call__(self, policy, state, observations, now, *, canaries, killed, trials):
+    def __call__(self, policy, state, observations, now, *, canaries, killed, trials, pods):
         """Take one step."""
         assert canaries, "a cluster can give one pod settings of its own"
         del now
         self.policies.append(policy)
         self.killed.append(dict(killed))
         self.trials.append(dict(trials))
+        self.pods.append(pods)
         self.shown.append(dict(observations))
         self.states.append(state)
         new = TunerState(image=state.image, note=f"step {next(self.count)}")
@@ -124,6 +126,21 @@ async def test_two_scrapes_make_an_observation(stable, script, make_exposition):
     assert first == {}, "a pod seen for the first time is not missing"
     assert second["shop-1"].requests == 50
     assert stable.record.status.summary.active == "sync 1"
+
+
+async def test_pods_that_boot_or_end_or_are_still_to_come_share_what_has_a_ceiling(stable, script, make_pod):
+    await stable.tick()
+    for number in (2, 3):
+        stable.inventory.take_pod(stable.cluster.put(make_pod(f"shop-{number}", ready=False)))
+    await stable.tick()
+    evicted = make_pod("shop-4", ready=False)
+    evicted["status"]["phase"] = "Failed"
+    stable.inventory.take_pod(stable.cluster.put(evicted))
+    await stable.tick()
+    stable.record.body["spec"]["replicas"] = 5
+    await stable.tick()
+
+    assert script.pods == [1, 3, 3, 5]
 
 
 async def test_a_pod_that_does_not_answer_is_missing_and_not_idle(stable, script, make_exposition):

@@ -30,6 +30,7 @@ from stablehand_tuner.lifecycle.phases import (
     Watching,
     WorkerTrial,
 )
+from stablehand_tuner.lifecycle.sharing import expect_pods
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.observe import plausibility
 from stablehand_tuner.policy import Mode
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.observe.trial_seen import TrialSeen
     from stablehand_tuner.policy import Policy
 
-__all__ = ["TunerState", "step"]
+__all__ = ["TunerState", "expect_pods", "step"]
 
 
 def step(
@@ -55,6 +56,7 @@ def step(
     canaries: bool = False,
     killed: Mapping[str, Settings] | None = None,
     trials: Mapping[str, TrialSeen] | None = None,
+    pods: int = 0,
 ) -> tuple[TunerState, tuple[Decision, ...]]:
     """Decide once; call it after every round of scrapes.
 
@@ -69,6 +71,8 @@ def step(
             step, which no scrape shows. Each kill is reported once.
         trials: by pod, what servers that know trials on one worker report of them; None where the caller cannot give a
             server `TunerState.trial`. Then what may break an app is tried on a whole pod at once.
+        pods: how many pods there are or will be, where those observed are not all: what all of them share has to do for
+            so many.
 
     Returns:
         The state, to be stored before the decisions are carried out, and at least one decision. Decisions with
@@ -81,7 +85,7 @@ def step(
         state = dataclasses.replace(state, note="")
     state = state.not_after(now, gate.wait_after(policy.windows, state.history.reversals))
     observations, implausible = plausibility.sift(observations)
-    inputs = Inputs(policy, observations, now, canaries, trials)
+    inputs = Inputs(policy, observations, now, canaries, trials, pods)
     stopped = policy.mode is not Mode.AUTO or policy.frozen
     orphaned = (state.canary is not None and not canaries) or (state.trial is not None and trials is None)
     if not state.is_watching and (stopped or orphaned):

@@ -10,14 +10,14 @@ import pytest
 
 from stablehand_simulator import App, Machine
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
-from stablehand_tuner.controller import TunerState, step
-from stablehand_tuner.decision import Action
-from stablehand_tuner.lifecycle.phases import Applying, Climbing, RollingBack, Trial, Watching
+from stablehand_tuner.controller import TunerState, expect_pods, step
+from stablehand_tuner.decision import Action, Decision
+from stablehand_tuner.lifecycle.phases import Applying, Change, Climbing, RollingBack, Trial, Watching
 from stablehand_tuner.lifecycle.window import WarmUp
 from stablehand_tuner.model.ceiling import Level
 from stablehand_tuner.model.ceilings import Ceilings
 from stablehand_tuner.model.known import Known
-from stablehand_tuner.policy import Policy
+from stablehand_tuner.policy import Mode, Policy
 from stablehand_tuner.reasons import Reason
 
 SYNC, GTHREAD, GEVENT = WorkerClass.SYNC, WorkerClass.GTHREAD, WorkerClass.GEVENT
@@ -253,6 +253,27 @@ def test_more_pods_share_a_ceiling_at_once(make_observation):
     assert decision.settings == after.desired == Settings(GTHREAD, 2, 2)
     assert "requests fail" in decision.message
     assert step(Policy(), state, {"pod-0": seen}, 1000.0)[1][0].action is Action.HOLD
+
+
+def test_pods_to_come_share_a_ceiling_before_they_are_there(make_observation):
+    known = Known(ceilings=Ceilings().with_found(Level.APP, Reason.TRIAL_ERRORS, good=16, bad=32, cost=None, now=0.0))
+    runs = Settings(GTHREAD, 2, 4)
+    change = Change(Settings(GTHREAD, 2, 2), runs, Decision(Action.APPLY, Reason.WAITING_DOMINATES, "more", runs))
+    state = TunerState(Applying(0.0, change, None), known, warm_up=WarmUp(0.0, 1e6))
+    shared = expect_pods(Policy(), state, 4, 1000.0)
+    assert shared is not None
+    after, decision = shared
+    seen = make_observation(settings=runs, busy_seconds_total=7.0 * 16, requests=2000.0)
+    watching = dataclasses.replace(state, phase=Watching(runs))
+    _, (same,) = step(Policy(), watching, {"pod-0": seen, "pod-1": seen}, 1000.0, pods=4)
+
+    assert (decision.action, decision.reason) == (Action.APPLY, Reason.SHARED_CEILING)
+    assert decision.settings == after.desired == same.settings == Settings(GTHREAD, 2, 2)
+    assert "4 pods have" in decision.message
+    assert expect_pods(Policy(), after, 4, 1000.0) is None
+    assert expect_pods(Policy(), state, 2, 1000.0) is None
+    for policy in (Policy(mode=Mode.RECOMMEND), Policy(frozen=True)):
+        assert expect_pods(policy, state, 4, 1000.0) is None
 
 
 def test_cores_that_are_full_are_no_ceiling_of_the_process(bench):

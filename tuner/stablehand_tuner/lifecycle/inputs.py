@@ -24,6 +24,7 @@ class Inputs:
         can_canary: whether the caller can give one pod settings of its own.
         trials: by pod, what servers that know trials on one worker report of them; None where the caller can begin
             none.
+        pods: how many pods there are or will be, if those observed are not all.
     """
 
     policy: Policy
@@ -31,6 +32,7 @@ class Inputs:
     now: float
     can_canary: bool = False
     trials: Mapping[str, TrialSeen] | None = None
+    pods: int = 0
 
     @property
     def present(self) -> list[Observation]:

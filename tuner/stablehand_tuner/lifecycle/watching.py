@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.decision import Action, Decision
-from stablehand_tuner.lifecycle import beginning, gate
+from stablehand_tuner.lifecycle import beginning, gate, sharing
 from stablehand_tuner.lifecycle.history import HOUR
 from stablehand_tuner.lifecycle.phases import Watching
 from stablehand_tuner.lifecycle.window import WarmUp, Window
-from stablehand_tuner.model import ceilings, limits, memory, suitable
+from stablehand_tuner.model import limits, memory, suitable
 from stablehand_tuner.model import propose as model
 from stablehand_tuner.observe import aggregation
 from stablehand_tuner.observe.load import Load
@@ -118,10 +118,8 @@ def _at_once(
         if suited is None:
             return _hold(Reason.CLASS_UNSUITED, f"{hangs}, and no class that suits it is allowed")
         decision = Decision(action, Reason.CLASS_UNSUITED, f"{hangs}: {suited} instead of {current}", suited)
-    elif (shared := _shared_out(policy, state, latest, current)) is not None:
-        settings, limit = shared
-        message = f"{latest.pods:.0f} pods have {current} each, but {limit.ceiling}: {settings} instead"
-        decision = Decision(action, Reason.SHARED_CEILING, message, settings)
+    elif (shared := sharing.shared_out(policy, state.known, current, max(latest.pods, inputs.pods))) is not None:
+        decision = shared
     elif (relief := memory.relieve_memory(policy, latest, current)) is not None:
         decision = Decision(action, relief.reason, relief.message, relief.settings, relief.evidence)
     if decision is not None:
@@ -130,20 +128,6 @@ def _at_once(
         return decision
     cold = gate.warming_up(policy.windows, warm_up, inputs.now)
     return _hold(Reason.WARMING_UP, cold) if cold else None
-
-
-def _shared_out(
-    policy: Policy, state: TunerState, latest: Observation, current: Settings
-) -> tuple[Settings, ceilings.Limit] | None:
-    """Return what each pod gets of a ceiling that all of them share, where together they exceed it; else None.
-
-    A pod more is no reason to find out again that a database refuses connections.
-    """
-    for limit in state.known.ceilings.shared(current, latest.pods):
-        fewer = ceilings.reduced(policy, current, int(limit.slots / latest.pods))
-        if fewer.slots < current.slots and policy.allows(fewer):
-            return fewer, limit
-    return None
 
 
 def _not_tuned(policy: Policy, latest: Observation, current: Settings) -> str | None:
@@ -168,7 +152,7 @@ def _decide(inputs: Inputs, situation: gate.Situation) -> Transition:
     """Ask the model, and the gate whether what the model proposes may begin."""
     policy, watching, current, window = situation.policy, situation.watching, situation.current, situation.window
     windows, state = policy.windows, situation.state
-    proposal = model.propose(policy, window, current, state.known, now=situation.now)
+    proposal = model.propose(policy, window, current, state.known, now=situation.now, pods=inputs.pods)
     kinds = state.known.kinds.learn(window, Load.of(window, current), current)
     state = dataclasses.replace(state, known=dataclasses.replace(state.known, kinds=kinds))
     sure_requests = SURE_REQUESTS * windows.minimum_requests

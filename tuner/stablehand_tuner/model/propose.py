@@ -36,7 +36,13 @@ _SYNC = WorkerClass.SYNC
 
 
 def propose(
-    policy: Policy, observation: Observation, current: Settings, known: Known = NOTHING_KNOWN, *, now: float = 0.0
+    policy: Policy,
+    observation: Observation,
+    current: Settings,
+    known: Known = NOTHING_KNOWN,
+    *,
+    now: float = 0.0,
+    pods: float = 0.0,
 ) -> Proposal:
     """Return the settings that suit what was observed under the current ones.
 
@@ -46,6 +52,7 @@ def propose(
         current: what they run.
         known: what is known about the app from before.
         now: Unix seconds: which ceilings may be tried again.
+        pods: how many pods will run them, if that is more than were observed: they share what has a ceiling.
 
     Raises:
         ValueError: when the observation has no requests.
@@ -63,6 +70,7 @@ def propose(
         candidates,
         process_bounds(policy, observation, current, load.whole_cores, only_one=known.only_one_process),
         (*known.ceilings.limits(observation.cpu_seconds_per_request, now), *pools.limits(observation, current)),
+        max(pods, observation.pods),
     )
     if (leaving := _leave_loop(choice)) is not None:
         return leaving
@@ -219,14 +227,14 @@ def _below_ceilings(choice: Choice, wanted: Settings) -> tuple[Settings, ceiling
         wanted,
         current=choice.current,
         processes=choice.processes,
-        pods=choice.observation.pods,
+        pods=choice.pods,
         candidates=choice.candidates,
     )
 
 
 def _is_above_harm(choice: Choice, settings: Settings) -> bool:
     """Tell whether more slots than now would exceed a ceiling of harm."""
-    pods = choice.observation.pods
+    pods = choice.pods
     return any(
         limit.ceiling.is_harm
         and limit.ceiling.level.slots(settings, pods)

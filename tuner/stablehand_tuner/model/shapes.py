@@ -31,9 +31,18 @@ FEW_THREADS = 4  # enough to keep a core full if requests compute for a quarter 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What the settings are chosen by; `processes` is how many there may be, `limits` are the ceilings that count now.
+    """What the settings are chosen by.
 
-    `load` is that of the observation, or, to see how certain a choice is, a slightly different one.
+    Attributes:
+        policy: bounds, classes, and the objective.
+        observation: what was observed, of one pod or of several alike.
+        current: what they run.
+        known: what is known about the app from before.
+        load: that of the observation, or, to see how certain a choice is, a slightly different one.
+        candidates: the classes that may run.
+        processes: how many there may be in a pod.
+        limits: the ceilings that count now.
+        pods: how many pods share what has a ceiling of all.
     """
 
     policy: Policy
@@ -44,6 +53,7 @@ class Choice:
     candidates: tuple[WorkerClass, ...]
     processes: Range
     limits: tuple[Limit, ...] = ()
+    pods: float = 1.0
 
     @property
     def aim(self) -> Aim:
