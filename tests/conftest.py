@@ -12,12 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Before any test is imported: a shared machine is slow at times, and no test here is about time.
-hypothesis.settings.register_profile("stablehand", deadline=None)
-hypothesis.settings.load_profile("stablehand")
-
 SOAKS = pathlib.Path(__file__).parents[1] / "docs" / "soak"
-
 
 # How long an example takes is no property, and a shared machine is slow at times; the same examples every time.
 hypothesis.settings.register_profile(
