@@ -17,6 +17,7 @@ from stablehand_dev.paths import REPOSITORY, cache_dir
 CONNECTIONS = 20
 PODS = 4
 STEADY_SECONDS = 60
+NOBODY = 65534  # the database wants a user with a name
 SOURCES = Path(__file__).parent / "database"
 START = {"workerClass": "sync", "workers": 1, "threads": 1, "workerConnections": 1000}
 DATA = {"name": "data", "emptyDir": {}}
@@ -47,7 +48,7 @@ def app(image, new_app, waiting):
         "name": "database",
         "image": image,
         "command": ["python", "/srv/code/database.py", "/data/postgres", str(CONNECTIONS)],
-        "env": [{"name": "HOME", "value": "/data"}],
+        "securityContext": {"runAsUser": NOBODY},
         "volumeMounts": mounts,
         "readinessProbe": {"tcpSocket": {"port": 5432}, "periodSeconds": 1},
     }
@@ -86,7 +87,8 @@ def app(image, new_app, waiting):
     autoscale(app, PODS)
     app.wait_until_ready()
     waiting("all pods to be told", lambda: app.active() == START and app.status()["readyReplicas"] == PODS, 120)
-    return app
+    yield app
+    app.kubectl("delete", "pod", "database", "--wait=false")
 
 
 def autoscale(app, pods):

@@ -58,6 +58,15 @@ class SettingsSource:
         self._last = reading
         return reading
 
+    def yields_to_earlier(self, before: Reading, after: Reading) -> bool:
+        """Tell whether a later file was taken away: a server that had settings of its own has those of all again.
+
+        It may have drawn the clients of all, if it kept their connections and the others did not.
+        """
+        if before.path not in self.paths or after.path not in self.paths:
+            return False
+        return self.paths.index(after.path) < self.paths.index(before.path)
+
 
 def _read(path: str) -> Reading | None:
     try:

@@ -205,7 +205,11 @@ class LiveArbiter(Trials):
         if reading is None:
             return None
         self._newest_reading = reading
-        return self._candidate(reading)
+        before = self._valid_reading
+        wanted = self._candidate(reading)
+        if before is not None and self._source.yields_to_earlier(before, reading):
+            self._balance.give_up_nearly_all(time.monotonic())
+        return wanted
 
     def _candidate(self, reading: Reading, number: int | None = None) -> Generation | None:
         try:

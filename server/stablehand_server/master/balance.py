@@ -24,6 +24,7 @@ _STANDS_SECONDS = 1.5  # longer than the interval between heartbeats of any clas
 _SHORTEST_PAUSE_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 60.0
 NO_SHARE = 0.0
+_LEAST = 1.0
 
 
 def share(connections: Sequence[float]) -> float:
@@ -46,12 +47,19 @@ class Balance:
     def __init__(self) -> None:
         self._pause = _SHORTEST_PAUSE_SECONDS
         self._told_at = self._next_at = -math.inf
+        self._nearly_all_until: float | None = None
+
+    def give_up_nearly_all(self, now: float) -> None:
+        """Have every worker announce the end of its connections, once; where there are other pods, they take some."""
+        self._nearly_all_until = now + _STANDS_SECONDS
 
     def look(self, records: Iterable[Record], now: float) -> None:
         """Write the share into the records of the workers that serve together; `now` is in seconds."""
         records = list(records)
         wanted = share([record.cells[Cell.CONNECTIONS] for record in records])
-        if not wanted:
+        if self._nearly_all_until is not None and now < self._nearly_all_until:
+            wanted = _LEAST
+        elif not wanted:
             self._pause = _SHORTEST_PAUSE_SECONDS
         elif now >= self._next_at:
             self._told_at, self._next_at = now, now + self._pause

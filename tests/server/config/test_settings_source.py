@@ -33,6 +33,19 @@ def test_a_file_is_reported_once_and_again_only_when_its_content_changes(source,
     assert source.poll().wanted().settings == GTHREAD
 
 
+def test_a_later_file_that_is_taken_away_yields_to_an_earlier_one(source, paths):
+    paths[0].write_text(SYNC.to_json())
+    common = source.poll()
+    paths[1].write_text(GTHREAD.to_json())
+    own = source.poll()
+    paths[1].write_text("")
+    again = source.poll()
+
+    assert source.yields_to_earlier(own, again)
+    assert not source.yields_to_earlier(common, own)
+    assert not source.yields_to_earlier(common, again)
+
+
 def test_the_last_file_that_exists_and_is_not_empty_wins(source, paths):
     paths[0].write_text(SYNC.to_json())
     paths[1].write_text(GTHREAD.to_json())

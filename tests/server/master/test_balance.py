@@ -43,6 +43,19 @@ def test_what_is_given_up_is_never_more_than_leaves_everyone_with_the_mean(conne
         assert wanted - 1 < sum(connections) / len(connections)
 
 
+def test_nearly_all_connections_may_be_given_up_once_however_they_are_spread():
+    balance, (only,) = Balance(), records(64)
+    balance.look([only], 0.0)
+    assert shares([only]) == [0]
+    balance.give_up_nearly_all(1.0)
+    seen = []
+    for tenth in range(10, 40):
+        balance.look([only], tenth / 10)
+        seen += shares([only])
+
+    assert seen == [1.0] * 15 + [0.0] * 15
+
+
 def test_a_share_stands_for_longer_than_a_beat_and_then_everybody_has_time_to_settle():
     balance, uneven = Balance(), records(64, 0)
     seen = []

@@ -25,12 +25,24 @@ def ended(make_observation):
     Each is given what it does of the usual: times the response time, the CPU, and the share of slow requests.
     """
 
-    def run(*, response=1.0, cpu=1.0, slow=0.02, scatter=0.02, seed=1, settled=True, looks=40, wanted=NEW, **more):
+    def run(
+        *,
+        response=1.0,
+        cpu=1.0,
+        slow=0.02,
+        served=1.0,
+        scatter=0.02,
+        seed=1,
+        settled=True,
+        looks=40,
+        wanted=NEW,
+        **more,
+    ):
         chance = random.Random(seed)  # noqa: S311 (a simulation, not a secret)
 
-        def tick(settings, response, cpu, slow):
-            requests = 500.0
-            demand = 10.0 * response * math.exp(chance.gauss(0, scatter))
+        def tick(settings, response, cpu, slow, served=1.0):
+            requests = 500.0 * served
+            demand = 10.0 * served * response * math.exp(chance.gauss(0, scatter))
             slower = sum(chance.random() < slow for _ in range(int(requests)))
             return make_observation(
                 settings=settings,
@@ -44,7 +56,7 @@ def ended(make_observation):
 
         comparison, window = Comparison.against(tick(OLD, 1.0, 1.0, 0.02)), None
         for look in range(1, looks + 1):
-            ours, theirs = tick(NEW, response, cpu, slow), tick(OLD, 1.0, 1.0, 0.02)
+            ours, theirs = tick(NEW, response, cpu, slow, served), tick(OLD, 1.0, 1.0, 0.02)
             comparison = comparison.add(ours, theirs, settled=settled)
             window = ours if window is None else merge(window, ours)
             outcome = judge(comparison, window, wanted, WINDOWS, served=OLD, **more)
@@ -61,6 +73,13 @@ def test_a_response_time_that_is_longer_by_a_third_harms(ended):
     assert outcome.reason is Reason.TRIAL_LATENCY
     assert "1" in outcome.message
     assert looks <= 12
+
+
+def test_a_response_time_that_is_longer_because_more_clients_come_does_no_harm(ended):
+    outcome, looks = ended(response=4.0, served=3.0)
+
+    assert outcome.reason is Reason.CANARY_PASSED
+    assert looks <= 10
 
 
 def test_slow_requests_alone_harm_and_are_the_price_of_a_shorter_response_time(ended):

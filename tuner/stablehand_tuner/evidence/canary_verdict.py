@@ -1,5 +1,8 @@
 """The verdict on a canary by the comparison with its siblings: harm, no harm, or not decided yet.
 
+A canary may draw more requests than its siblings: clients stay with a pod that keeps their connections, and leave one
+whose class keeps none. Each then waits longer for a slot, which is no harm of the settings, as long as more are served.
+
 The tests are looked at after every scrape. Four tests may find harm: each needs evidence of 80 to 1, so that all
 together blame equal settings in at most one canary of twenty. And a difference has to be large enough to matter.
 """
@@ -28,6 +31,7 @@ CHEAPER = 0.9  # times the siblings' CPU for a request or less is a gain
 NO_SLOWER = 1.1  # times the siblings' response time or less is no harm
 DEARER = 1.25  # times the siblings' CPU for a request or more is harm, without a gain
 BETTER = 0.9  # times the siblings' response time or less is a gain that may cost something
+MORE = 1.25  # times a sibling's requests per second: pods that do the same differ by less
 MORE_SLOW = 0.02  # more of all requests being slow is harm, if it is also
 TIMES_SLOW = 2.0  # times the siblings' share
 
@@ -59,7 +63,8 @@ def judge(
         return done
     # a significant gain needs no number of requests: siblings that rarely answer may leave few for the canary
     enough = canary.requests >= windows.minimum_requests or _gain_shown(comparison)
-    good = _no_slower(comparison, NO_SLOWER) and (not must_gain or _gain_shown(comparison))
+    good = _no_slower(comparison, NO_SLOWER) or (_serves_more(canary, siblings) and not _needs_proof(settings, served))
+    good = good and (not must_gain or _gain_shown(comparison))
     if canary.seconds >= windows.trial_seconds and enough and good:
         return Verdict(Reason.CANARY_PASSED, _numbers(canary, siblings))
     return (
@@ -74,14 +79,17 @@ def _at_its_end(
 ) -> Verdict:
     siblings = comparison.control or canary
     numbers = f"after {canary.seconds:.0f} s and {canary.requests:.0f} requests: {_numbers(canary, siblings)}"
-    proof_needed = settings.worker_class in EVENT_LOOPS and settings.worker_class is not served.worker_class
     if not enough:
         return Verdict(Reason.CANARY_UNDECIDED, f"too few requests {numbers}")
     if must_gain:
         return Verdict(Reason.TRIAL_NO_GAIN, f"no gain {numbers}")
-    if proof_needed and not _no_slower(comparison, SLOWER):
+    if _needs_proof(settings, served) and not _no_slower(comparison, SLOWER):
         return Verdict(Reason.CANARY_UNDECIDED, f"no clear result {numbers}")
     return Verdict(Reason.CANARY_PASSED, f"no harm {numbers}")
+
+
+def _needs_proof(settings: Settings, served: Settings) -> bool:
+    return settings.worker_class in EVENT_LOOPS and settings.worker_class is not served.worker_class
 
 
 def _harm(
@@ -104,7 +112,8 @@ def _harm(
 
 
 def _slower(comparison: Comparison, canary: Observation, siblings: Observation) -> Verdict | None:
-    if comparison.response.above(math.log(SLOWER)) >= EVIDENCE_OF_HARM:
+    longer = comparison.response.above(math.log(SLOWER)) >= EVIDENCE_OF_HARM
+    if longer and not _serves_more(canary, siblings):
         return Verdict(Reason.TRIAL_LATENCY, _numbers(canary, siblings))
     ours, theirs = comparison.slow_shares(canary)
     matters = ours >= TIMES_SLOW * theirs and ours - theirs >= MORE_SLOW
@@ -124,6 +133,10 @@ def _dearer(comparison: Comparison, canary: Observation, siblings: Observation) 
 
 def _no_slower(comparison: Comparison, times: float) -> bool:
     return comparison.response.below(math.log(times)) >= EVIDENCE_OF_NO_HARM
+
+
+def _serves_more(canary: Observation, siblings: Observation) -> bool:
+    return canary.requests_per_second >= MORE * siblings.requests_per_second / siblings.pods
 
 
 def _gain_shown(comparison: Comparison) -> bool:
