@@ -66,6 +66,10 @@ class Reason(str, enum.Enum):
         "Many requests share full cores: fewer slots may serve as many, sooner, and have to prove it.",
     )
     MORE_PROCESSES = "MoreProcesses", "A process fills its core while other cores are free: more processes."
+    CROWDED_LOOP = (
+        "CrowdedLoop",
+        "Many requests at once in each event loop while cores are free: more processes, if they serve more.",
+    )
     BACKLOG = "Backlog", "Connections queue up in the kernel: act without waiting for the window."
     FEWER_PROCESSES = "FewerProcesses", "Fewer processes are enough for the demand, and the objective is cost."
     LOW_DEMAND = "LowDemand", "Demand has long been far below the slots: fewer of them."

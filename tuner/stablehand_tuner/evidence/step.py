@@ -114,6 +114,38 @@ def judge(  # noqa: PLR0911 (one return a case reads best)
     return _gain(best, seen, target, expected=expected, is_last_call=is_last_call)
 
 
+def judge_processes(
+    best: Observation, seen: Observation, target: Settings, *, is_last_call: bool
+) -> StepVerdict | None:
+    """Judge a step that has more event loops: how many of their slots are in use says nothing of what a loop waits for.
+
+    Args:
+        best: what the best step before it showed.
+        seen: what this one shows.
+        target: its settings.
+        is_last_call: whether it has to be decided now, however few requests there were.
+
+    Returns:
+        The verdict; None while there is too little to tell.
+    """
+    if seen.requests < LEAST_REQUESTS and not is_last_call:
+        return None
+    found = harm.memory_full(seen, target) or harm.loop_blocked(best, seen, target, early=False)
+    if found is not None:
+        return StepVerdict(Outcome.HARM, found.reason, found.message)
+    was, now, before = served_well(best), served_well(seen), best.settings_active
+    message = f"{now:.1f} requests/s of a pod instead of {was:.1f}"
+    if before is None or was <= 0 or now <= 0 or before.workers >= target.workers:
+        return StepVerdict(Outcome.MORE, Reason.TRIAL_PASSED, message)
+    chance = math.exp(DEVIATIONS * math.sqrt(1 / best.requests + 1 / seen.requests))
+    enough = (target.workers / before.workers) ** GAIN_IF_IDLE
+    if now / was >= enough and now / was > chance:
+        return StepVerdict(Outcome.MORE, Reason.TRIAL_PASSED, message)
+    if now / was * chance >= enough and not is_last_call:
+        return None
+    return StepVerdict(Outcome.NO_GAIN, Reason.TRIAL_NO_GAIN, message, _cores_full(seen, target))
+
+
 def _gain(  # noqa: PLR0911 (one return a case reads best)
     best: Observation, seen: Observation, target: Settings, *, expected: float, is_last_call: bool
 ) -> StepVerdict | None:

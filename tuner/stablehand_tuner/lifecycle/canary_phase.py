@@ -9,7 +9,7 @@ from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import canary_verdict
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle.climb import Climb
-from stablehand_tuner.lifecycle.ending import Transition, roll_back, watch_again
+from stablehand_tuner.lifecycle.ending import MUST_GAIN, Transition, roll_back, watch_again
 from stablehand_tuner.lifecycle.phases import Applying, CanaryApplying, CanaryRunning, Change, Climbing
 from stablehand_tuner.model import memory
 from stablehand_tuner.observe import aggregation
@@ -89,7 +89,7 @@ def _compare(
         target,
         windows,
         served=phase.change.before,
-        must_gain=phase.change.decision.reason is Reason.EVENT_LOOP,
+        must_gain=phase.change.decision.reason in MUST_GAIN,
     )
     if verdict is None:
         return state, _comparing(inputs.policy, phase)

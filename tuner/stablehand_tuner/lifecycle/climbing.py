@@ -33,6 +33,7 @@ LEAST_STARTED_SECONDS = 2.0  # however short trials are
 LONGEST_SHARE = 0.5  # of the trial's time: by then a step is judged, however little it shows
 LEAST_LONGEST_SECONDS = 5.0  # however short trials are
 SETTLING = 1.5  # times the mean of a request: until then what ends began before the step
+SPREADING_SECONDS = 5.0  # after a canary: until it has given up the clients that it had drawn from the other pods
 AT_ONCE_SHARE = 0.025  # of the trial's time: requests that are as short need no time to settle
 
 
@@ -84,7 +85,8 @@ def _observed(inputs: Inputs, phase: Climbing) -> Climbing:
 
 
 def _settling_seconds(inputs: Inputs, phase: Climbing) -> float:
-    return min(SETTLING * (phase.climb.seen.mean_seconds or 0.0), inputs.policy.windows.trial_seconds)
+    settling = min(SETTLING * (phase.climb.seen.mean_seconds or 0.0), inputs.policy.windows.trial_seconds)
+    return settling if phase.pod is None else max(settling, SPREADING_SECONDS)
 
 
 def _settles_at_once(inputs: Inputs, phase: Climbing) -> bool:
@@ -109,6 +111,8 @@ def _judged(inputs: Inputs, phase: Climbing) -> tuple[StepVerdict | None, Observ
         return None, None
     longest = max(LEAST_LONGEST_SECONDS, LONGEST_SHARE * windows.trial_seconds)
     is_last_call = seen.seconds >= gate.FULL_ENOUGH * longest
+    if climb.aim.reason is Reason.CROWDED_LOOP:
+        return evidence.judge_processes(climb.seen, seen, target, is_last_call=is_last_call), seen
     expected = climb.expected(target, seen)
     return evidence.judge(climb.seen, seen, target, expected=expected, is_last_call=is_last_call), seen
 
@@ -151,7 +155,9 @@ def _went_on(inputs: Inputs, state: TunerState, phase: Climbing, verdict: StepVe
     following = path.next_step(inputs.policy, target, climb.goal, seen.connections / seen.pods)
     if following in state.known.refused:
         return _arrive(inputs, state, phase, f"{why}; a server refused {following}")
-    fitting = _within_memory(inputs, state.known, target, following, seen)
+    # more loops have no more requests among them, and share those that there are
+    in_use = seen.demand / seen.pods if climb.aim.reason is Reason.CROWDED_LOOP else float(following.slots)
+    fitting = _within_memory(inputs, state.known, target, following, seen, in_use=in_use)
     if fitting.slots <= target.slots:
         return _arrive(inputs, state, phase, f"{why}; the memory holds no more requests")
     following = fitting
@@ -167,7 +173,9 @@ def _with_footprint(inputs: Inputs, known: Known, target: Settings) -> Known:
     return dataclasses.replace(known, footprint=known.footprint.add(aggregation.combine(inputs.present), target))
 
 
-def _within_memory(inputs: Inputs, known: Known, target: Settings, following: Settings, seen: Observation) -> Settings:
+def _within_memory(
+    inputs: Inputs, known: Known, target: Settings, following: Settings, seen: Observation, *, in_use: float
+) -> Settings:
     """Return the next step as far as memory holds its requests, once it is known what one of them holds."""
     if known.footprint.request_bytes is None:
         return following
@@ -176,7 +184,7 @@ def _within_memory(inputs: Inputs, known: Known, target: Settings, following: Se
         seen,
         target,
         wanted=following,
-        in_use=float(following.slots),
+        in_use=in_use,
         footprint=known.footprint,
         least_workers=following.workers,
     )

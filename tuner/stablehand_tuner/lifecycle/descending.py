@@ -167,7 +167,7 @@ def _another_way(
         return None
     if len(state.history.recent(inputs.now)) >= inputs.policy.changes_per_hour:
         return None
-    proposal = model.propose(inputs.policy, climb.seen, climb.best, state.known, now=inputs.now)
+    proposal = model.propose(inputs.policy, climb.seen, climb.best, state.known, now=inputs.now, pods=inputs.pods)
     wanted = proposal.settings
     grows = wanted.workers > climb.best.workers and wanted.slots > climb.best.slots
     if not grows or wanted.worker_class is not climb.best.worker_class or wanted in state.known.refused:

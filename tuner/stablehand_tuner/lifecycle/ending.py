@@ -33,6 +33,8 @@ NOT_THE_CLASS = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED, Reason
 # Nor was the change a mistake: the next one need not wait for longer.
 NO_REVERSAL = frozenset({Reason.CANARY_LOST, Reason.MEMORY})
 ANOTHER_LOAD = 3.0  # times the CPU share
+# What is not needed is kept only if it gains something.
+MUST_GAIN = frozenset({Reason.EVENT_LOOP, Reason.CROWDED_LOOP})
 FOR_NOTHING = frozenset({Reason.TRIAL_NO_GAIN, Reason.CANARY_UNDECIDED})
 REFUSALS = frozenset({Reason.SERVER_REFUSED, Reason.APPLY_TIMED_OUT})
 
@@ -143,7 +145,7 @@ def with_try(
     known: Known, reason: Reason, *, target: Settings, before: Settings, seen: Observation | None, now: float
 ) -> Known:
     """Add that a change was tried for nothing, unless it is simply more of what runs: it waits for longer."""
-    what = risk.of(before, target, known)
+    what = risk.tries(before, target, known)
     if what is None or reason not in FOR_NOTHING or target.worker_class in known.banned:
         return known
     cost = None if seen is None else seen.cpu_seconds_per_request

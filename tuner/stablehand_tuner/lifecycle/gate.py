@@ -31,6 +31,7 @@ DEAD_BAND = 0.2  # growth by less is no reason to act
 LOW_MARK = 0.5  # fewer slots only below it: far from where growth begins, so that the two never alternate
 STILL_FULL = 0.75  # once saturated, an app stays so down to this share of its cores, and of a process's core
 # Another way to serve the same demand: neither growth nor less; the trial requires a gain.
+MORE_PROCESSES = frozenset({Reason.MORE_PROCESSES, Reason.CROWDED_LOOP})
 SIDEWAYS = frozenset({Reason.EVENT_LOOP, Reason.LOOP_BLOCKED, Reason.FEWER_SLOTS})
 LONGEST_WAIT_SECONDS = 3600.0
 EMERGENCY_REQUESTS = 20.0  # what even an emergency needs to see the CPU share
@@ -146,7 +147,7 @@ def _cannot_begin(situation: Situation, settings: Settings) -> tuple[Reason, str
     known, current, window, now = situation.state.known, situation.current, situation.window, situation.now
     if settings in known.refused:
         return Reason.REFUSED_BEFORE, f"{settings} would suit, but a server refused exactly that before"
-    what = risk.of(current, settings, known)
+    what = risk.tries(current, settings, known)
     waits = None if what is None else known.tries.waiting(what, cost=window.cpu_seconds_per_request, now=now)
     if waits is not None:
         message = f"{what} was tried {waits.times} times for nothing: {waits.until - now:.0f} s to wait"
@@ -161,7 +162,7 @@ def _cannot_begin(situation: Situation, settings: Settings) -> tuple[Reason, str
 
 def _no_growth(situation: Situation, proposal: Proposal) -> GateDecision | None:
     current, window, standing = situation.current, situation.window, situation.watching.standing
-    if proposal.reason is Reason.MORE_PROCESSES and proposal.settings.workers > current.workers:
+    if proposal.reason in MORE_PROCESSES and proposal.settings.workers > current.workers:
         return None  # another process helps a full one at any number of slots
     was_saturated = standing is not None and standing.reason is Reason.SATURATED
     fullest = max(window.cores_used / window.cores, window.busiest_worker_cores)

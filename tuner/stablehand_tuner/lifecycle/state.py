@@ -75,6 +75,8 @@ class TunerState:
         phase = self.phase
         if isinstance(phase, WorkerTrial):
             return Canary(phase.pod, phase.change.before, phase.trial) if phase.own_settings else None
+        if isinstance(phase, Climbing) and phase.settling.observed is not None:
+            return None  # every pod runs them
         if isinstance(phase, CanaryApplying | CanaryRunning | Applying | Climbing) and phase.pod is not None:
             return Canary(phase.pod, phase.change.target)
         return None

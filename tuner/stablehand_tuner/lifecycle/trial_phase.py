@@ -9,7 +9,7 @@ from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence import trial as comparison
 from stablehand_tuner.lifecycle import gate, seeing
 from stablehand_tuner.lifecycle.doubt import COMPARED, Doubt
-from stablehand_tuner.lifecycle.ending import Transition, keep, roll_back, watch_again, with_ban, with_try
+from stablehand_tuner.lifecycle.ending import MUST_GAIN, Transition, keep, roll_back, watch_again, with_ban, with_try
 from stablehand_tuner.lifecycle.learning import with_ceiling
 from stablehand_tuner.lifecycle.phases import Applying, Change
 from stablehand_tuner.reasons import Reason
@@ -40,7 +40,7 @@ def advance_trial(inputs: Inputs, state: TunerState, trial: Trial) -> Transition
         target,
         minimum=windows.minimum_requests,
         objective=inputs.policy.objective,
-        must_gain=change.decision.reason is Reason.EVENT_LOOP,
+        must_gain=change.decision.reason in MUST_GAIN,
     )
     if verdict is None:
         message = (

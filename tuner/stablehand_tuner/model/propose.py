@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts.settings import WorkerClass
 from stablehand_tuner.model import ceilings, certainty, event_loop, pools, shapes
-from stablehand_tuner.model.compose import compose
+from stablehand_tuner.model.compose import EVENT_LOOPS, compose
 from stablehand_tuner.model.known import Known
 from stablehand_tuner.model.limits import below_ceiling, candidate_classes, process_bounds, within_memory
 from stablehand_tuner.model.proposal import Proposal
@@ -30,6 +30,8 @@ COMPUTING = 0.75  # from this CPU share on, a second request in the same process
 COMPUTING_STAYS = 0.6  # down to this, one sync process for each core stays: CPU used by neighbours looks like waiting
 COMPUTING_WHEN_FULL = 0.4  # the same while a process fills its core, where waiting for the GIL looks like waiting
 CROWDED = 8.0  # requests in the app of one process: as many hide what each of them waits for
+AT_ONCE = 2.0  # requests in a process, beyond which another process may serve them sooner
+FREE_CORES = 0.5  # of them in use or waited for at most: more processes can use the others
 COSTLY_SECONDS = 0.004  # of CPU, for a request
 NOTHING_KNOWN = Known()
 _SYNC = WorkerClass.SYNC
@@ -79,6 +81,8 @@ def propose(
         return fewer
     if proposal.settings == current and (cheaper := _cheaper_loop(choice)) is not None:
         return cheaper
+    if proposal.settings.slots <= current.slots and (crowded := _crowded_loop(choice)) is not None:
+        return crowded
     low, high = certainty.shares(load)
     others = [
         _propose(dataclasses.replace(choice, load=dataclasses.replace(load, cpu_share=share))) for share in (low, high)
@@ -198,6 +202,31 @@ def _cheaper_loop(choice: Choice) -> Proposal | None:
         f"serve more of them than {current}"
     )
     return Proposal(settings, Reason.EVENT_LOOP, message, _evidence(choice))
+
+
+def _crowded_loop(choice: Choice) -> Proposal | None:
+    """Return more processes where each event loop has many requests at once and cores are free, else None.
+
+    A loop accepts as many requests as come, so where an app began on one, no step of a climb has shown what they wait
+    for: if that is a lock or a pool of their process, the throughput grows with the processes. For requests of which
+    more slots served more once, it is known.
+    """
+    load, current, cost = choice.load, choice.current, choice.observation.cpu_seconds_per_request
+    if current.worker_class not in EVENT_LOOPS or load.in_app <= AT_ONCE * current.workers:
+        return None
+    if load.cores_used + load.cores_awaited > FREE_CORES * load.cores:
+        return None
+    if not cost or choice.known.kinds.recall(cost) is not None:
+        return None
+    goal = compose(choice.policy, current.worker_class, choice.processes.highest, current.worker_connections)
+    wanted, _ = _below_ceilings(choice, _fitting(choice, goal))
+    if wanted.worker_class is not current.worker_class or wanted.workers <= current.workers:
+        return None
+    message = (
+        f"{load.in_app / current.workers:.0f} requests at once in each process, and {load.cores_used:.1f} of "
+        f"{load.cores:g} cores in use: if they wait for something of their process, {wanted} serves more of them"
+    )
+    return Proposal(wanted, Reason.CROWDED_LOOP, message, _evidence(choice))
 
 
 def _fitting(choice: Choice, wanted: Settings, *, least_workers: int | None = None) -> Settings:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from stablehand_tuner.contracts import trial as contract
 from stablehand_tuner.contracts.trial import Guard
-from stablehand_tuner.model.tries import SEVERAL
+from stablehand_tuner.model.compose import EVENT_LOOPS
+from stablehand_tuner.model.tries import MORE_LOOPS, SEVERAL
 
 if TYPE_CHECKING:
     from stablehand_tuner.contracts.settings import Settings
@@ -42,6 +43,14 @@ def of(before: Settings, target: Settings, known: Known) -> str | None:
     if before.workers == 1 < target.workers and known.several is None:
         return SEVERAL
     return None
+
+
+def tries(before: Settings, target: Settings, known: Known) -> str | None:
+    """Return what a change tries, that may turn out to be for nothing; None if it is simply more of what runs."""
+    what = of(before, target, known)
+    if what is None and target.worker_class in EVENT_LOOPS and target.workers > before.workers:
+        return MORE_LOOPS
+    return what
 
 
 def has_room(before: Settings, known: Known, seen: Observation) -> bool:

@@ -19,6 +19,7 @@ LONGEST_SECONDS = 24 * 3600.0
 ALIKE = 1.5  # times the CPU of a request: beyond, the app does something else by now
 MOST_TRIES = 12  # remembered
 SEVERAL = "several processes"
+MORE_LOOPS = "more event loops"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Tries:
     def after(self, what: str, *, cost: float | None, now: float) -> Tries:
         """Return them with one more try of something."""
         times = 1 + max((each.times for each in self.made if each.what == what), default=0)
-        wait = min(FIRST_SECONDS * 2.0 ** min(times - 1, 30), LONGEST_SECONDS)
+        wait = LONGEST_SECONDS
+        if what != MORE_LOOPS:  # which is a question about the app: it is answered
+            wait = min(FIRST_SECONDS * 2.0 ** min(times - 1, 30), LONGEST_SECONDS)
         others = (each for each in self.made if each.what != what)
         return Tries((*others, Try(what, times, now + wait, cost))[-MOST_TRIES:])
 
