@@ -26,6 +26,9 @@ from stablehand_operator.names import (
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp, WSGIAppSpec
 
+# Clients that keep their connections would stay with the pods that they met first: a new pod would get none.
+_ENVIRONMENT = {"STABLEHAND_CONNECTION_LIFETIME": "15"}
+
 # While the load balancers remove the pod from their lists it continues to serve: 5 s are enough for slow kube-proxies,
 # and never more than a sixth of the pod's grace period, so that requests keep most of it.
 _DRAIN_SECONDS = 5
@@ -117,10 +120,17 @@ def _container(spec: WSGIAppSpec) -> dict[str, Any]:
     optional = {
         "imagePullPolicy": spec.image_pull_policy,
         "resources": spec.resources.to_json() if spec.resources else None,
-        "env": _dumped(spec.env),
+        "env": _environment(spec),
         "envFrom": spec.env_from,
     }
     return container | {field: value for field, value in optional.items() if value}
+
+
+def _environment(spec: WSGIAppSpec) -> list[dict[str, Any]]:
+    """Return the user's variables, and ours that the user has not set; an older server ignores them."""
+    users = _dumped(spec.env)
+    named = {each["name"] for each in users}
+    return [*({"name": name, "value": value} for name, value in _ENVIRONMENT.items() if name not in named), *users]
 
 
 def _server_arguments(spec: WSGIAppSpec) -> list[str]:

@@ -19,6 +19,8 @@ AUTO = "auto"
 VARIABLE = "WEB_CONCURRENCY"
 # An image's default. Other programs that run in it also read WEB_CONCURRENCY and do not understand "auto".
 DEFAULT_VARIABLE = "STABLEHAND_WORKERS"
+# A pod's default, which an older server ignores; a flag that it does not know would keep it from starting.
+CONNECTION_LIFETIME_VARIABLE = "STABLEHAND_CONNECTION_LIFETIME"
 # Set where WEB_CONCURRENCY said "auto" before its number replaced that, also for a second master (SIGUSR2).
 _RESOLVED_VARIABLE = "STABLEHAND_WEB_CONCURRENCY"
 # Without a limit it is unknown how much of the machine is meant for this server: do not start a hundred workers.
@@ -66,6 +68,12 @@ def found(limit_cores: float | None, limit_bytes: float | None, cores: int, memo
         memory_bytes=limit_bytes if limit_bytes is not None and memory_limited else memory_bytes,
         memory_limited=memory_limited,
     )
+
+
+def connection_lifetime() -> int:
+    """Return the default of --connection-lifetime, seconds; 0 where the variable has no whole number."""
+    value = os.environ.get(CONNECTION_LIFETIME_VARIABLE, "")
+    return int(value) if value.isdecimal() else 0
 
 
 def of_this_process() -> Resources:

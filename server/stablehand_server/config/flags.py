@@ -245,6 +245,22 @@ class DrainSeconds(_InOwnSection, Setting):  # noqa: D101
         """
 
 
+class ConnectionLifetime(_InOwnSection, Setting):  # noqa: D101
+    name = "connection_lifetime"
+    section = SECTION
+    cli = ("--connection-lifetime",)
+    meta = "SECONDS"
+    validator = validate_pos_int
+    type = int
+    default = container_defaults.connection_lifetime()
+    desc = """\
+        For how long a busy client keeps its connection on average, so that clients spread over all pods; 0: no limit.
+
+        Some responses announce the end of their connection, and the client connects again, maybe to another pod. No
+        request is cut. Defaults to the value of STABLEHAND_CONNECTION_LIFETIME, else to 0. Not for tornado.
+        """
+
+
 class RequestTimeout(_InOwnSection, Setting):  # noqa: D101
     name = "request_timeout"
     section = SECTION

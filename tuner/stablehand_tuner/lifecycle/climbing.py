@@ -78,10 +78,12 @@ def _observed(inputs: Inputs, phase: Climbing) -> Climbing:
     """Add what is seen now: to the time of settling, until the requests that began before the step are over."""
     target = phase.change.target
     if phase.settling.observed is None or phase.settling.seconds < _settling_seconds(inputs, phase):
-        settling = seeing.observed(inputs, phase.settling, target, all_of_them=True)
+        settling = seeing.observed(inputs, phase.settling, target, since=phase.since, all_of_them=True)
         window = settling if _settles_at_once(inputs, phase) else phase.window
         return dataclasses.replace(phase, settling=settling, window=window)
-    return dataclasses.replace(phase, window=seeing.observed(inputs, phase.window, target, all_of_them=True))
+    return dataclasses.replace(
+        phase, window=seeing.observed(inputs, phase.window, target, since=phase.since, all_of_them=True)
+    )
 
 
 def _settling_seconds(inputs: Inputs, phase: Climbing) -> float:

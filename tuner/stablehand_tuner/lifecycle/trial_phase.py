@@ -29,7 +29,7 @@ def advance_trial(inputs: Inputs, state: TunerState, trial: Trial) -> Transition
     outside = _changed_outside(inputs, state, target)
     if outside is not None:
         return outside
-    trial = dataclasses.replace(trial, window=seeing.observed(inputs, trial.window, target))
+    trial = dataclasses.replace(trial, window=seeing.observed(inputs, trial.window, target, since=trial.since))
     state = dataclasses.replace(state, phase=trial)
     observed = trial.window.observed
     if observed is None or observed.seconds < _enough(windows.trial_seconds):
@@ -68,7 +68,7 @@ def advance_recheck(inputs: Inputs, state: TunerState, recheck: Recheck) -> Tran
     outside = _changed_outside(inputs, state, before)
     if outside is not None:
         return outside
-    recheck = dataclasses.replace(recheck, window=seeing.observed(inputs, recheck.window, before))
+    recheck = dataclasses.replace(recheck, window=seeing.observed(inputs, recheck.window, before, since=recheck.since))
     state = dataclasses.replace(state, phase=recheck)
     observed = recheck.window.observed
     if inputs.now - recheck.since >= windows.trial_seconds + windows.apply_seconds:
