@@ -254,10 +254,10 @@ class ConnectionLifetime(_InOwnSection, Setting):  # noqa: D101
     type = int
     default = container_defaults.connection_lifetime()
     desc = """\
-        For how long a busy client keeps its connection on average, so that clients spread over all pods; 0: no limit.
+        For how long a client keeps its connection on average, so that clients spread over all pods; 0: no limit.
 
-        Some responses announce the end of their connection, and the client connects again, maybe to another pod. No
-        request is cut. Defaults to the value of STABLEHAND_CONNECTION_LIFETIME, else to 0. Not for tornado.
+        Then the next response announces the end of the connection, and the client connects again, maybe to another pod.
+        No request is cut. Defaults to the value of STABLEHAND_CONNECTION_LIFETIME, else to 0. Not for tornado.
         """
 
 

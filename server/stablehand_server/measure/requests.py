@@ -24,6 +24,7 @@ from stablehand_tuner.contracts.metric_names import STATUS_CODES
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from stablehand_server.measure.connection_lifetimes import ConnectionLifetimes
     from stablehand_server.measure.recorder import UnlockedRecorder
 
 _ERROR = STATUS_CODES.index("error")
@@ -38,18 +39,27 @@ class RequestMeter:
             the same time close one more, which does no harm.
     """
 
-    def __init__(self, recorder: UnlockedRecorder, *, identified: bool, response_class: Any = None) -> None:
+    def __init__(
+        self,
+        recorder: UnlockedRecorder,
+        *,
+        identified: bool,
+        response_class: Any = None,
+        lifetimes: ConnectionLifetimes | None = None,
+    ) -> None:
         """Create a meter.
 
         Args:
             recorder: records what is measured.
             identified: whether each request gets an id for the access log, which the app finds in its environ.
             response_class: what is built instead of gunicorn's response.
+            lifetimes: tells which response is its connection's last, because the connection is old; None: none is.
         """
         self._recorder = recorder
         self._enter = recorder.enter
         self._identified = identified
         self._response_class = response_class
+        self._lifetimes = lifetimes
         self._create = create
         self.to_close = 0.0
 
@@ -84,6 +94,8 @@ class RequestMeter:
         response, environ = self._create(req, sock, client, server, cfg, **others)
         if self.to_close > 0.0:
             self.to_close -= 1.0
+            response.force_close()
+        elif self._lifetimes is not None and self._lifetimes.is_over(client):
             response.force_close()
         if self._identified:
             access_log.identify(environ)

@@ -58,7 +58,7 @@ class BridgedExchange:
                 outlet=self.outlet,
                 client=client,
                 server=server,
-                is_last=connection.worker.is_last_response(),
+                is_last=connection.is_last_response(),
                 ended=self._ended,
                 hang_up=connection.hang_up,
             )

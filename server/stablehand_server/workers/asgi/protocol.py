@@ -15,6 +15,7 @@ What takes over a connection, HTTP/2, uWSGI's protocol or a websocket, is nearly
 from __future__ import annotations
 
 import socket
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from stablehand_server.gunicorn_internals.asgi import MOST_FINISHING_APP_CALLS, ASGIProtocol
@@ -66,6 +67,7 @@ class Connection(Reading, Scopes):
         self._held = False  # a request waits until fewer of the app's calls are left
         self._ending = False  # it closes once none is left
         self.status = 0  # of the newest response
+        self._ends_at = worker.connection_end()
 
     # The connection's life --------------------------------------------------------------------------------------------
 
@@ -102,6 +104,10 @@ class Connection(Reading, Scopes):
             for receiver in (self._body_receiver, *self._finishing_calls.values()):
                 if receiver is not None:
                     receiver.signal_disconnect()
+
+    def is_last_response(self) -> bool:
+        """Return whether the response that starts now is the connection's last."""
+        return bool(self.worker.is_last_response()) or monotonic() >= self._ends_at
 
     def give_up(self) -> None:
         """Close the connection."""
@@ -248,7 +254,7 @@ class Connection(Reading, Scopes):
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's signature)
         if super()._will_close(request, response_requires_close):
             return True
-        return bool(self.worker.is_last_response())
+        return self.is_last_response()
 
     def _send_response_start(self, status: int, headers: Any, request: Any, close: bool = False) -> None:  # noqa: FBT001, FBT002 (gunicorn's signature)
         self.status = status

@@ -14,6 +14,7 @@ from stablehand_server.gunicorn_internals.asgi import LifespanManager, LifespanS
 from stablehand_server.gunicorn_internals.master import Arbiter
 from stablehand_server.measure.app_interface import Interface, interface_of, interface_of_hidden, single_callable
 from stablehand_server.measure.asgi import InstrumentedASGIApp
+from stablehand_server.measure.connection_lifetimes import ConnectionLifetimes, end_of
 from stablehand_server.shared_memory import Cell, Overdue
 from stablehand_server.workers.asgi.acceptor import Acceptor
 from stablehand_server.workers.asgi.bridge import Bridge
@@ -52,6 +53,7 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
         self._drains = False
         self._to_give_up = 0
         super().__init__(*args, **kwargs)
+        self._lifetimes = ConnectionLifetimes.of(self.cfg.connection_lifetime)
         self.connections: set[Connection] = set()
         self._acceptor = Acceptor(self)
         self.bridge: Bridge | None = None
@@ -120,6 +122,10 @@ class ASGIWorker(MeasuredWorker, GunicornASGIWorker):
             self._cells[Cell.REACHED_MAX_REQUESTS] = 1.0
             self.alive = False
         return self.is_leaving
+
+    def connection_end(self) -> float:
+        """Return when a connection of now should end, on the monotonic clock."""
+        return end_of(self._lifetimes)
 
     @property
     def is_leaving(self) -> bool:

@@ -102,8 +102,6 @@ class MeasuredWorker(Worker):
         self._index = -1  # the one that the access log has been told
         self._orphaned_at: float | None = None
         self._next_look = 0.0
-        self._counted_lifetimes_at = time.monotonic()
-        self._lifetimes_over = 0.0  # connections that were to end, but not whole ones yet
         self._next_module_check = 0.0
         self.monkey_patches = MonkeyPatches(sys.modules)
         self._early: frozenset[str] = frozenset()
@@ -251,8 +249,9 @@ class MeasuredWorker(Worker):
         if not self._draining and self._cells[Cell.STATE] == State.RETIRING:
             self._draining = True
             self.drain()
+        share = self._cells[Cell.SHARE]
         if not self._draining:
-            self.give_up(self._connections_to_give_up(now))
+            self.give_up(max(0, int(self._cells[Cell.CONNECTIONS] - share)) if share else 0)
         if now >= self._next_module_check:
             self._next_module_check = now + _SECONDS_BETWEEN_MODULE_CHECKS
             self._cells[Cell.BLOCKING_MODULES] = float(blocking_modules.loaded(sys.modules))
@@ -262,17 +261,6 @@ class MeasuredWorker(Worker):
                 self._note_traits()
         elif self._app_runs.look_at_requests():
             self._note_traits()
-
-    def _connections_to_give_up(self, now: float) -> int:
-        """Return how many connections are to end: those above the worker's share, or those whose time is over."""
-        connections, share = self._cells[Cell.CONNECTIONS], self._cells[Cell.SHARE]
-        lifetime, since = self.cfg.connection_lifetime, self._counted_lifetimes_at
-        self._counted_lifetimes_at = now
-        if lifetime:
-            self._lifetimes_over += connections * min(now - since, lifetime) / lifetime
-        over = int(self._lifetimes_over)
-        self._lifetimes_over -= over
-        return max(over, int(connections - share) if share else 0)
 
     def _note_children(self) -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)

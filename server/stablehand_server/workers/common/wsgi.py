@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from stablehand_server.measure.connection_lifetimes import ConnectionLifetimes
 from stablehand_server.measure.requests import RequestMeter
 from stablehand_server.workers.common.base import MeasuredWorker
 from stablehand_server.workers.common.joined_response import Response
@@ -35,7 +36,8 @@ class WSGIWorker(MeasuredWorker):
         if self.is_gunicorns:
             self.refuse_asgi()
         identified = self.cfg.access_log_json
-        self.meter = RequestMeter(self.recorder(), identified=identified, response_class=Response)
+        lifetimes = ConnectionLifetimes.of(self.cfg.connection_lifetime)
+        self.meter = RequestMeter(self.recorder(), identified=identified, response_class=Response, lifetimes=lifetimes)
         self.meter.install()
 
     def handle_request(self, *arguments: Any, **named: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,10 @@ class Worker:
     def first_request_seconds(self) -> float:
         """Return as long as a worker with many connections."""
         return FIRST_REQUEST_SECONDS
+
+    def connection_end(self) -> float:
+        """Return that a connection lasts for as long as it likes."""
+        return math.inf
 
     def is_last_response(self) -> bool:
         """Say so of every response while the worker retires."""
