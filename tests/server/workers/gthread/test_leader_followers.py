@@ -277,6 +277,7 @@ def test_threads_end_when_they_are_stopped():
         assert crew.serves()
         threads = [thread for thread in threading.enumerate() if thread.name.startswith("gthread-")]
         assert len(threads) >= 2
+        until(lambda: not any(thread.serving_since for thread in threads))  # those that serve are not awaited
     crew.threads.join()
     assert not any(thread.is_alive() for thread in threads)
 
