@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stablehand_operator.resource_status import SettingsByRole, SettingsStatus, WSGIAppStatus
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings
+from stablehand_tuner.contracts.settings_file import SettingsFile
+from stablehand_tuner.contracts.trial import TrialOn
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.policy import Mode
 
@@ -41,6 +43,18 @@ def desired_settings(app: WSGIApp, status: WSGIAppStatus) -> Desired:
     changed = read(status.settings.initial) != initial
     switched_off = app.spec.tuning.mode == Mode.OFF.value and current != initial
     return Desired(initial, from_spec=True) if changed or switched_off else Desired(current, from_spec=False)
+
+
+def settings_file(state: TunerState, desired: Settings) -> SettingsFile:
+    """Return what the settings file of every pod should have in it.
+
+    While the pods guard a step of a climb by themselves, that is the best step before it, and the step as a trial: so
+    they go back also when no operator is there.
+    """
+    file = state.file
+    if file is None or file.trial is None or file.trial.on is not TrialOn.ALL or state.desired != desired:
+        return SettingsFile(desired)
+    return file
 
 
 def stored_state(status: WSGIAppStatus) -> TunerState:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stablehand_operator.builders import Manifest
     from stablehand_operator.pods import Failure
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.settings_file import SettingsFile
     from stablehand_tuner.decision import Decision
     from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.observe.observation import Observation
@@ -78,6 +79,7 @@ class AppRecord:
     tuner_state: TunerState | None = None
     decision: Decision | None = None
     unannounced: list[Decision] = dataclasses.field(default_factory=list)  # carried out, but without an Event so far
+    file: SettingsFile | None = None  # that the pods were given last, by this operator
     nudged_at: dict[str, float] = dataclasses.field(default_factory=dict)
     ran: dict[str, Settings] = dataclasses.field(default_factory=dict)  # by a pod's UID: what it last reported to run
     memory_kills: dict[str, str] = dataclasses.field(default_factory=dict)  # by a pod's UID: the last one that is known

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from stablehand_operator.builders import build_children
 from stablehand_operator.cluster import ClusterError
-from stablehand_operator.desired import desired_settings, noted, stored_state, with_state
+from stablehand_operator.desired import desired_settings, noted, settings_file, stored_state, with_state
 from stablehand_operator.inventory import Applied, ChildKey, child_key, digest, live_digest
 from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION, SETTINGS_ANNOTATION
 from stablehand_operator.pods import Failure
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stablehand_operator.pods import Pod
     from stablehand_operator.telemetry import Telemetry
     from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.settings_file import SettingsFile
     from stablehand_tuner.lifecycle.canary import Canary
 
 logger = logging.getLogger(__name__)
@@ -138,9 +139,11 @@ class Reconciler:
             Refused: when somebody has to change something first.
             RetryLater, ClusterError: when it may succeed later.
         """
-        for manifest in build_children(app, settings):
+        file = settings_file(record.tuner_state or stored_state(record.status), settings)
+        for manifest in build_children(app, file):
             await self._apply_child(record, app, manifest)
-        await self._nudge(record, settings)
+        await self._nudge(record, file)
+        record.file = file
 
     async def _share_out(self, record: AppRecord, app: WSGIApp, desired: Settings) -> Settings:
         """Give each pod less of what all share before there are more pods; return what every pod should run."""
@@ -207,12 +210,12 @@ class Reconciler:
         self._inventory.take_child({**answer, "kind": key.kind})
         record.applied[key] = Applied(sent, live_digest(answer))
 
-    async def _nudge(self, record: AppRecord, settings: Settings) -> None:
+    async def _nudge(self, record: AppRecord, file: SettingsFile) -> None:
         """Annotate each pod that was not annotated for these settings, so that the kubelet syncs its volumes at once.
 
         Without it the kubelet would write the ConfigMap's change at its next regular sync, up to 90 s later.
         """
-        wanted = digest(settings.to_mapping())
+        wanted = digest(file.to_mapping())
         stale = [
             pod
             for pod in self._inventory.pods(record.key)

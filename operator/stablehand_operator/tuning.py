@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from stablehand_operator.cluster import ClusterError
-from stablehand_operator.desired import noted, read, stored_state, with_state
+from stablehand_operator.desired import noted, read, settings_file, stored_state, with_state
 from stablehand_operator.events import build_event
 from stablehand_operator.inventory import digest
 from stablehand_operator.names import SETTINGS_ANNOTATION
@@ -23,6 +23,7 @@ from stablehand_operator.reconcile import Reconciler, Refused, read_app
 from stablehand_operator.scrape import ScrapeFailed, metrics_url, new_session, scrape
 from stablehand_operator.status import describe, is_news, with_history
 from stablehand_operator.workqueue import RetryLater
+from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.controller import step
 from stablehand_tuner.decision import Action
 from stablehand_tuner.observe.observation import CounterReset, Observation, observe
@@ -241,7 +242,9 @@ class TuningLoop:
             raise
         for decision in news:
             logger.info("%s: %s (%s): %s", record.key, decision.action, decision.reason, decision.message)
-        if changes:
+        # the last step of a climb is confirmed without a change of what is desired
+        wanted = settings_file(record.tuner_state or stored_state(record.status), desired)
+        if changes or record.file not in {None, wanted}:
             await self._reconciler.carry_out(record, app, desired)
         await self._reconciler.follow_canary(record, (record.tuner_state or stored_state(record.status)).canary)
         for decision in (*record.unannounced, *news):
@@ -270,7 +273,8 @@ class TuningLoop:
             and now - record.nudged_at.setdefault(pod.uid, now) > NUDGE_AGAIN_SECONDS
         ]
         if late:
-            await self._reconciler.nudge(record, late, f"{digest(desired.to_mapping())}.{int(now)}")
+            file = record.file or SettingsFile(desired)
+            await self._reconciler.nudge(record, late, f"{digest(file.to_mapping())}.{int(now)}")
 
 
 def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[str, Settings]:

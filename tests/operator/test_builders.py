@@ -10,9 +10,10 @@ import yaml
 
 from stablehand_operator.builders import build_children, build_deployment
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings_file import SettingsFile
 
 GOLDEN = Path(__file__).parent / "golden"
-SETTINGS = Settings(WorkerClass.GTHREAD, 2, 8)
+FILE = SettingsFile(Settings(WorkerClass.GTHREAD, 2, 8))
 
 EVERYTHING = {
     "imagePullPolicy": "IfNotPresent",
@@ -42,7 +43,7 @@ EVERYTHING = {
 
 @pytest.mark.parametrize(("name", "spec"), [("plain", {}), ("everything", EVERYTHING)])
 def test_the_children_of_an_app_match_the_golden_file(make_app, name, spec):
-    built = yaml.safe_dump_all(build_children(make_app(**spec), SETTINGS), sort_keys=False, width=120)
+    built = yaml.safe_dump_all(build_children(make_app(**spec), FILE), sort_keys=False, width=120)
     golden = GOLDEN / f"{name}.yaml"
 
     if os.environ.get("STABLEHAND_UPDATE_GOLDEN"):
@@ -53,8 +54,8 @@ def test_the_children_of_an_app_match_the_golden_file(make_app, name, spec):
 
 def test_a_change_of_settings_changes_the_config_map_only(make_app):
     app = make_app()
-    before = build_children(app, SETTINGS)
-    after = build_children(app, Settings(WorkerClass.SYNC, 4))
+    before = build_children(app, FILE)
+    after = build_children(app, SettingsFile(Settings(WorkerClass.SYNC, 4)))
 
     assert [old["kind"] for old, new in zip(before, after, strict=True) if old != new] == ["ConfigMap"]
 
@@ -62,13 +63,13 @@ def test_a_change_of_settings_changes_the_config_map_only(make_app):
 def test_every_child_is_owned_by_its_app(make_app):
     app = make_app()
 
-    owners = [each["metadata"]["ownerReferences"] for each in build_children(app, SETTINGS)]
+    owners = [each["metadata"]["ownerReferences"] for each in build_children(app, FILE)]
 
     assert all(len(each) == 1 and each[0]["uid"] == app.uid and each[0]["controller"] for each in owners)
 
 
 def test_no_service_account_is_made_where_the_user_names_one(make_app):
-    kinds = [each["kind"] for each in build_children(make_app(serviceAccountName="mine"), SETTINGS)]
+    kinds = [each["kind"] for each in build_children(make_app(serviceAccountName="mine"), FILE)]
 
     assert "ServiceAccount" not in kinds
 

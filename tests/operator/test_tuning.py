@@ -16,11 +16,14 @@ from stablehand_operator.reconcile import Reconciler
 from stablehand_operator.scrape import new_session
 from stablehand_operator.telemetry import Telemetry
 from stablehand_operator.tuning import TuningLoop
+from stablehand_tuner.contracts import trial as contract
 from stablehand_tuner.contracts.settings import Settings, WorkerClass
+from stablehand_tuner.contracts.settings_file import SettingsFile
 from stablehand_tuner.decision import Action, Decision
 from stablehand_tuner.evidence.comparison import Comparison
 from stablehand_tuner.lifecycle.canary import Canary
-from stablehand_tuner.lifecycle.phases import CanaryRunning, Change, Trial
+from stablehand_tuner.lifecycle.climb import Climb
+from stablehand_tuner.lifecycle.phases import CanaryRunning, Change, Climbing, Trial
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.reasons import Reason
 
@@ -45,6 +48,7 @@ class Script:
         self.killed: list[dict] = []
         self.trials: list[dict] = []
         self.pods: list[int] = []
+        self.phase = None
 
     def __call__(self, policy, state, observations, now, *, canaries, killed, trials, pods):
         """Take one step."""
@@ -61,6 +65,8 @@ class Script:
             change = Change(SYNC, self.canary.settings, dataclasses.replace(APPLY, settings=self.canary.settings))
             phase = CanaryRunning(0.0, change, self.canary.pod, self.baseline, Comparison())
             new = dataclasses.replace(new, phase=phase)
+        if self.phase is not None:
+            new = dataclasses.replace(new, phase=self.phase)
         return new, tuple(self.decisions)
 
 
@@ -141,6 +147,37 @@ async def test_pods_that_boot_or_end_or_are_still_to_come_share_what_has_a_ceili
     await stable.tick()
 
     assert script.pods == [1, 3, 3, 5]
+
+
+async def test_a_step_that_the_pods_guard_is_a_trial_in_the_config_map_until_it_is_confirmed(
+    stable, script, make_observation
+):
+    before, step = dataclasses.replace(THREADS, threads=4), dataclasses.replace(THREADS, threads=8)
+    trial = contract.Trial(
+        id=1,
+        on=contract.TrialOn.ALL,
+        worker_class=step.worker_class,
+        workers=step.workers,
+        threads=step.threads,
+        worker_connections=step.worker_connections,
+        seconds=60.0,
+        guard=contract.Guard(0.02, 0.5, 3.0),
+    )
+    decision, seen = dataclasses.replace(APPLY, settings=step), make_observation(before)
+    climb = Climb.begin(APPLY, before, seen)
+    script.phase = Climbing(0.0, Change(before, step, decision), seen, climb, ran=before, trial=trial)
+    script.decisions = [decision]
+    await stable.tick()
+    file = SettingsFile.from_json(stable.settings_in_config_map())
+    await stable.reconciler.reconcile(KEY)
+
+    assert (file.settings, file.trial) == (before, trial)
+    assert stable.record.status.settings.desired.threads == 8
+    assert SettingsFile.from_json(stable.settings_in_config_map()) == file, "reconciling does not confirm it"
+
+    script.phase, script.decisions = Trial(0.0, Change(before, step, decision), seen), [HOLD]
+    await stable.tick()
+    assert SettingsFile.from_json(stable.settings_in_config_map()) == SettingsFile(step)
 
 
 async def test_a_pod_that_does_not_answer_is_missing_and_not_idle(stable, script, make_exposition):

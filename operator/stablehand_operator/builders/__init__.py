@@ -16,7 +16,7 @@ from stablehand_operator.builders.service_account import build_service_account
 
 if TYPE_CHECKING:
     from stablehand_operator.resource import WSGIApp
-    from stablehand_tuner.contracts.settings import Settings
+    from stablehand_tuner.contracts.settings_file import SettingsFile
 
 __all__ = [
     "Manifest",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def build_children(app: WSGIApp, settings: Settings) -> list[Manifest]:
+def build_children(app: WSGIApp, file: SettingsFile) -> list[Manifest]:
     """Return every child of an app, in the order in which they are needed."""
     account = [] if app.spec.service_account_name else [build_service_account(app)]
-    return [*account, build_config_map(app, settings), build_service(app), build_deployment(app)]
+    return [*account, build_config_map(app, file), build_service(app), build_deployment(app)]

@@ -1,4 +1,4 @@
-"""Steps of a climb that the only server guards by itself: what its file has, and what follows when it goes back."""
+"""Steps of a climb that the servers guard by themselves: what their file has, and what follows when one goes back."""
 
 from __future__ import annotations
 
@@ -23,19 +23,15 @@ NO_EVENT_LOOP = {"workerClasses": ["sync", "gthread"]}
 class Server:
     """A server whose requests wait 100 ms, under 64 clients; it ends each step beyond so many slots by itself."""
 
-    def __init__(self, make_observation, limit, *, knows_trials=True, canaries=False):
-        self.make, self.limit, self.canaries = make_observation, limit, canaries
-        self.knows_trials = knows_trials
+    def __init__(self, make_observation, limit, *, knows_trials=True):
+        self.make, self.limit, self.knows_trials = make_observation, limit, knows_trials
         self.runs, self.report = START, TrialSeen(0, "")
-        self.state, self.now = TunerState(), 1000.0
-        self.files, self.exposed = [], 0
+        self.exposed = 0
 
-    def round(self):
-        """Let time pass, the tuner go one round, and the server read its file."""
-        seconds = self.state.scrape_within or 5.0
-        self.now += seconds
+    def observe(self, seconds):
+        """Return what it has shown for so long."""
         requests = 10.0 * min(64, self.runs.slots) * seconds
-        seen = self.make(
+        return self.make(
             settings=self.runs,
             seconds=seconds,
             requests=requests,
@@ -44,13 +40,6 @@ class Server:
             backlog=max(0.0, 64.0 - self.runs.slots),
             duration_buckets=((0.25, requests), (float("inf"), requests)),
         )
-        trials = {"pod": self.report} if self.knows_trials else {}
-        state = TunerState.from_mapping(json.loads(json.dumps(self.state.to_mapping())))
-        policy = Policy.from_mapping(NO_EVENT_LOOP)
-        self.state, _ = step(policy, state, {"pod": seen}, self.now, canaries=self.canaries, trials=trials)
-        if self.state.file is not None and self.state.file != (self.files or [None])[-1]:
-            self.files.append(self.state.file)
-            self.read(self.state.file)
 
     def read(self, file):
         """Follow the file, as a server does."""
@@ -66,15 +55,50 @@ class Server:
             self.report = TrialSeen(file.trial.id, "failed" if harms else "running")
 
 
+class Tuned:
+    """Some servers, by pod, that the tuner gives one file."""
+
+    def __init__(self, *servers, canaries=False):
+        self.servers = {f"pod-{number}": server for number, server in enumerate(servers)}
+        self.canaries = canaries
+        self.state, self.now, self.files = TunerState(), 1000.0, []
+
+    @property
+    def runs(self):
+        """What the first one runs."""
+        return self.servers["pod-0"].runs
+
+    @property
+    def exposed(self):
+        """How many steps did harm."""
+        return sum(each.exposed for each in self.servers.values())
+
+    def round(self):
+        """Let time pass, the tuner go one round, and the servers read their file."""
+        seconds = self.state.scrape_within or 5.0
+        self.now += seconds
+        seen = {pod: each.observe(seconds) for pod, each in self.servers.items()}
+        trials = {pod: each.report for pod, each in self.servers.items() if each.knows_trials}
+        state = TunerState.from_mapping(json.loads(json.dumps(self.state.to_mapping())))
+        policy = Policy.from_mapping(NO_EVENT_LOOP)
+        self.state, _ = step(policy, state, seen, self.now, canaries=self.canaries, trials=trials)
+        assert self.state.canary is None, "slots that grow in place are for all at once"
+        if self.state.file is not None and self.state.file != (self.files or [None])[-1]:
+            self.files.append(self.state.file)
+            for each in self.servers.values():
+                each.read(self.state.file)
+
+
 @pytest.fixture
 def tuned(make_observation):
-    """Return a function: what a server shows that was tuned for some rounds."""
+    """Return a function: what servers show that were tuned for some rounds, each with its limit."""
 
-    def run(limit=1000, rounds=80, **options):
-        server = Server(make_observation, limit, **options)
+    def run(*limits, rounds=80, canaries=False, **options):
+        servers = [Server(make_observation, limit, **options) for limit in limits or [1000]]
+        made = Tuned(*servers, canaries=canaries)
         for _ in range(rounds):
-            server.round()
-        return server
+            made.round()
+        return made
 
     return run
 
@@ -109,20 +133,43 @@ def test_a_limit_that_is_known_is_not_touched_again(tuned):
     assert server.exposed == exposed
 
 
-@pytest.mark.parametrize("options", [{"knows_trials": False}, {"canaries": True}], ids=str)
-def test_without_a_server_that_can_or_a_caller_that_writes_them_steps_have_no_guard(tuned, options):
-    server = tuned(rounds=30, **options)
+def test_without_a_server_that_can_steps_have_no_guard(tuned):
+    server = tuned(rounds=30, knows_trials=False)
 
     assert all(each.trial is None for each in server.files)
     assert server.runs.slots >= 64
+
+
+def test_where_one_of_several_servers_goes_back_the_others_do_with_the_next_file(tuned):
+    pods = tuned(1000, 20, 1000, canaries=True)
+
+    assert {each.runs for each in pods.servers.values()} == {pods.runs}
+    assert 12 <= pods.runs.slots <= 20
+    assert pods.state.known.ceilings.known[0].reason is Reason.TRIAL_ERRORS
+    assert pods.state.known.refused == ()
+
+
+def test_a_server_that_starts_in_the_middle_of_a_step_ends_no_more_than_the_guard(tuned, make_observation):
+    pods = tuned(1000, 1000, rounds=0, canaries=True)
+    while pods.state.trial is None:
+        pods.round()
+    new = pods.servers["pod-2"] = Server(make_observation, 1000)
+    new.report, new.runs = TrialSeen(pods.state.trial.id, "not_started"), pods.files[-1].settings
+    for _ in range(60):
+        pods.round()
+
+    assert {each.runs for each in pods.servers.values()} == {pods.runs}
+    assert pods.runs.slots >= 64
+    assert pods.state.known.refused == ()
 
 
 def test_a_step_that_the_server_does_not_run_to_its_end_is_the_last(tuned):
     server = tuned(rounds=0)
     while not isinstance(server.state.phase, Climbing):
         server.round()
-    server.report = TrialSeen(server.report.id, "expired")
-    server.runs = server.files[-1].settings
+    (only,) = server.servers.values()
+    only.report = TrialSeen(only.report.id, "expired")
+    only.runs = server.files[-1].settings
     for _ in range(3):
         server.round()
 

@@ -39,7 +39,8 @@ AT_ONCE_SHARE = 0.025  # of the trial's time: requests that are as short need no
 
 def advance_climb(inputs: Inputs, state: TunerState, phase: Climbing) -> Transition:
     """Wait until every server runs the step; then observe it, and go on or back once it is known what it serves."""
-    target = phase.change.target
+    target, phase = phase.change.target, guarding.without_latecomers(inputs, phase)
+    state = dataclasses.replace(state, phase=phase)
     if (ended := guarding.ended(inputs, phase)) is not None:
         seen = phase.climb.seen if ended.reason not in REFUSALS else None
         return descending.go_back(inputs, state, phase, ended, seen, guarded=True)

@@ -95,9 +95,10 @@ def trial(
     )
 
 
-def step_seconds(windows: Windows) -> float:
-    """Return how long a step of a climb that the server guards may last: longer than any takes."""
-    return _possible(SPARE * windows.trial_seconds + SPARE_SECONDS)
+def step_seconds(windows: Windows, servers: int) -> float:
+    """Return how long a step of a climb that servers guard may last: longer than any takes."""
+    until_all_run_it = windows.apply_seconds if servers > 1 else 0.0
+    return _possible(SPARE * windows.trial_seconds + SPARE_SECONDS + until_all_run_it)
 
 
 def guard(baseline: Observation) -> Guard:
