@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from stablehand_operator.resource_status import SettingsByRole, SettingsStatus, WSGIAppStatus
 from stablehand_tuner.contracts.settings import InvalidSettings, Settings
 from stablehand_tuner.contracts.settings_file import SettingsFile
-from stablehand_tuner.contracts.trial import TrialOn
 from stablehand_tuner.lifecycle.state import TunerState
 from stablehand_tuner.policy import Mode
 
@@ -51,10 +50,8 @@ def settings_file(state: TunerState, desired: Settings) -> SettingsFile:
     While the pods guard a step of a climb by themselves, that is the best step before it, and the step as a trial: so
     they go back also when no operator is there.
     """
-    file = state.file
-    if file is None or file.trial is None or file.trial.on is not TrialOn.ALL or state.desired != desired:
-        return SettingsFile(desired)
-    return file
+    file = state.file_of_all
+    return SettingsFile(desired) if file is None or state.desired != desired else file
 
 
 def stored_state(status: WSGIAppStatus) -> TunerState:

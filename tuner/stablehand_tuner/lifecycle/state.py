@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from stablehand_tuner.contracts.settings_file import SettingsFile
+from stablehand_tuner.contracts.trial import TrialOn
 from stablehand_tuner.lifecycle import stored_phases, version_3, version_4, version_5
 from stablehand_tuner.lifecycle.canary import Canary
 from stablehand_tuner.lifecycle.history import History
@@ -100,6 +101,17 @@ class TunerState:
         if isinstance(phase, Climbing) and phase.trial is not None:
             return SettingsFile(phase.climb.best, phase.trial)
         return None if self.desired is None else SettingsFile(self.desired, self.trial)
+
+    @property
+    def file_of_all(self) -> SettingsFile | None:
+        """What the settings file of every pod should have in it, where one pod may have settings of its own besides.
+
+        While the servers guard a step, that is the best step before it, and the step as a trial.
+        """
+        file = self.file
+        if file is None or file.trial is None or file.trial.on is TrialOn.ALL:
+            return file
+        return SettingsFile(file.settings)
 
     @property
     def scrape_within(self) -> float | None:
