@@ -283,9 +283,9 @@ def test_an_app_with_threads_of_its_own_on_all_cores_keeps_its_one_process(make_
 
 @pytest.mark.parametrize(
     ("current", "in_app", "most"),
-    [(Settings(WorkerClass.SYNC, 1), 1.0, 2), (Settings(WorkerClass.GTHREAD, 2, 4), 8.0, 8)],
+    [(Settings(WorkerClass.SYNC, 1), 1.0, 4), (Settings(WorkerClass.GTHREAD, 2, 4), 8.0, 8)],
 )
-def test_work_that_is_done_by_child_processes_calls_for_no_more_slots_than_cores_can_serve(
+def test_work_that_is_done_by_child_processes_calls_for_two_slots_a_core_and_no_more_than_there_are(
     make_observation, current, in_app, most
 ):
     children = min(1.9, 0.95 * in_app)

@@ -37,6 +37,7 @@ class Load:
     cores_per_process: float = 1.0
     cpu_seconds: float = math.inf  # of a request
     cores_awaited: float = 0.0  # threads that could run, but wait for a core that others use
+    children_share: float = 0.0  # of the CPU seconds: what processes use that the app has started
     cores_per_request: float = 1.0  # more where requests compute in threads of the app's own
 
     @property
@@ -79,6 +80,7 @@ class Load:
             cores_per_process=observation.cores_per_process,
             cpu_seconds=observation.cpu_seconds_per_request or math.inf,
             cores_awaited=observation.cores_awaited / pods,
+            children_share=observation.children_cpu_seconds_total / max(1e-9, observation.cpu_seconds_total),
             cores_per_request=_cores_per_request(observation, current),
             pod_full=cores_used >= FULL_POD * cores or observation.throttled_share >= FULL_THROTTLED,
         )
