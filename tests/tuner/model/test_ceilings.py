@@ -112,7 +112,7 @@ def test_a_ceiling_is_tried_again_a_little_higher_after_its_time_and_each_time_l
     for hours in (1, 2, 4, 8, 16, 24, 24):
         assert ceiling.until == now + min(LONGEST_SECONDS, hours * HARM_SECONDS)
         assert known.limits(0.001, ceiling.until - 1) == (Limit(ceiling, 16),)
-        assert known.limits(0.001, ceiling.until) == (Limit(ceiling, 20),)
+        assert known.limits(0.001, ceiling.until) == (Limit(ceiling, 24),)
         now = ceiling.until
         known = found(Level.APP, good=16, bad=20, now=now, known=known)
         (ceiling,) = known.known

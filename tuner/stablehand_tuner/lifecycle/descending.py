@@ -92,7 +92,7 @@ def take_step(inputs: Inputs, state: TunerState, phase: Climbing, decision: Deci
 
 def further(inputs: Inputs, climb: Climb) -> Settings | None:
     """Return settings between the best step and harm, if the two are still far apart."""
-    if climb.searches > MOST_SEARCHES or climb.bad < WIDE * climb.best.slots:
+    if climb.searches > _most_searches(inputs) or climb.bad < WIDE * climb.best.slots:
         return None
     slots = int(math.sqrt(climb.best.slots * climb.bad))
     if climb.bad - 1 <= NEXT_TO * climb.best.slots:
@@ -124,7 +124,7 @@ def _between(
     inputs: Inputs, climb: Climb, target: Settings, seen: Observation | None, verdict: StepVerdict
 ) -> Settings | None:
     """Return settings between harm and no harm, if there are some to search."""
-    if verdict.reason is not Reason.TRIAL_ERRORS or climb.searches >= MOST_SEARCHES:
+    if verdict.reason is not Reason.TRIAL_ERRORS or climb.searches >= _most_searches(inputs):
         return None
     best = climb.best
     if target.worker_class is not best.worker_class or best.slots_per_worker == 1:
@@ -133,6 +133,10 @@ def _between(
     if seen is not None:
         nearest = _about(inputs, best, int(NEAR * _harmless(climb, seen)), below=target.slots)
     return further(inputs, climb) if nearest is None else nearest
+
+
+def _most_searches(inputs: Inputs) -> int:
+    return MOST_SEARCHES + guarding.guards(inputs)  # nothing was seen of what a step served that a server ended
 
 
 def _harmless(climb: Climb, seen: Observation) -> float:
@@ -145,7 +149,11 @@ def _harmless(climb: Climb, seen: Observation) -> float:
 
 
 def _about(inputs: Inputs, best: Settings, slots: int, *, below: int) -> Settings | None:
-    """Return settings like the best ones with about as many slots, in a process more or less if that comes nearer."""
+    """Return settings like the best ones with about as many slots, in a process more or less if that comes nearer.
+
+    A process less could not be undone in place, so the only server is not asked for that where it guards the steps, and
+    several are only if nothing else comes near.
+    """
     most = min(slots, below - 1)
     found = [
         compose(inputs.policy, best.worker_class, workers, max(1, most // workers))
@@ -153,9 +161,11 @@ def _about(inputs: Inputs, best: Settings, slots: int, *, below: int) -> Setting
         if inputs.policy.workers_within(best.workers).clamp(workers) == workers
         # the first second process is tried by one worker first, where the server can do that
         and not (inputs.trials is not None and best.workers == 1 < workers)
-        and not (workers < best.workers and guarding.guards(inputs))  # that could not be undone in place
     ]
     fitting = [each for each in found if WORTH_A_SEARCH * best.slots <= each.slots <= most]
+    if guarding.guards(inputs):
+        in_place = [each for each in fitting if each.workers >= best.workers]
+        fitting = in_place or (fitting if inputs.can_canary else [])
     return max(fitting, key=lambda each: each.slots, default=None)
 
 

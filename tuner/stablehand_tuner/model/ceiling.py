@@ -28,7 +28,7 @@ _WHAT = {Reason.TRIAL_ERRORS: "requests fail", Reason.TRIAL_LAG: "the event loop
 KNEE_SECONDS = 600.0
 HARM_SECONDS = 3600.0
 LONGEST_SECONDS = 86400.0
-PROBE = 1.25  # times the slots that did no harm, when a ceiling is tried again
+PROBE = 1.5  # times the slots that did no harm, when a ceiling is tried again: enough for another slot in each process
 ALIKE = 1.6  # times the CPU seconds of a request: a knee is that of one kind of requests
 MOST_FOUND = 16
 
@@ -99,7 +99,7 @@ class Ceiling:
         """Return how many slots there may be now."""
         if now < self.until:
             return self.good
-        return max(self.good + 1, math.floor(self.good * PROBE))
+        return math.ceil(self.good * PROBE)
 
     def __str__(self) -> str:
         """Return a sentence's worth of it, for messages."""
