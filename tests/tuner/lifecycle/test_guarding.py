@@ -163,18 +163,25 @@ def test_a_server_that_starts_in_the_middle_of_a_step_ends_no_more_than_the_guar
     assert pods.state.known.refused == ()
 
 
-def test_a_step_that_the_server_does_not_run_to_its_end_is_the_last(tuned):
+@pytest.mark.parametrize(("state", "is_refused"), [("expired", False), ("withdrawn", True)])
+def test_a_step_that_the_server_does_not_run_to_its_end_is_the_last_and_no_fault_if_nobody_confirmed_it(
+    tuned, state, is_refused
+):
     server = tuned(rounds=0)
     while not isinstance(server.state.phase, Climbing):
         server.round()
     (only,) = server.servers.values()
-    only.report = TrialSeen(only.report.id, "expired")
+    only.report = TrialSeen(only.report.id, state)
     only.runs = server.files[-1].settings
     for _ in range(3):
         server.round()
 
     assert server.runs == START
     assert server.state.trial is None
+    assert bool(server.state.known.refused) is is_refused
+    for _ in range(80):
+        server.round()
+    assert (server.runs.slots >= 64) is not is_refused
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stablehand_tuner.lifecycle.state import TunerState
     from stablehand_tuner.observe.trial_seen import TrialSeen
 
-NOT_STARTED = "not_started"
+NOT_STARTED, EXPIRED = "not_started", "expired"
 GOES_ON = frozenset({*IN_PROGRESS, "confirmed"})
 GROWS_IN_PLACE = frozenset({WorkerClass.GTHREAD, WorkerClass.GEVENT, WorkerClass.ASGI})
 
@@ -91,7 +91,9 @@ def ended(inputs: Inputs, phase: Climbing) -> StepVerdict | None:
     if not over:
         return None
     message = f"{_whose(reports)} did not run {target} to the end of the step ({over[0].state})"
-    return StepVerdict(Outcome.HARM, Reason.APPLY_TIMED_OUT, message)
+    # nobody was there to confirm it: that is no fault of the settings
+    is_unjudged = all(report.state == EXPIRED for report in over)
+    return StepVerdict(Outcome.HARM, Reason.WORKER_TRIAL_UNDECIDED if is_unjudged else Reason.APPLY_TIMED_OUT, message)
 
 
 def without_latecomers(inputs: Inputs, phase: Climbing) -> Climbing:
