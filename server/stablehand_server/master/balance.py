@@ -46,8 +46,7 @@ class Balance:
 
     def __init__(self) -> None:
         self._pause = _SHORTEST_PAUSE_SECONDS
-        self._told_at = self._next_at = -math.inf
-        self._nearly_all_until: float | None = None
+        self._told_at = self._next_at = self._nearly_all_until = -math.inf
 
     def give_up_nearly_all(self, now: float) -> None:
         """Have every worker announce the end of its connections, once; where there are other pods, they take some."""
@@ -57,7 +56,7 @@ class Balance:
         """Write the share into the records of the workers that serve together; `now` is in seconds."""
         records = list(records)
         wanted = share([record.cells[Cell.CONNECTIONS] for record in records])
-        if self._nearly_all_until is not None and now < self._nearly_all_until:
+        if now < self._nearly_all_until:
             wanted = _LEAST
         elif not wanted:
             self._pause = _SHORTEST_PAUSE_SECONDS
