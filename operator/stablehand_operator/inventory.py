@@ -12,6 +12,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stablehand_operator.desired import stored_state
 from stablehand_operator.names import INSTANCE_LABEL
 from stablehand_operator.pods import Pod, version_of
 from stablehand_operator.resource_status import WSGIAppStatus
@@ -85,6 +86,11 @@ class AppRecord:
     memory_kills: dict[str, str] = dataclasses.field(default_factory=dict)  # by a pod's UID: the last one that is known
     status_written_at: float = float("-inf")
     tuning: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> TunerState:
+        """The tuner's state: what its last step returned, or, before the first, what the status has of it."""
+        return self.tuner_state or stored_state(self.status)
 
     @property
     def resource_version(self) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from stablehand_operator.builders import build_children
 from stablehand_operator.cluster import ClusterError
-from stablehand_operator.desired import desired_settings, noted, settings_file, stored_state, with_state
+from stablehand_operator.desired import desired_settings, noted, settings_file, with_state
 from stablehand_operator.inventory import Applied, ChildKey, child_key, digest, live_digest
 from stablehand_operator.names import KIND, MANAGED_BY, MANAGED_BY_LABEL, NUDGE_ANNOTATION, SETTINGS_ANNOTATION
 from stablehand_operator.pods import Failure
@@ -139,7 +139,7 @@ class Reconciler:
             Refused: when somebody has to change something first.
             RetryLater, ClusterError: when it may succeed later.
         """
-        file = settings_file(record.tuner_state or stored_state(record.status), settings)
+        file = settings_file(record.state, settings)
         for manifest in build_children(app, file):
             await self._apply_child(record, app, manifest)
         await self._nudge(record, file)
@@ -155,7 +155,7 @@ class Reconciler:
         except InvalidPolicy:
             return desired  # the tuning loop tells of it
         now = self._now()
-        state = (record.tuner_state or stored_state(record.status)).for_image(app.identity)
+        state = record.state.for_image(app.identity)
         shared = expect_pods(policy, state, wanted, now.timestamp())
         if shared is None:
             return desired
@@ -185,7 +185,7 @@ class Reconciler:
             refusing=record.refusing,
             decision=record.decision,
             recommended=record.tuner_state.recommended if record.tuner_state else None,
-            canary=(record.tuner_state or stored_state(record.status)).canary,
+            canary=record.state.canary,
             problem=record.problem,
         )
 

@@ -197,8 +197,7 @@ class TuningLoop:
         except InvalidPolicy as error:
             logger.error("%s: spec.tuning is invalid, so nothing is tuned: %s", record.key, error)  # noqa: TRY400 (the input is wrong)
             return ()
-        state = record.tuner_state or stored_state(record.status)
-        state = state.for_image(app.identity)
+        state = record.state.for_image(app.identity)
         record.tuner_state, decisions = step(
             policy,
             state,
@@ -243,10 +242,10 @@ class TuningLoop:
         for decision in news:
             logger.info("%s: %s (%s): %s", record.key, decision.action, decision.reason, decision.message)
         # the last step of a climb is confirmed without a change of what is desired
-        wanted = settings_file(record.tuner_state or stored_state(record.status), desired)
+        wanted = settings_file(record.state, desired)
         if changes or record.file not in {None, wanted}:
             await self._reconciler.carry_out(record, app, desired)
-        await self._reconciler.follow_canary(record, (record.tuner_state or stored_state(record.status)).canary)
+        await self._reconciler.follow_canary(record, record.state.canary)
         for decision in (*record.unannounced, *news):
             await self._create_event(record, decision)
         record.unannounced.clear()
@@ -283,7 +282,7 @@ def _killed(record: AppRecord, pods: Sequence[Pod], desired: Settings) -> dict[s
     It is read from the pods' status, because no process is left in the container to count it. A kill that a pod shows
     when it is first seen is ignored: the tuner may know of it already.
     """
-    canary = (record.tuner_state or stored_state(record.status)).canary
+    canary = record.state.canary
     killed: dict[str, Settings] = {}
     for pod in pods:
         if (
