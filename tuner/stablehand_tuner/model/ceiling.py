@@ -2,7 +2,7 @@
 
 More slots can do harm (a database refuses connections: requests fail) or no good (a lock, a pool: the same throughput
 with as many more requests inside). A ceiling is remembered with both numbers, so that the settings between them remain
-possible. It is forgotten slowly: after `until`, somewhat more slots are tried once. If they do harm again, the next try
+possible. It is forgotten slowly: after `until`, half as many more are tried once. If they do harm again, the next try
 is twice as far away.
 """
 
