@@ -41,7 +41,7 @@ lint: venv ## Checks style, types and the layers
 	$(BIN)/lint-imports
 	scripts/check-addresses
 
-test: lint test-fast test-integration test-e2e ## Runs every check and every test; about 35 minutes once caches are warm
+test: lint test-fast test-integration test-e2e ## Runs every check and every test; about 40 minutes once caches are warm
 
 tools: venv ## Builds or fetches the programs that tests need (Kubernetes, Helm, etcd, Prometheus), once
 	@$(BIN)/stablehand-dev cluster tools > /dev/null
